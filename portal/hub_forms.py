@@ -51,7 +51,7 @@ class NewModel(AskForm):
     currency = forms.ChoiceField(label=gettext_lazy("Currency"), choices=_or_all_others, required=False)
     account_type = forms.ChoiceField(label=gettext_lazy("Account"), initial="POSITION")
     require_liquidity_check = forms.BooleanField(
-        label=gettext_lazy("Checks cap and cover"), required=False, initial=True
+        label=gettext_lazy("Net debit cap and cover are checked"), required=False, initial=True
     )
     auto_position_reset = forms.BooleanField(label=gettext_lazy("Resets positions"), required=False, initial=True)
 

@@ -1,5 +1,5 @@
 """This middleware handles each request. It sets the language and the time zone, ends idle sessions, refuses large
-bodies, and records addresses.
+bodies, and records the visitors' network addresses.
 """
 
 import time
@@ -61,7 +61,7 @@ def _note_user(request: HttpRequest) -> None:
 def _is_too_large(request: HttpRequest) -> bool:
     """Returns whether the body is too large.
 
-    This check of the size runs before Django checks the form's token, because Django then reads the whole body.
+    This check runs before Django checks the form's token. To find the token, Django reads the whole body.
 
     The administration APIs have their own check of the size.
     """
@@ -74,8 +74,7 @@ def _is_too_large(request: HttpRequest) -> bool:
 
 
 def _most_of_a_file(request: HttpRequest) -> int:
-    """Returns the largest permitted size, in bytes, of a file from this visitor to this page. Most pages accept no
-    file."""
+    """Returns how many bytes a file can have that this visitor uploads to this page. Most pages accept no file."""
     try:
         rule: Rule | None = getattr(resolve(request.path_info).func, "rule", None)
     except Resolver404:

@@ -19,7 +19,7 @@ class Visitor:
     user: User | None
     roles: frozenset[Role]
     rights: frozenset[Right]
-    dfsp_id: int | None = None  # None for users of the hub; a user of a participant sees no data of others
+    dfsp_id: int | None = None  # None for users of the hub; a participant's user sees only this participant's data
     dfsp_name: str = ""
     has_second_factor: bool = False
     is_confirmed: bool = False  # whether the account's first sign-in is confirmed
@@ -42,7 +42,7 @@ class Visitor:
         return self.dfsp_id is None or self.dfsp_id == participant_id
 
     def must_see(self, *participant_ids: int | None) -> None:
-        """Raises 404 if the visitor has no right to see the data of at least one of these participants."""
+        """If the visitor has the right to see the data of none of these participants, raises 404."""
         if not any(self.may_see(participant_id) for participant_id in participant_ids):
             raise Http404
 

@@ -56,7 +56,7 @@ def _may_be_decimal(written: str, grouped: re.Match[str]) -> bool:
 def read_telephone_number(text: str) -> str | None:
     """Returns a telephone number as digits with its country code, or None if the text is not a telephone number.
 
-    A number without a country code is read as a number of the scheme's country.
+    A telephone number without a country code counts as a number of the scheme's country.
     """
     written = text.strip()
     if not _NUMBER.match(written):

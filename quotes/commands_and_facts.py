@@ -25,7 +25,7 @@ class State(StrEnum):
 
 @dataclass(slots=True)
 class AgreementMessage(ReceivedMessage):
-    """A message about an agreement, its sender, and the digest of the message's parsed content."""
+    """A message about an agreement, the message's sender, and the digest of the message's parsed content."""
 
     sender_id: int
     digest: bytes
@@ -35,10 +35,10 @@ class AgreementMessage(ReceivedMessage):
 class AskTerms:
     """A request for terms, sent by POST /quotes, POST /bulkQuotes or POST /fxQuotes.
 
-    `named` maps the path of each element that names a recipient to the name in this element. Each element of the list
-    `currencies` is a set of currencies. The payee must have an account in at least one currency of each set in
-    `currencies`. `columns` contains the values of the columns that only this kind of agreement has. `details` is the
-    parsed message, which the scheme's rules read.
+    Some elements of the message name the recipient. `named` maps the path of each such element to the name. Each
+    element of the list `currencies` is a set of currencies. The payee must have an account in at least one currency of
+    each set in `currencies`. Each kind of agreement has some columns of its own. `columns` contains the values of these
+    columns. `details` is the parsed message, which the scheme's rules read.
     """
 
     resource: str  # the first part of the path, such as quotes
@@ -89,7 +89,7 @@ class GiveTerms:
 
     @property
     def names(self) -> Collection[str]:
-        return ()  # an answer goes to the agreement's parties even if they are not active
+        return ()  # an answer goes to the agreement's parties even if the parties are not active
 
 
 AgreementCommand = AskTerms | GiveTerms
@@ -107,7 +107,7 @@ class Side:
 class Standing:
     """The present state and the parties of a stored agreement.
 
-    When the hub decides a message, it reads the state and the parties of the agreement that the message names.
+    A message names an agreement. To decide the message, the hub reads the agreement's state and parties.
     """
 
     state: str
@@ -116,13 +116,13 @@ class Standing:
     request_digest: bytes
     response_digest: bytes | None
     octets: int = 0  # the size of the stored message that the hub sends for a repeated request
-    kept: bytes | None = None  # what the scheme's rules stored about the quote, until the answer comes
+    kept: bytes | None = None  # until the answer comes, the facts and the verdict of the scheme's rules
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The stored agreement that the hub reads when a request is repeated. The record contains either the request or the
-    answer of the agreement."""
+    """The stored agreement that the hub reads when a request is repeated. The record contains either the stored request
+    or the stored answer."""
 
     pk: str
     resource: str

@@ -31,15 +31,15 @@ def is_same(command: AskTerms, seen: Standing) -> bool:
     return seen.payer.id == command.sender_id and seen.request_digest == command.message.digest
 
 
-_SHORT = 8192  # two hundred stored messages of this size are little larger than LEDGER_BATCH_BYTES
+_SHORT = 8192  # two hundred stored messages of this size together slightly exceed LEDGER_BATCH_BYTES
 
 
 def is_too_large(command: AskTerms, seen: Standing, scene: Scene) -> bool:
     """Returns whether the stored message is too large for a group. To answer a repeated request, the hub must load a
     stored message.
 
-    The size of a group depends on the messages that senders send, and not on stored messages. For the hub, two messages
-    are equal if they differ only in spaces. So a stored message can be much larger than the request that repeats it.
+    The size of a group includes the received messages, but not the stored messages. For the hub, two messages are equal
+    if they differ only in spaces. So a stored message can be much larger than a repetition of this message.
     """
     return not scene.is_alone and seen.octets > max(_SHORT, len(command.message.body))
 
@@ -141,8 +141,8 @@ def _give(command: GiveTerms, scene: Scene, facts: Facts) -> Outcome:
             # response.
             return NotObeyed(error.error, error.detail)
         path, subject = path_of(command.resource, command.agreement_id), command.agreement_id
-        # A new error callback replaces the waiting one, so a sender that repeats a faulty answer gets only one
-        # callback.
+        # A new error callback replaces a waiting error callback. So a sender that repeats a faulty answer gets only
+        # one.
         return refused(
             scene, command.sender, error, path=path, subject=subject, kind="refusal", if_pending=IfPending.RENEW
         )

@@ -1,4 +1,4 @@
-"""Ends requests for terms that got no answer in time, and notifies the requesters.
+"""Ends each request for terms that got no answer in time, and notifies the requester.
 
 One function ends requests of all kinds of agreements.
 """
@@ -23,7 +23,7 @@ from quotes.services import unanswered
 KINDS: dict[type[Agreement], str] = {Quote: "quotes", BulkQuote: "bulk-quotes", FxQuote: "fx-quotes"}
 
 _SWEEP = 500
-# Some senders write an expiration that has long passed. In this case, the payee still has a few seconds for its answer.
+# Some senders write an expiration that has long passed. In this case, the payee still has a few seconds to answer.
 _AT_LEAST = timedelta(seconds=5)
 _ORDER = "expires_at, created_at"
 _OVERDUE = [
@@ -39,7 +39,8 @@ _OVERDUE = [
 
 
 def expire_unanswered() -> int:
-    """Ends the unanswered requests of each kind of agreement, payer by payer. Returns the number of ended requests.
+    """For each kind of agreement, ends the unanswered requests of one payer after another. Returns the number of ended
+    requests.
 
     Two calls can run at the same time, because each call skips rows that the other call has locked.
     """
@@ -74,7 +75,7 @@ def _end(kind: type[Agreement], ids: list[str]) -> int:
             .select_for_update(skip_locked=True, no_key=True, of=("self",))
             .select_related("payer")
             .annotate(content_type=KT("request_headers__content-type"))
-            .only("payee_id", "expires_at", "payer__name")  # the messages stay unread, because they can be large
+            .only("payee_id", "expires_at", "payer__name")  # without the messages, which can be large
         )
         if not late:
             return 0

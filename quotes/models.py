@@ -49,9 +49,9 @@ class Agreement(models.Model):
 
 
 class JudgedAgreement(Agreement):
-    """A kind of agreement that the scheme's rules judge. The rules judge each request for terms."""
+    """The base class of agreements whose requests for terms are judged by the scheme's rules."""
 
-    # The facts and the verdict of the rules about the request. The hub reads them again at the transfer
+    # The facts and the rules' verdict about the request. The hub reads this column again when the transfer arrives
     # (`rules.kept_verdicts`). NULL without rules.
     rule_facts = models.BinaryField(null=True)
 
@@ -97,8 +97,8 @@ def requested_currency() -> models.Func:
 
 
 def _sweep(what: str) -> models.Index:
-    """Returns an index for the periodic task that finds unanswered requests payer by payer. The index is small, because
-    only a few requests are unanswered at a time."""
+    """Returns an index for a periodic task. The task finds the unanswered requests of one payer after another. The
+    index is small, because only a few requests are unanswered at a time."""
     fields = ["payer", "expires_at", "created_at"]
     return models.Index(fields=fields, condition=Q(state="PENDING"), name=f"{what}_pending_by_payer")
 
@@ -123,7 +123,7 @@ class Quote(JudgedAgreement):
     class Meta:
         ordering = ["created_at"]
         indexes = [
-            # this index finds old messages, which the hub erases
+            # with this index, the hub finds old messages to erase
             models.Index(fields=["created_at"], name="quote_by_arrival"),
             models.Index(fields=["transaction_id"], name="quote_by_transaction"),
             _sweep("quote"),
@@ -148,8 +148,8 @@ class Quote(JudgedAgreement):
 
 
 class BulkQuote(JudgedAgreement):
-    """A bulk quote: a request for the terms of many payments from one payer to one DFSP. The table has no columns for
-    the parties of each payment. Only the stored messages of the bulk quote contain these parties."""
+    """A bulk quote: a request for the terms of many payments from one payer to customers of one payee DFSP. The table
+    has no columns for the parties of each payment. Only the stored messages of the bulk quote contain these parties."""
 
     resource = "bulkQuotes"
     not_found = ErrorCode.BULK_QUOTE_ID_NOT_FOUND
@@ -158,8 +158,7 @@ class BulkQuote(JudgedAgreement):
     # The payee's terms for each payment, as digests from `quotes.terms_digest`. The hub compares the items of a bulk
     # transfer with these digests.
     terms = ArrayField(models.BinaryField(max_length=32), null=True)
-    # The payment and the amount to which each digest belongs. The scheme's rules need them
-    # (`quotes.terms_of_payments`).
+    # For each digest, the payment and the amount. The scheme's rules need these values (`quotes.terms_of_payments`).
     rule_terms = models.BinaryField(null=True)
 
     class Meta:
@@ -213,7 +212,7 @@ class TransactionRequest(Agreement):
     class Meta:
         ordering = ["created_at"]
         indexes = [
-            # this index finds old messages, which the hub erases
+            # with this index, the hub finds old messages to erase
             models.Index(fields=["created_at"], name="request_to_pay_by_arrival"),
             # these indexes are for the portal's search for a customer's requests to pay
             models.Index(alias_of_request("payer"), F("created_at").desc(), name="request_of_payers_alias"),
@@ -221,7 +220,7 @@ class TransactionRequest(Agreement):
             models.Index(requested_amount(), F("created_at").desc(), name="request_by_amount"),
             models.Index(fields=["payer", "created_at"], name="request_by_payer"),
             models.Index(fields=["payee", "created_at"], name="request_by_payee"),
-            # this index is for the sweep of unanswered requests, payee by payee
+            # this index is for the sweep, which ends the unanswered requests of one payee after another
             models.Index(fields=["payee", "expires_at"], condition=Q(state="SENT"), name="request_sent_by_payee"),
         ]
         constraints = [
@@ -267,7 +266,7 @@ class Question(models.Model):
             )
         ]
         indexes = [
-            # this index is for the sweep of unanswered questions, requester by requester
+            # this index is for the sweep, which ends the unanswered questions of one requester after another
             models.Index(fields=["asker", "answer_by"], condition=Q(ended_at__isnull=True), name="question_waiting"),
             # this index is for the removal of old questions
             models.Index(fields=["ended_at"], condition=Q(ended_at__isnull=False), name="question_ended"),

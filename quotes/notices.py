@@ -54,7 +54,7 @@ class AnAgreement(Protocol):
 def request_of(
     resource: str, agreement_id: str, message: ReceivedMessage, payee: Destination, *, requester_id: int
 ) -> Outgoing:
-    """Returns the message that forwards a request for terms to the payee."""
+    """Returns the message by which the hub forwards a request for terms to the payee."""
     path = f"/{resource}"
     return forward(
         message,
@@ -79,7 +79,7 @@ def answer_of(
     source_id: int,
     if_pending: IfPending = IfPending.ADD,
 ) -> Outgoing:
-    """Returns the message that forwards an answer to the other party of the agreement."""
+    """Returns the message by which the hub forwards one party's answer to the other party."""
     path = f"/{resource}/{agreement_id}" + ("/error" if is_error else "")
     return forward(
         message, to, "PUT", path, subject=agreement_id, kind="quote-answer", source_id=source_id, if_pending=if_pending

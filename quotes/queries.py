@@ -1,4 +1,4 @@
-"""Queries of agreements, for the portal's search for payments."""
+"""Database queries that read agreements, for the portal's search for payments."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _MOST = 200
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """The values of a quote with which the portal finds the transfer of the quote."""
+    """The values in a quote by which the portal finds the quote's transfer."""
 
     quote_id: str
     transaction_id: str
@@ -56,7 +56,7 @@ def of_alias(
     """Returns the latest quotes that name a party by one of these identifiers. `until` is the end of the searched
     period. `before` is the last row of the previous page.
 
-    If `own` is set, returns only quotes of this participant.
+    If `own` is set, returns only quotes that the participant with the id `own` sent or received.
     """
     conditions, values = [], dict[str, Any](spellings=list(spellings), size=size)
     if own is not None:
@@ -75,6 +75,7 @@ def of_alias(
 
 
 def transfers_converted_by(ids: Collection[str]) -> set[str]:
-    """Returns the determining transfers of the FX quotes with one of these request ids or conversion ids."""
+    """Finds the FX quotes with one of these request ids or conversion ids. Returns the ids of their determining
+    transfers."""
     found = FxQuote.objects.filter(Q(pk__in=ids) | Q(conversion_id__in=ids))
     return {number for number in found.values_list("determining_transfer_id", flat=True)[:_MOST] if number}

@@ -1,6 +1,6 @@
-"""Finds the facts and the verdict that the hub stored with the quote of a transfer: see `rules.kept_verdicts`.
+"""Finds the facts and the verdict that the hub stored with a transfer's quote: see `rules.kept_verdicts`.
 
-This module has three SQL statements. Each statement processes any number of transfers or conversions.
+This module has three SQL statements. Each SQL statement processes any number of transfers or conversions.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class Found:
 
 
 # A payee sends terms only once, and the terms never change. Each packet contains the id of a quote, so the terms belong
-# to only one quote. The statement has no ORDER BY, so that PostgreSQL always uses the index on the terms.
+# to only one quote. The SQL statement has no ORDER BY, so that PostgreSQL always uses the index on the terms.
 _OF_QUOTES = """
     SELECT c.key, q.quote_id, q.transaction_id, q.transfer_amount, q.transfer_currency, q.terms_expire_at, q.rule_facts
     FROM unnest(%s::bytea[], %s::bigint[], %s::text[], %s::text[], %s::bytea[])
@@ -71,7 +71,7 @@ def of_transfers(claims: Sequence[Claim]) -> dict[bytes, Found]:
     return found
 
 
-# The initiator names the conversion in its request for terms. Like `_OF_QUOTES`, this statement has no ORDER BY.
+# The initiator names the conversion in its request for terms. Like `_OF_QUOTES`, this SQL statement has no ORDER BY.
 _OF_FX_QUOTES = """
     SELECT c.key, q.conversion_request_id, q.rule_facts
     FROM unnest(%s::bytea[], %s::bigint[], %s::text[], %s::text[], %s::text[])
@@ -124,7 +124,7 @@ _OF_A_BULK = """
 
 
 def of_items(bulk_quote_id: str, claims: Sequence[Claim]) -> dict[bytes, Found]:
-    """Returns the facts and the verdict that are stored with a bulk quote for each of these transfers."""
+    """For each of these transfers, returns the facts and the verdict that the hub stored with the bulk quote."""
     row = execute(_OF_A_BULK, [bulk_quote_id, claims[0].payer_id]).fetchone()
     if row is None:
         return {}

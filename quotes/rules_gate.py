@@ -1,4 +1,4 @@
-"""Applies the scheme's rules to quotes: judges requests for terms, and stores the verdicts for the transfers.
+"""Applies the scheme's rules to quotes: judges requests for terms, and stores the verdicts until the transfers arrive.
 
 Each group of messages has one `QuoteGate` object, in the group's database transaction. If the scheme has no active
 rules, this module runs no SQL statement. If rules are active, this module runs the same number of SQL statements for
@@ -38,9 +38,9 @@ NO_VERSION = 0
 
 @dataclass(slots=True)
 class QuoteGate:
-    """Applies the scheme's rules to the requests for terms of one group. Only the method `save` runs SQL statements."""
+    """Applies the scheme's rules to one group's requests for terms. Only the method `save` runs SQL statements."""
 
-    rules: ActiveRules | None  # None if the hub only counts payments (RULES_COUNT), without active rules
+    rules: ActiveRules | None  # None if no rules are active, and the hub only counts payments (RULES_COUNT)
     # For each command and each quote id, the facts of the payment, and the refusal if a kill switch stops the payment.
     payments: Mapping[str, Mapping[str, tuple[Facts, Verdict | None]]]
     counters: Counters
@@ -61,7 +61,7 @@ class QuoteGate:
             quote_id: self._judge(self.rules, quote_id, *each) for quote_id, each in self.payments[command.key].items()
         }
         refused = [kept.refusal for kept, _ in found.values() if kept.refusal is not None]
-        if len(refused) == len(found):  # if the rules allow some payments of a bulk, the bulk continues
+        if len(refused) == len(found):  # if the rules allow at least one payment, the bulk quote continues
             return scheme_error(*refused[0])
         late = next((until for kept, until in found.values() if _is_too_late(command, kept.facts, until)), None)
         if late is not None and command.resource == "quotes":
@@ -111,7 +111,7 @@ class QuoteGate:
         return kept, None if until is None else until + TIME_TO_ANSWER
 
     def save(self) -> None:
-        """Stores the decisions of the rules about the requests of the group."""
+        """Stores the rules' decisions about the group's requests."""
         if self.rules is not None:
             decisions.save(self.rules.version, self.judged)
 
@@ -129,7 +129,7 @@ def open_gate(asked: Collection[AskTerms], *, delays: bool = False) -> QuoteGate
 
     Returns None if there are no requests. Also returns None if no rules are active and the hub does not count payments.
 
-    If the group contains terms for a payment with stored facts, `delays` must be true, because the rules can delay this
+    `delays` must be true if the group contains terms for a payment with stored facts. The rules can delay such a
     payment.
     """
     if not asked and not delays:

@@ -29,19 +29,20 @@ Send = Callable[[list[Outgoing]], None]
 
 
 def ask(command: AskTerms) -> Outcome:
-    """Stores a request for terms and forwards it to the payee, in the transaction of a group."""
+    """In the group's database transaction, stores a request for terms and forwards the request to the payee."""
     outcome = agreement_engine.submit(command)
     return agreement_engine.submit_alone(command) if isinstance(outcome, Alone) else outcome
 
 
 def answer(command: GiveTerms) -> Outcome:
-    """In the transaction of a group, stores and forwards the payee's terms, or a refusal from the payer or the
+    """In the group's database transaction, stores and forwards the payee's terms, or a refusal from the payer or the
     payee."""
     return agreement_engine.submit(command)
 
 
 def run(commands: list[AgreementCommand], scene: Scene) -> list[Outcome]:
-    """Processes the requests and answers of a group in the caller's transaction: loads the rows, decides and saves."""
+    """Processes a group's requests and answers in the caller's database transaction: loads the rows, decides and
+    saves."""
     facts, gate = _load(commands, scene)
     outcomes = decide(commands, scene, facts)
     _save(outcomes, facts, gate.kept if gate is not None else {})

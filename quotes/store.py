@@ -1,4 +1,4 @@
-"""The SQL statements about agreements that the hub runs for every payment.
+"""The SQL statements on the tables of agreements. The hub runs these SQL statements for every payment.
 
 Each statement takes any number of agreements of one kind.
 
@@ -19,7 +19,7 @@ from quotes.commands_and_facts import AskTerms, GiveTerms, Side, Standing, Store
 from quotes.models import Agreement, BulkQuote, FxQuote, Quote
 
 KINDS: Mapping[str, type[Agreement]] = MappingProxyType({kind.resource: kind for kind in (Quote, BulkQuote, FxQuote)})
-"""The kinds of agreements, by the names that paths contain."""
+"""Maps names in paths, such as "quotes", to kinds of agreements."""
 
 # The additional columns of each kind of agreement, with their types. A request sets the columns in `_ASKED`, and terms
 # set the columns in `_GIVEN`.
@@ -42,7 +42,7 @@ _GIVEN: Mapping[type[Agreement], Mapping[str, str]] = {
 
 
 def standing(kind: type[Agreement], ids: Collection[str]) -> dict[str, Standing]:
-    """Returns the present states of these agreements by id. Locks no row."""
+    """Returns the present state of each of these agreements, by the agreement's id. Locks no row."""
     rows = execute(_select(kind), [sorted(ids)])
     return {
         agreement_id: Standing(
@@ -80,7 +80,7 @@ def add(kind: type[Agreement], requests: Sequence[tuple[AskTerms, int]], kept: M
 
     `kept` maps the key of a request to the facts and the verdict that the scheme's rules store.
     """
-    # The statement inserts the rows in the order of ids, so that two transactions never block each other in a deadlock.
+    # The SQL statement inserts the rows in the order of ids. So two database transactions never end in a deadlock.
     ordered = sorted(requests, key=lambda each: each[0].agreement_id)
     columns: list[list[Any]] = [
         [command.agreement_id for command, _ in ordered],

@@ -7,7 +7,6 @@ import hashlib
 def digest_of(condition: str, packet_sha256: bytes) -> bytes:
     """Returns the digest of a condition and a packet.
 
-    A condition has a fixed length. So two different pairs of condition and packet always have different inputs for the
-    digest.
+    A condition has a fixed length. So the input of the digest is different for each pair of condition and packet.
     """
     return hashlib.sha256(condition.encode() + packet_sha256).digest()

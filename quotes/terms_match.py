@@ -1,6 +1,6 @@
-"""Compares each transfer with the terms that the payee DFSP offered in the answer to the quote.
+"""Compares each transfer with the terms in the payee DFSP's answer to the quote.
 
-This module has two SQL statements. Each statement processes any number of transfers.
+This module has two SQL statements. Each SQL statement processes any number of transfers.
 """
 
 from collections.abc import Sequence
@@ -29,8 +29,8 @@ class Claim:
 
 
 # There are five ways to find the quote of a transfer: by the transfer's condition, packet or id, or by one of the two
-# ids in the packet. Connectors use the transaction's id as the transfer's id. Each subquery stops at the first row and
-# uses its own index.
+# ids in the packet. Connectors use the id of the payment transaction as the transfer's id. Each subquery stops at the
+# first row and uses its own index.
 _NOT_AS_QUOTED = """
     SELECT c.key
     FROM unnest(%s::bytea[], %s::bigint[], %s::text[], %s::text[], %s::bytea[], %s::text[], %s::text[], %s::text[])
@@ -88,7 +88,7 @@ _BULK_TERMS = """
 
 
 def not_in_bulk_quote(bulk_quote_id: str, claims: Sequence[Claim]) -> frozenset[bytes] | None:
-    """Returns the keys of the transfers whose terms are missing in the answer to the bulk quote. Returns None if the
+    """Returns the keys of the transfers whose terms the answer to the bulk quote does not contain. Returns None if the
     bulk quote has no answer.
 
     The function runs one SQL statement.

@@ -1,3 +1,3 @@
 """Scheme rules and fraud control. Rules judge each payment three times: at the lookup, at the quote, and in the
-transaction that reserves the payment.
+database transaction that reserves the payment.
 """

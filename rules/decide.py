@@ -54,7 +54,7 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """The outcome of the payment at a gate, with every rule that fired."""
+    """The decision about a payment at one gate: the outcome, and every rule that fired."""
 
     outcome: Outcome
     code: str | None = None
@@ -64,7 +64,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def alerts(self) -> tuple[Hit, ...]:
-        """Returns the hits that raise an alert. This does not depend on the outcome."""
+        """Returns the hits that raise an alert, whatever the outcome of the payment is."""
         return tuple(hit for hit in self.hits if hit.counts and (hit.action == "alert" or hit.skipped))
 
 

@@ -1,8 +1,8 @@
-"""The facts about one payment that the rules read at one gate. A gate is the lookup, the quote or the transfer. Pure.
+"""The facts that the rules read about one payment, at one gate. A gate is the lookup, the quote or the transfer. Pure.
 
 The gate that judges a payment also collects the facts. The hub stores the facts of a quote together with the quote, and
-uses these facts again at the transfer. Facts contain no counters, because counters change between quote and transfer.
-`rules.profiles` provides the counters.
+uses these facts again at the transfer. Facts contain no counters, because counters change between the time of the quote
+and the time of the transfer. `rules.profiles` provides the counters.
 """
 
 import hashlib
@@ -83,7 +83,8 @@ class Facts(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=True
     these counters."""
 
     payer_alias: PartyKey | None = None
-    """The key of the payer's identifier with its sub-identifier. The value is None if there is no sub-identifier."""
+    """The key of the payer's identifier and sub-identifier together. The value is None if there is no
+    sub-identifier."""
     is_judged_again: bool = False
     """Whether the rules of the quote also judge this transfer, although its quote passed through this hub.
 
@@ -92,17 +93,17 @@ class Facts(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=True
 
 
 def to_bytes(facts: Facts) -> bytes:
-    """Encodes the facts. Encodes the facts. Equal facts always have the same bytes."""
+    """Encodes the facts. Equal facts always have the same bytes."""
     return _ENCODER.encode(facts)
 
 
 def from_bytes(stored: bytes) -> Facts:
-    """Decodes stored facts. Decodes facts. Raises msgspec.ValidationError if the bytes do not contain valid facts."""
+    """Decodes stored facts. Raises msgspec.ValidationError if the bytes do not contain valid facts."""
     return _DECODER.decode(stored)
 
 
 def digest(facts: Facts) -> bytes:
-    """Returns the SHA-256 of the facts. A decision stores this digest."""
+    """Returns the SHA-256 of the facts. The hub stores this digest with the decision."""
     return hashlib.sha256(to_bytes(facts)).digest()
 
 

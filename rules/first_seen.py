@@ -7,10 +7,10 @@ from rules.rulesets import active_rules
 
 
 def screen(party: Party, dfsp: str) -> None:
-    """If a name is new to the hub, compares the name with the listed names, outside a transaction.
+    """If a name is new to the hub, compares the name with the listed names, outside any database transaction.
 
     Does nothing if the hub already knows the name, or if the scheme has never activated rules. So only the first
-    payment with a name waits for the comparison.
+    payment with a new name waits for the comparison.
     """
     if not active_rules.was_ever_active():
         return

@@ -28,8 +28,8 @@ class Kept(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """
 
     def held_until(self, now: datetime) -> datetime | None:
-        """Returns the end of the hold if the transfer were reserved now, or None if the rules would not hold the
-        transfer."""
+        """Assumes that the transfer is reserved now, and returns the end of its hold. Returns None if the rules would
+        not hold the transfer."""
         ends = [self.hold_until] if self.hold_until is not None else []
         if self.hold_for_s is not None:
             ends.append(now + timedelta(seconds=self.hold_for_s))
@@ -55,7 +55,7 @@ def kept(facts: Facts, verdict: Verdict, version: int, rules: tuple[Rule, ...]) 
 
 
 def may_hold(stored: bytes | None) -> bool:
-    """Returns whether a stored verdict requires that a payment of the quote is held."""
+    """Returns whether a stored verdict requires the hub to hold a payment of the quote."""
     if not stored:
         return False
     return any(each.hold_for_s is not None or each.hold_until is not None for each in from_bytes(stored).values())

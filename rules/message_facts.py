@@ -154,7 +154,7 @@ def of_lookup(
 
 
 def present_in(message: Struct) -> Iterator[str]:
-    """Yields the path of each element of a message, with the names that the API uses, such as
+    """Yields the path of each element of a message. The paths contain the API's names, such as
     payee.partyIdInfo.fspId."""
     return _paths(message, "")
 

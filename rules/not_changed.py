@@ -2,4 +2,4 @@
 
 
 class NotChanged(Exception):
-    """The error has a text with the reason, for people. Nothing has changed."""
+    """The error's text states, in words for people, why the hub refuses the change. Nothing has changed."""

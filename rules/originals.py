@@ -1,5 +1,5 @@
-"""Finds the original transactions of refunds. The ledger sets the function with which this module reads committed
-transactions."""
+"""Finds the original payments of refunds. The ledger sets the function with which this module reads committed
+payments."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
@@ -14,12 +14,13 @@ _readers: list[Read] = []
 
 
 def come_from(read: Read) -> None:
-    """Sets the function that returns committed transactions by their ids. The function runs one SQL statement."""
+    """Sets the function that returns the committed payments with given transaction ids. The function runs one SQL
+    statement."""
     _readers[:] = [read]
 
 
 def of(facts: Iterable[Facts], needs: Collection[Need]) -> Mapping[str, Original]:
-    """For those payments that are refunds, returns the original transactions.
+    """For those payments that are refunds, returns the original payments.
 
     If no rule needs originals, runs no SQL statement.
     """

@@ -1,6 +1,7 @@
 """Finds the payees that a payer has paid before. The ledger provides the function that reads committed payments.
 
-A reserved payment does not count yet, because a rule about new payees can hold it, or because it can be aborted later.
+A reserved payment does not count yet, because a rule about new payees can hold the payment, and because the payment can
+still be aborted.
 """
 
 from collections.abc import Callable, Collection
@@ -13,12 +14,13 @@ _readers: list[Read] = []
 
 
 def come_from(read: Read) -> None:
-    """Sets the function that returns the pairs with a committed payment. The function runs one SQL statement."""
+    """Sets the function that returns the pairs of payer and payee with a committed payment. The function runs one SQL
+    statement."""
     _readers[:] = [read]
 
 
 def of(pairs: Collection[Pair]) -> set[Pair]:
-    """Returns each pair of payer and payee between which a payment was committed. Refunds do not count.
+    """Returns those pairs of payer and payee that have a committed payment. Refunds do not count.
 
     Runs no SQL statement if there are no pairs.
     """

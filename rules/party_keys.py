@@ -52,12 +52,13 @@ def dfsp_key(name: str) -> int:
 
 
 def pair_key(payer: int, payee: int) -> int:
-    """Returns the key of a payer together with a payee. Payments in the opposite direction have a different key."""
+    """Returns the key of a pair of payer and payee. Payments in the opposite direction have a different key."""
     return _pair_key(payer, payee, settings.RULES_PARTY_KEY)
 
 
 def transaction_key(transaction_id: str) -> int:
-    """Returns a transaction's key. The hub counts the refunds of a transaction under this key."""
+    """Returns the key of an original payment, from its transaction id. The hub counts the refunds of the payment under
+    this key."""
     return _hash(b"transaction", transaction_id)
 
 

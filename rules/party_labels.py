@@ -1,7 +1,7 @@
-"""Finds the lists, markers and kill switches of the parties of payments, for every gate.
+"""Finds, for every gate, the lists, markers and kill switches that concern the parties of a payment.
 
-The process keeps copies of lists, markers and kill switches that are at most half a second old. So in most cases, a
-group needs no SQL statement to find lists, markers and kill switches.
+Each process keeps copies of the lists, markers and kill switches. The copies are at most half a second old. So in most
+cases, a group needs no SQL statement to find lists, markers and kill switches.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,10 +26,10 @@ _CODES: Mapping[Stopped, str] = {
 
 
 def labelled(facts: Sequence[Facts], *, lists: bool, markers: bool) -> list[Facts]:
-    """Returns these facts, with the lists and the markers of the parties added. Adds only the lists and markers that
-    the rules need.
+    """Adds the lists and the markers of the parties to these facts, and returns the result. Adds only the lists and
+    markers that the rules need.
 
-    An entry of a list is either a party's identifier, or a party's name at the DFSP that serves the party.
+    An entry of a list is either a party's identifier, or a party's name together with the party's DFSP.
     """
     if not lists and not markers:
         return list(facts)

@@ -1,4 +1,4 @@
-"""Stores the counters that a decision read together with the facts of the decision, so that a replay can repeat the
+"""Stores, together with the facts of a decision, the counters that the decision read. So a replay can repeat the
 decision. Pure."""
 
 from rules.decide import Variances, judge
@@ -42,10 +42,11 @@ class RecordedCounters:
 
     def __init__(self) -> None:
         self.is_complete = True
-        """False after a read of a counter that is not stored. Decisions of an earlier release stored no counters."""
+        """False if a caller has requested a counter that is not stored. Decisions of an earlier release stored no
+        counters."""
 
     def get(self, need: Need, facts: Facts) -> int | bool | None:
-        """Returns the value that the hub read when it made the decision."""
+        """Returns the counter's value that the hub read for the decision."""
         try:
             value = facts.counters[name_of(need)]
         except KeyError:

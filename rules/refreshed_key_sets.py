@@ -1,9 +1,10 @@
 """A process's copy of a table of keys. The copy is at most half a second old. In most cases, a read of the copy does
 not need an SQL statement.
 
-Each change of the table gets a number, in the order of the commits: see `rules.lists.changes`. A process reads the
-number of the latest change at most twice a second. If the number has increased, the process also reads the changed
-keys. So a group of payments needs no SQL statement to find the names of its keys.
+Each change of the table gets a number, in the order in which the database commits the changes: see
+`rules.lists.changes`. A process reads the number of the latest change at most twice a second. If the number has
+increased, the process also reads the changed keys. So a group of payments needs no SQL statement to find the names for
+the payments' keys.
 
 The copy has at most `MOST_KEYS` keys, about 12 MB. If the table has more keys, each call runs one SQL statement
 instead.
@@ -30,7 +31,7 @@ _NUMBER = """
 
 
 class RefreshedKeySets:
-    """The names that belong to each key of a table.
+    """The names in a table. Each name belongs to a key.
 
     `pages` are SQL statements. Each SQL statement returns a page of rows (key, name, id), sorted by key and id. The
     page begins after a given key and id, and has at most a given number of rows. `changed` returns the keys that
@@ -61,7 +62,7 @@ class RefreshedKeySets:
         age = time.monotonic() - self._read_at
         if age < FRESH_S:
             return self._sets
-        # Only one thread at a time reads the changes. Meanwhile, other threads use the copy until it is too old.
+        # Only one thread at a time reads the changes. Meanwhile, other threads use the copy until the copy is too old.
         if not self._lock.acquire(blocking=age > _TOO_OLD_S):
             return self._sets
         try:
@@ -76,9 +77,9 @@ class RefreshedKeySets:
         row = execute(_NUMBER, [self._change]).fetchone()
         number, is_own = row or (0, False)
         if is_own:
-            return None  # this transaction can still roll back its own change, so the copy must not contain the change
+            return None  # this transaction can still roll back the change, so the copy must not contain it
         if self._sets is None or number < self._number:
-            # The process reads a table with too many keys again from time to time, because the table can have become
+            # From time to time, the process again reads a table with too many keys, because the table can have become
             # shorter.
             if number < self._number or now >= self._load_again_at:
                 self._sets, self._load_again_at = self._load(), now + _TOO_MANY_FOR_S

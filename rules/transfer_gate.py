@@ -1,11 +1,11 @@
-"""The gate at the transfer. The gate judges and counts the transfers of a group in the same transaction that reserves
-the transfers.
+"""The gate at the transfer. The gate judges and counts the transfers of a group in the same database transaction that
+reserves the transfers.
 
 The ledger opens the gate for the group's new transfers. Before that, the ledger has locked the stored transfers that
-the group's messages end. The ledger locks accounts only after the gate has opened. When the gate opens, it reads and
-locks profiles. The gate judges and counts one transfer after another. The gate changes only its own copies of the
+the group's messages end. The ledger locks accounts only after the gate has opened. When the gate opens, the gate reads
+and locks profiles. The gate judges and counts one transfer after another. The gate changes only its own copies of the
 profiles, so each verdict includes the earlier transfers of the group. The method `save` writes the changes in the
-ledger's transaction.
+ledger's database transaction.
 
 The gate locks a profile only if a live rule reads this profile and could refuse the transfer. For all other profiles,
 the gate only inserts rows. A periodic task later reads these rows and adds the payments to the profiles
@@ -43,7 +43,7 @@ from rules.profiles.subjects import (
 )
 from rules.rulesets import decisions
 
-_NOT_READ = datetime(1970, 1, 1, tzinfo=UTC)  # the gate reads the clock only after it has acquired the locks
+_NOT_READ = datetime(1970, 1, 1, tzinfo=UTC)  # the gate reads the clock only after the gate has the locks
 _SECOND = timedelta(seconds=1)
 _COUNTED_IF_NEEDED: frozenset[Subject] = frozenset({"payer_dfsp", "payee_dfsp", "pair"})
 
@@ -51,7 +51,7 @@ _COUNTED_IF_NEEDED: frozenset[Subject] = frozenset({"payer_dfsp", "payee_dfsp", 
 class TransferToJudge(msgspec.Struct, frozen=True):
     """A new transfer or conversion. If the quote passed through this hub, `quoted` contains the facts of the quote."""
 
-    digest: bytes  # the digest of the message, because two messages of a group can have one transfer id
+    digest: bytes  # the digest of the message, because two messages of a group can have the same transfer id
     transfer_id: str
     payer_dfsp: str
     payee_dfsp: str
@@ -62,7 +62,7 @@ class TransferToJudge(msgspec.Struct, frozen=True):
     judged_by: int | None = None  # the version of the rules that judged the quote
     transaction_id: str | None = None
     bulk: bool = False
-    fx: bool = False  # a conversion has no parties, so the rules judge the conversion, but no profile counts it
+    fx: bool = False  # a conversion has no parties, so the rules judge it, but no profile counts the conversion
     # A transfer without a quote names these parties itself:
     payer: int | None = None
     payee: int | None = None
@@ -77,9 +77,10 @@ class RulesAtTransfers:
     version: int | None  # None if no rules are active, but a kill switch is on
     compiled: CompiledRules
     without_quote: CompiledRules
-    """The rules of the quote and of the transfer, for transfers without a quote."""
+    """The rules of the quote gate and of the transfer gate, for transfers without a quote."""
     judged_again: CompiledRules
-    """The same rules without rules about the quote's expiration, for transfers that differ from the judged quote."""
+    """For transfers that differ from the judged quote: the same rules, but without rules about the quote's
+    expiration."""
     variances: decide.Variances = field(default_factory=dict)
     counted_too: frozenset[Subject] = frozenset()
     """The subjects that a rule at any gate reads, without the parties."""
@@ -172,7 +173,7 @@ class TransferGate:
         payment = CountedPayment(
             transfer_id=transfer.transfer_id,
             keys=keys_to_count(facts, self._rules.counted_too if self._rules else ()),
-            # If there is no quote, the payee DFSP has not confirmed that the payee is its customer.
+            # If there is no quote, the payee DFSP has not confirmed that it serves the payee.
             served_by=dfsp_key(transfer.payee_dfsp) if facts.quoted else NOT_CONFIRMED,
             is_refund=is_refund(facts),
             currency=transfer.currency,
@@ -193,7 +194,7 @@ class TransferGate:
         transfer is aborted.
 
         A trigger of the transfers' table inserts the rows that later change the profiles of an aborted transfer. So
-        this method changes only the copies, which the next transfers of the group read.
+        this method changes only the copies. The gate judges the next transfers of the group by these copies.
         """
         payment = self._ending.get(transfer_id)
         if payment is None:
@@ -204,7 +205,7 @@ class TransferGate:
                 self._removed.append((key, transfer_id, role))
 
     def save(self) -> None:
-        """Writes the counted transfers. The ledger must write the transfers before it calls this method."""
+        """Writes the counted transfers. The ledger must first write the transfers, and then call this method."""
         changed = {key: profile for key, profile in self._locked.items() if profile.is_changed}
         if changed:
             store.save(changed)
@@ -231,8 +232,8 @@ def open_gate(
     rules: RulesAtTransfers | None,
     originals: Mapping[str, Original],
 ) -> TransferGate:
-    """Reads and locks the rows that are needed to judge and count these transfers. `ending` has transfers that can be
-    aborted."""
+    """Reads and locks the rows that are needed to judge and count these transfers. `ending` has the transfers that the
+    group's messages can abort."""
     facts = [facts_of(transfer, version=None if rules is None else rules.version) for transfer in transfers]
     stopped: Sequence[Verdict | None] = [None] * len(facts)
     needs: Collection[Need] = ()

@@ -10,7 +10,7 @@ from settlement.states import State
 
 
 def evidence_of(settlement: Settlement) -> dict[str, Any] | None:
-    """Returns the bank's latest statement, which is the evidence that the bank has moved the money."""
+    """Returns the bank's latest statement. This bank statement is the evidence that the bank has moved the money."""
     found = settlement.statements.order_by("-id").values("id", "sha256", "is_exact").first()
     return dict(found) if found else None
 
@@ -24,7 +24,7 @@ def owed_of(settlement: Settlement) -> list[tuple[str, int]]:
 
 
 def terms(settlement: Settlement, to: str, reason: str, because: str = "") -> dict[str, Any]:
-    """Returns the terms of a request to change a settlement's state.
+    """Returns the content of a request to change a settlement's state.
 
     `because` is the reason for a missing bank statement.
     """
@@ -42,9 +42,9 @@ def terms(settlement: Settlement, to: str, reason: str, because: str = "") -> di
 
 
 def terms_of_steps(settlement: Settlement, wishes: Sequence[Wish]) -> dict[str, Any]:
-    """Returns the terms of a request to move single accounts to other states.
+    """Returns the content of a request to move single accounts to other states.
 
-    If there is no bank statement, the reason of each step must explain why.
+    If there is no bank statement, the reason for each step must explain why the statement is missing.
     """
     states = {wish.state for wish in wishes}
     to = State.SETTLED if State.SETTLED in states else ", ".join(sorted(states))

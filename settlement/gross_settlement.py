@@ -3,9 +3,9 @@ SETTLEMENT accounts.
 
 Two entries settle a commit. The first entry posts the amount from the payer's SETTLEMENT account to the payer's
 POSITION account. The second entry posts the amount from the payee's POSITION account to the payee's SETTLEMENT account.
-One transaction settles many commits in the order in which they happened, so no cover ever becomes negative. If a commit
-cannot be settled, the hub skips this commit and the commits that depend on it. Later, the hub tries to settle the
-skipped commits. The database guarantees that no cover becomes negative.
+One database transaction settles many commits, in the order of the commits. So no cover ever becomes negative. If a
+commit cannot be settled, the hub skips this commit and the commits that depend on it. Later, the hub tries to settle
+the skipped commits. The database guarantees that no cover becomes negative.
 """
 
 from collections.abc import Sequence
@@ -81,7 +81,7 @@ def _lock(model_id: int) -> SettlementModel:
 
 
 def settle_window(model: SettlementModel, window_id: int) -> None:
-    """Settles all remaining commits of a closed window, in the caller's transaction."""
+    """Settles all remaining commits of a closed window, in the caller's database transaction."""
     model = SettlementModel.objects.select_for_update().get(pk=model.pk)
     currency, into = model.currency or "", model.settlement_account_type
     while commits := store.unsettled_of_window(window_id, currency, into=into, limit=_MOST):

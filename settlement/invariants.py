@@ -1,4 +1,4 @@
-"""The invariants of settlement. `ledger.invariants` runs these invariants together with the ledger's invariants."""
+"""The invariants of settlement. `ledger.invariants` checks these invariants together with the ledger's invariants."""
 
 from hub.test_currency import TEST_CURRENCY
 from ledger import limits
@@ -98,8 +98,8 @@ INVARIANTS = [
     ),
     Invariant(
         "a_settlements_history_leads_to_its_state",
-        "The last event in the history of a settlement has the settlement's present state. The same is true for "
-        "each of its accounts.",
+        "The last event in the history of a settlement has the settlement's present state. The last event in the "
+        "history of each account of a settlement has the account's present state.",
         """SELECT s.id AS settlement_id, NULL AS account, s.state, e.state AS recorded
            FROM settlement_settlement s
            LEFT JOIN LATERAL (SELECT state FROM settlement_settlementevent
@@ -114,8 +114,8 @@ INVARIANTS = [
     ),
     Invariant(
         "a_settlement_is_posted_as_far_as_it_is",
-        "An account in a settlement has the entries that its state requires: a net recipient since RESERVED, a net "
-        "sender since COMMITTED.",
+        "If the settlement model resets positions, a net recipient's account has an entry from the state RESERVED on, "
+        "and a net sender's account has an entry from the state COMMITTED on.",
         """WITH due AS (
              SELECT a.transfer_id, a.account_id, abs(a.net) AS amount,
                     CASE WHEN NOT m.auto_position_reset THEN ''
@@ -151,7 +151,7 @@ INVARIANTS = [
     ),
     Invariant(
         "what_is_gross_is_settled",
-        "In a closed window, every commit of a currency with immediate settlement is settled.",
+        "If a currency has immediate settlement, every commit of a closed window in this currency is settled.",
         """SELECT e.id, e.transfer_id, e.currency
            FROM settlement_windowcontent c
            JOIN ledger_entry e ON e.window_id = c.window_id AND e.currency = c.currency
@@ -172,8 +172,8 @@ INVARIANTS = [
     ),
     Invariant(
         "what_is_settled_at_once_is_settled_by_the_model",
-        "A commit is settled at once only under an immediate model of its currency. Each entry is between two accounts "
-        "of the same participant, of the two account types in the model.",
+        "A commit is settled immediately only if an immediate model exists for the commit's currency. Each entry of "
+        "immediate settlement is between two accounts of one participant. The model names the types of these accounts.",
         """SELECT e.id, e.transfer_id, e.kind, held.id AS held, held.type, position.id AS position
            FROM ledger_entry e
            JOIN ledger_account held
@@ -223,7 +223,7 @@ INVARIANTS = [
     Invariant(
         "what_the_bank_paid_is_recorded_once",
         "If the bank's payments were recorded with a settlement, each account of the settlement has one payment of the "
-        "account's net amount. The bank statement shows this payment. The settlement holds no cover.",
+        "account's net amount. The bank statement shows this payment. No cover is on hold for the settlement.",
         """SELECT sa.settlement_id, sa.account_id, sa.net, m.kind, m.amount, p.otherwise, h.remaining
            FROM settlement_settlementaccount sa
            JOIN settlement_settlement s ON s.id = sa.settlement_id
@@ -250,8 +250,8 @@ INVARIANTS = [
     ),
     Invariant(
         "positions_are_within_their_cover",
-        "No position, including reserved amounts, is above its liquidity cover. An amount that a settlement without "
-        "a liquidity check has paid to the position does not count.",
+        "No position, including reserved amounts, is above the participant's liquidity cover. If a settlement without "
+        "a liquidity check has added an amount to the position, this amount does not count.",
         f"""SELECT a.id, a.participant_id, a.currency, {limits.POSITION} AS used,
                   cover.cover, unchecked.amount AS unchecked
            FROM ledger_account a

@@ -182,7 +182,7 @@ class WindowContent(models.Model):
 
 
 class ContentTotal(models.Model):
-    """The sum of the debits and the sum of the credits of one account, for the commits in a window's content.
+    """The total debits and the total credits of one account, from the commits in one content of a window.
 
     The hub computes these totals once, after the window is closed.
     """
@@ -332,11 +332,12 @@ class SettlementEvent(models.Model):
 
 
 class Payment(models.Model):
-    """The settlement bank's payment for one account of a settlement. The hub recorded the payment when it moved the
-    account to SETTLED.
+    """The settlement bank's payment for one account of a settlement. The hub recorded the payment when the hub moved
+    the account to SETTLED.
 
-    `movement` is empty if nothing was left to record. `otherwise` is the part of the account's net amount that people
-    recorded by hand earlier, or that two people released from the hold on the cover.
+    `movement` is empty if nothing was left to record. `otherwise` is the part of the net amount that the hub did not
+    need to record. People recorded this part by hand earlier, or two people released this part from the hold on the
+    cover.
     """
 
     account = models.OneToOneField(SettlementAccount, on_delete=models.PROTECT, related_name="payment")

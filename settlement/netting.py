@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """The sum of the debits and the sum of the credits that one window's commits posted to one account."""
+    """The total debits and the total credits on one account from the commits of one window."""
 
     account_id: int
     currency: str

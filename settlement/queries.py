@@ -1,4 +1,4 @@
-"""Queries of settlements, for the settlement API, the commands and the pages."""
+"""Database queries that read settlements, for the settlement API, the commands and the pages."""
 
 from datetime import datetime
 from typing import Any
@@ -34,8 +34,8 @@ def contents_for(model: SettlementModel) -> QuerySet[WindowContent]:
 
 
 def windows_waiting_for(model_name: str) -> list[int]:
-    """Returns the closed windows with contents that this model can still settle, because no settlement includes these
-    contents yet."""
+    """Returns the closed windows with contents that this model can still settle. No settlement includes these contents
+    yet."""
     model = SettlementModel.objects.filter(name=model_name).first()
     if model is None:
         return []

@@ -1,4 +1,4 @@
-"""Tables and pure functions for the states of settlements, of accounts in settlements, and of windows."""
+"""Constants and pure functions for the states of settlements, of accounts in settlements, and of windows."""
 
 from collections.abc import Collection, Iterable
 from enum import StrEnum
@@ -28,7 +28,7 @@ class WindowState(StrEnum):
     ABORTED = "ABORTED"
 
 
-# For each state of a settlement, the next state of an account in this settlement. The settlement enters a state only
+# Maps each state of a settlement to the next state of the settlement's accounts. The settlement enters a state only
 # when all accounts of the settlement have reached this state.
 NEXT = {
     State.PENDING_SETTLEMENT: State.PS_TRANSFERS_RECORDED,

@@ -1,6 +1,6 @@
-"""SQL statements that compute the totals of closed windows, and SQL statements that settle single transfers.
+"""The SQL statements of this module compute the totals of closed windows, or settle single transfers.
 
-`ledger.store` has the lock order.
+`ledger.store` defines the order of the locks.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ from hub.test_currency import TEST_CURRENCY
 from ledger.models import Account
 from settlement.netting import Total
 
-# One SQL statement adds up all entries of a window. So this statement has a longer time limit than other statements.
+# One SQL statement adds up all entries of a window. So this SQL statement has a longer time limit than others.
 _TOTALLING_MS = 60_000
 
 
@@ -47,8 +47,8 @@ _TOTALS_BETWEEN = _totals("window_id = %s AND id > %s AND id <= %s")
 
 
 def allow_time_for_totals() -> None:
-    """Sets the time limits for statements and lock waits in this transaction. These limits are longer than the limits
-    for requests."""
+    """In this database transaction, sets the time limits for SQL statements and for waiting for locks. These limits are
+    longer than the limits for requests."""
     execute(f"SET LOCAL statement_timeout = {_TOTALLING_MS}")
     execute(f"SET LOCAL lock_timeout = {_TOTALLING_MS}")
 
@@ -73,7 +73,7 @@ def _total(row: TupleRow) -> Total:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A commit that waits for gross settlement, and the accounts of its payer and payee."""
+    """A commit that waits for gross settlement, and the accounts of the payer and the payee."""
 
     entry_id: int
     transfer_id: str
@@ -91,8 +91,8 @@ class CanNotSettle(FspiopError):
         super().__init__(ErrorCode.VALIDATION_ERROR, why)
 
 
-# Reads the accounts of payer and payee. If an account is missing, the statement returns NULL for the account, and the
-# hub then reports an error for this commit.
+# Reads the accounts of payer and payee. If an account is missing, the SQL statement returns NULL for the account, and
+# the hub then reports an error for this commit.
 _ACCOUNTS = """
     SELECT e.id, e.transfer_id, e.amount, d.id, ds.id, c.id, cs.id
     FROM ledger_entry e
@@ -143,8 +143,8 @@ def _commits(rows: Iterable[TupleRow], currency: str, into: str) -> Sequence[Com
     return found
 
 
-# The database gives an entry an id before the transaction commits, and no transaction lasts a minute. So if an entry is
-# older than a minute, all entries with lower ids are visible or will never exist.
+# The database gives an entry an id before the database transaction ends, and no database transaction lasts a minute. So
+# if an entry is older than a minute, all entries with lower ids are visible or will never exist.
 _SURELY_SEEN = """
     SELECT id FROM ledger_entry WHERE created_at < clock_timestamp() - interval '1 minute' ORDER BY id DESC LIMIT 1
 """

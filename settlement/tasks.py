@@ -1,4 +1,5 @@
-"""The periodic task of settlement. The task has no arguments, because it finds in the database what must be settled."""
+"""The periodic task of settlement. The task has no arguments, because the database shows which commits are not
+settled."""
 
 from celery import shared_task
 

@@ -1,8 +1,8 @@
 """Computes the net amount of each participant for a window's commits.
 
-For each closed window, the database stores the totals. For the open window, each process keeps the totals that it has
-computed in memory, and then adds only later commits. So a query reads only the commits of the last minutes, and not the
-commits of a whole day.
+For each closed window, the database stores the totals. For the open window, each process keeps the computed totals in
+memory, and then adds only later commits. So a query reads only the commits of the last minutes, and not the commits of
+a whole day.
 """
 
 from collections import defaultdict
@@ -24,8 +24,8 @@ _Sums = Mapping[tuple[str, str], tuple[int, int]]  # the sent and the received a
 
 @dataclass(frozen=True, slots=True)
 class NetPosition:
-    """The net amount that results for one participant from the commits of a window. If the net amount is above 0, the
-    participant owes this amount.
+    """One participant's net amount from the commits of a window. If the net amount is above 0, the participant owes
+    this amount.
 
     If the net amount is below 0, the scheme owes the participant.
     """

@@ -19,7 +19,7 @@ def _describe_model(payload: Payload) -> list[Line]:
         Line(_("Method"), ", ".join(how)),
         Line(_("Currency"), payload["currency"] or _("all")),
         Line(_("Account"), f"{payload['ledger_account_type']} → {payload['settlement_account_type']}"),
-        Line(_("Checks cap and cover"), _yes(payload["require_liquidity_check"])),
+        Line(_("Net debit cap and cover are checked"), _yes(payload["require_liquidity_check"])),
         Line(_("Resets positions"), _yes(payload["auto_position_reset"])),
     ]
 

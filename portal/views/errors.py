@@ -37,15 +37,15 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """Reports that the request cannot be read. Does not read the session or the database, because the hub refuses such
-    a request before it opens the session or the database."""
+    """Reports that the request cannot be read. Does not read the session or the database, because the hub must refuse
+    such a request without opening the session or the database."""
     if not _is_portal(request):
         return errors.bad_request(request, exception)
     return _alone(request, {"status": 400}, status=400)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Shows an error page with a reference. The reference is also in the log, next to the details of the error.
+    """Shows an error page with a reference. The log has the same reference, together with the details of the error.
 
     Does not use the database, because the database can be down.
     """
@@ -68,6 +68,6 @@ def _new_reference() -> str:
 
 
 def _alone(request: HttpRequest, context: dict[str, object], *, status: int) -> HttpResponse:
-    """Renders a page without the context of signed-in people."""
+    """Renders a page without data about the signed-in user."""
     with translation.override(translation.get_language_from_request(request)):
         return HttpResponse(render_to_string("portal/fault.html", context), status=status)

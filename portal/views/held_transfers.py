@@ -1,4 +1,4 @@
-"""The pages of held transfers. A user can request the release or the refusal of a held transfer."""
+"""The pages about held transfers. A user can request the release or the refusal of a held transfer."""
 
 from django import forms
 from django.http import Http404, HttpRequest, HttpResponse

@@ -118,7 +118,7 @@ class _Shown:
     query: dict[str, str]
 
     def text(self, key: tuple[Any, ...]) -> str:
-        """Returns the name to show for a bank, a pair, a currency, a use case or a reason."""
+        """Returns the name to show for a DFSP, a pair of DFSPs, a currency, a use case or a reason."""
         if self.by in ("payer", "payee", "pair"):
             return " → ".join(self._bank(number) for number in key)
         if self.by == "reason":
@@ -129,8 +129,8 @@ class _Shown:
         return _("not sent to a payee") if number == NOBODY else self.names.get(number, str(number))
 
     def payments(self, since: datetime, until: datetime, **further: str) -> str:
-        """Returns the link to the list of the payments in a period. The first and last day in the link are in the
-        visitor's time zone."""
+        """Returns the link to a list. The list has the payments of one period. The first and last day in the link are
+        in the visitor's time zone."""
         banks = [self.names.get(number, "") for number in (self.wish.payer_id, self.wish.payee_id) if number > 0]
         others = [name for name in banks if name != self.names.get(self.own or 0)]
         asked = {
@@ -178,8 +178,8 @@ def _shown(request: HttpRequest) -> _Shown:
 
 
 def _usual(visitor: Visitor, wish: Wish) -> str:
-    """Returns how the page first divides the figures. If the visitor chose a payer DFSP, the page shows one row for
-    each payee DFSP. Otherwise, the page shows one row for each payer DFSP."""
+    """Returns the kind of row that the page shows if the visitor has not chosen one. If the visitor chose a payer DFSP,
+    the page shows one row for each payee DFSP. Otherwise, the page shows one row for each payer DFSP."""
     return "payee" if wish.payer_id != ALL else "payer"
 
 
@@ -291,7 +291,8 @@ _DURATIONS = [f"{leg}{name}Seconds" for leg in history.LEGS for name in ("P50", 
 
 
 def _cells(figures: Figures) -> Iterator[list[Any]]:
-    """Yields one row of cells for each currency. The durations in each row are of the payments in all currencies."""
+    """Yields one row of cells for each currency. Every row has the same durations, which include the payments in all
+    currencies."""
     spans = [None if each is None else round(each, 4) for _leg, *both in figures.durations for each in both]
     for currency, value in sorted(figures.values.items()) or [("", 0)]:
         yield [

@@ -1,5 +1,4 @@
-"""The start page redirects users of the hub to the overview, and users of a participant to the page of this
-participant."""
+"""The start page redirects users of the hub to the overview, and a participant's users to the participant's page."""
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect

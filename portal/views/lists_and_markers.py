@@ -263,8 +263,8 @@ def markers(request: HttpRequest) -> HttpResponse:
 
 
 def _with_serving(appeals: Iterable[Appeal]) -> list[tuple[Appeal, str]]:
-    """Returns each appeal with a text about the DFSP that appeals. The text states whether the party is known to be a
-    customer of this DFSP."""
+    """Returns each appeal together with a text about the DFSP that filed the appeal. The text states whether the party
+    is known to be a customer of this DFSP."""
     listed = list(appeals)
     serves = filed.serves(listed)
     return [(appeal, str(SERVES[serves[appeal.pk]])) for appeal in listed]
@@ -378,7 +378,7 @@ class NewSwitch(PartyMixin, AskForm):
         return said
 
     def named(self) -> dict[str, Any]:
-        """Returns the party or the DFSPs whose payments the kill switch stops, by the names of the form's fields."""
+        """Maps form fields to their values: the party, or the DFSPs, whose payments the kill switch stops."""
         said = self.cleaned_data
         names = {name: said[name].name for name in ("payer_dfsp", "payee_dfsp") if said.get(name) is not None}
         return names if said.get("party") is None else {**names, "party": said["party"]}

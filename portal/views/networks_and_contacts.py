@@ -1,4 +1,4 @@
-"""Requests changes of a participant's allowed source addresses and contacts."""
+"""Requests changes of a participant's contacts, and of the source addresses that the hub allows for the participant."""
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse

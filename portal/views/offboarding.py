@@ -20,7 +20,7 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def ask(request: HttpRequest, name: str, change: str) -> HttpResponse:
-    """Requests the change that the current step needs, or requests that the participant stays.
+    """Submits a request: for the change in the current step, or for the end of the off-boarding.
 
     Returns 404 if the change belongs to another step.
     """

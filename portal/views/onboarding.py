@@ -1,4 +1,4 @@
-"""Onboards a participant step by step. The last step submits one request, which another person approves as a whole."""
+"""Onboards a participant step by step. The last step submits one request. Another person approves the whole request."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ _SAID = "onboarding"
 
 
 def begin(request: HttpRequest) -> HttpResponse:
-    """Begins with an empty form. An unsubmitted form from earlier is discarded only by a POST."""
+    """Begins with an empty form. Only a POST discards an earlier form that was not submitted."""
     said: dict[str, Any] = request.session.get(_SAID, {})
     if said and request.method != "POST":
         context = {"name": said[STEPS[0].name]["name"], "steps": _shown(said, ""), "next": _next(said)}

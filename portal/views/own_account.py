@@ -57,7 +57,7 @@ def index(request: HttpRequest) -> HttpResponse:
     profile = Profile.objects.filter(user=user).first() or Profile(user=user)
     form = ProfileForm(request.POST or None, instance=profile)
     if request.method == "POST" and form.is_valid():
-        # The save updates only these fields, so that it does not undo concurrent changes of the account.
+        # The save updates only these fields. So the save does not undo simultaneous changes of other fields.
         Profile.objects.update_or_create(user=user, defaults=form.cleaned_data)
         messages.success(request, _("Saved."))
         response = redirect("account")

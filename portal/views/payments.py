@@ -1,5 +1,5 @@
-"""The pages that find a payment. An attempt is a payment without a transfer: a lookup, a quote or a request to pay.
-This module has the search, the pages of attempts, and the saved searches."""
+"""The pages on which people search for payments. An attempt is a payment without a transfer: a lookup, a quote or a
+request to pay. This module has the search, the pages of attempts, and the saved searches."""
 
 from typing import Any
 from urllib.parse import parse_qsl, urlencode

@@ -43,7 +43,7 @@ def asking(
 ) -> HttpResponse:
     """Shows the form. When a valid form is sent, submits the request and redirects to the request's page.
 
-    `then` runs in the transaction of the new request.
+    `then` runs in the database transaction that stores the new request.
     """
     if request.method == "POST" and form.is_valid():
         said = form.cleaned_data
@@ -61,7 +61,7 @@ def asking(
         except changes.NotApproved as reason:
             form.add_error(None, str(reason))
         else:
-            messages.success(request, _("Request submitted. It takes effect once a second person approves it."))
+            messages.success(request, _("Request submitted. The change takes effect after a second person's approval."))
             return redirect("approval", approval.pk)
     found = changes.KINDS[kind]
     checkers = sorted(str(role.label) for role in RIGHTS[found.check])

@@ -1,5 +1,5 @@
-"""The pages of replays. The pages show the decisions that a version of the rules would have made about the stored
-payments."""
+"""The pages of replays. A replay judges stored payments by a version of the rules. The pages show the resulting
+decisions."""
 
 from typing import Any
 
@@ -63,7 +63,7 @@ def show(request: HttpRequest, replay_id: int) -> HttpResponse:
 
 
 def stop(request: HttpRequest, replay_id: int) -> HttpResponse:
-    """Stops a replay that waits or runs."""
+    """Stops a waiting or running replay."""
     job = RuleReplay.objects.filter(pk=min(replay_id, _LARGEST_NUMBER)).first()
     if job is None:
         raise Http404

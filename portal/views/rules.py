@@ -132,7 +132,7 @@ class Import(forms.Form):
 
 
 def create(request: HttpRequest) -> HttpResponse:
-    """Creates a version from a JSON file, or from the JSON in a field of the page.
+    """Creates a version from a JSON file, or from JSON that the user writes in a form field.
 
     At first, this field contains the JSON of an existing version.
     """
@@ -345,7 +345,7 @@ def roll_back(request: HttpRequest) -> HttpResponse:
     except changes.NotApproved as refusal:
         messages.error(request, str(refusal))
         return redirect("rules")
-    messages.success(request, _("Request submitted. It takes effect once a second person approves it."))
+    messages.success(request, _("Request submitted. The change takes effect after a second person's approval."))
     return redirect("approval", approval.pk)
 
 

@@ -1,4 +1,4 @@
-"""The pages of transfers: the search, the export of the results, and the history of one payment."""
+"""The pages about transfers: the search, the export of the search results, and the history of one payment."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -56,8 +56,8 @@ class TransferSearch(Search):
     until = DayField(label=gettext_lazy("To"), required=False, is_end=True)
 
     def read(self, visitor: Visitor) -> Read:
-        """Returns the function that reads one page of this search. If a field has an error, the function reads no
-        rows."""
+        """Returns the function that reads one page of this search. If a field has an error, the returned function reads
+        no rows."""
         if not self.is_valid():
             return lambda _before, _size: Found([])
         wish, said = self._wish(visitor), self.said
@@ -72,7 +72,7 @@ class TransferSearch(Search):
         return lambda before, size: transfers.latest(wish, before=before, size=size)
 
     def _wish(self, visitor: Visitor) -> Wish:
-        """Returns the conditions from all fields except ids and aliases."""
+        """Returns the search conditions from the form's fields, except the fields for ids and aliases."""
         said = self.said
         other, since, until = Q(), said.get("since"), said.get("until")
         if "window" in said:
@@ -114,8 +114,8 @@ def export(request: HttpRequest) -> Download | HttpResponse:
 
 
 def _distinct(batches: Iterable[Sequence[Transfer]]) -> Iterator[list[Transfer]]:
-    """Leaves out the transfers of earlier batches. A payer can request several quotes for one transfer, so two batches
-    can contain the same transfer."""
+    """Removes each transfer that an earlier batch already contained. A payer can request several quotes for one
+    transfer, so two batches can contain the same transfer."""
     seen: set[str] = set()
     for batch in batches:
         found = [each for each in batch if each.pk not in seen]
@@ -180,14 +180,14 @@ def _judged(transfer: Transfer, visitor: Visitor) -> _Judged:
 
 
 def export_json(request: HttpRequest, transfer_id: str) -> HttpResponse:
-    """Returns everything that the payment's page shows, signed with the hub's key."""
+    """Returns a JSON file with everything that the payment's page shows. The hub signs the file with its key."""
     transfer, found = _exported(request, transfer_id, "json")
     content = payment_files.document(transfer, found.story, found.verdict, by=visitor_of(request).name)
     return _file(payment_files.json_file(content, payment_files.Signer.of_hub()), transfer, "json", "application/json")
 
 
 def export_pdf(request: HttpRequest, transfer_id: str) -> HttpResponse:
-    """Returns the payment's page as a PDF with the signed JSON file attached. The PDF is signed too."""
+    """Returns the payment's page as a PDF. The signed JSON file is an attachment of the PDF. The PDF is signed too."""
     transfer, found = _exported(request, transfer_id, "pdf")
     signer = payment_files.Signer.of_hub()
     content = payment_files.document(transfer, found.story, found.verdict, by=visitor_of(request).name)

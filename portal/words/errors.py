@@ -1,4 +1,4 @@
-"""The texts of the API's error codes, for translation.
+"""The translatable texts of the API's error codes.
 
 `fspiop.errors` has the same texts. A test compares the texts of the two modules.
 """
@@ -77,9 +77,9 @@ TEXTS = {
 
 
 def words_of(code: str, description: str = "") -> str:
-    """Returns an error in words: the standard text of the code in the reader's language, and the text that the sender
-    added. If the description only repeats the standard text, returns only the standard text. If the scheme itself
-    defined the code, returns only the description.
+    """Returns an error in words: the standard text of the error code in the reader's language, and the text that the
+    error's sender added. If the description only repeats the standard text, returns only the standard text. If the
+    scheme itself defined the code, returns only the description.
     """
     if code not in TEXTS:
         return description or text_of(code)
@@ -90,5 +90,5 @@ def words_of(code: str, description: str = "") -> str:
 
 
 def words_for(error: FspiopError) -> str:
-    """Returns an error in words, from the exception that a service of the hub raised."""
+    """Returns the error text for an exception that a service of the hub raised."""
     return words_of(error.code, error.description)

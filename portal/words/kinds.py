@@ -1,7 +1,7 @@
-"""The words for kinds of entries, movements, markers and lists, and for the bank's directions, for translation.
+"""The translatable words for kinds of entries, movements, markers and lists, and for directions in bank statements.
 
-The pages show the words. The files and the APIs contain the untranslated names, such as FUNDS_IN. A page shows the name
-when the mouse is on the word.
+The pages show the words. The files and the APIs contain the untranslated names, such as FUNDS_IN. When the mouse is on
+a word, the page shows the untranslated name.
 """
 
 from django.utils.functional import Promise

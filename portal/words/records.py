@@ -1,6 +1,6 @@
 """The words that the pages show for recorded names and values: labels, amounts, times, "yes" and "no".
 
-In the file of the audit trail, a value keeps the form in which it was recorded. Only the pages show the words of this
+In the downloaded file of the audit trail, each value has its recorded form. Only the pages show the words of this
 module.
 """
 
@@ -95,8 +95,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?(Z|[+-]\d\d:?\d
 
 
 def label_of(name: str) -> str:
-    """Returns the label of a recorded name. If there is no label for the name, returns the words of which the name
-    consists."""
+    """Returns the label of a recorded name. If there is no label for the name, returns the words in the name."""
     known = LABELS.get(name)
     return str(known) if known is not None else " ".join(_WORDS.split(name)).strip().capitalize()
 

@@ -1,4 +1,4 @@
-"""The words for states of payments, messages, settlements, requests and alerts, for translation.
+"""The translatable words for the states of payments, messages, settlements, requests and alerts.
 
 Some states have different names in different tables. On the pages, each state has only one word.
 """

@@ -1,9 +1,9 @@
-"""Forwards GET requests about an id from one DFSP to another DFSP, and forwards the answers.
+"""A DFSP can send a GET with an id to another DFSP. Forwards the GET, and forwards the answer.
 
-For each forwarded GET, stores the time until which the request waits for its answer. The hub accepts an answer to a
-forwarded GET only from the DFSP that received the GET. The hub forwards the answer only to the DFSP that sent the GET.
-If no answer to a forwarded GET comes in time, the DFSP that sent the GET gets 2004. If the hub cannot deliver a
-forwarded GET, the outbox reports the failure to the DFSP that sent the GET.
+For each forwarded GET, stores how long the GET waits for an answer. The hub accepts an answer to a forwarded GET only
+from the DFSP that received the GET. The hub forwards the answer only to the DFSP that sent the GET. If no answer to a
+forwarded GET comes in time, the DFSP that sent the GET gets 2004. If the hub cannot deliver a forwarded GET, the outbox
+reports the failure to the DFSP that sent the GET.
 """
 
 from django.conf import settings
@@ -55,9 +55,9 @@ def answer(reply: Outgoing, *, resource: str, subject: str, answerer_id: int) ->
 
 
 def end(resource: str, subject: str, *, asker_id: int, asked_id: int) -> bool:
-    """Ends the stored question that one DFSP sent to another DFSP about this id.
+    """Ends the stored question about this id, from one DFSP to another DFSP.
 
-    Returns True if there was such a question, and if it still waited or had ended in the last PARTY_ANSWER_S seconds.
+    Returns True if such a question still waited, or had ended in the last PARTY_ANSWER_S seconds.
     """
     return store.end(
         resource=resource, subject=subject, asked_id=asked_id, asker_id=asker_id, keep_s=settings.PARTY_ANSWER_S

@@ -14,12 +14,12 @@ _REMEMBER = """
 
 
 def remember(question: Outgoing, *, resource: str, subject: str, version: str, wait_s: int) -> None:
-    """In the caller's transaction, stores a question that waits for an answer.
+    """In the caller's database transaction, stores a question that waits for an answer.
 
     If a question is repeated, the waiting time of the question begins again.
 
-    The caller must add the question's message to the outbox after this call. The periodic task assumes that a message
-    in the outbox belongs to an earlier question if the message is older than the question.
+    The caller must add the question's message to the outbox after this call. If a message in the outbox is older than
+    the question, the periodic task assumes that the message belongs to an earlier question.
     """
     parameters = [resource, subject, question.reply_to_id, question.destination_id, version, wait_s]
     execute(_REMEMBER, parameters)
@@ -47,6 +47,6 @@ def answer(reply: Outgoing, *, resource: str, subject: str, asked_id: int, keep_
 
 
 def end(*, resource: str, subject: str, asked_id: int, asker_id: int, keep_s: int) -> bool:
-    """Ends a stored question in the caller's transaction. Returns False if the question does not exist, or if the hub
-    accepts no more answers to the question."""
+    """Ends a stored question in the caller's database transaction. Returns False if the question does not exist, or if
+    the hub accepts no more answers to the question."""
     return execute(_END, [subject, resource, asked_id, asker_id, keep_s, subject]).rowcount > 0

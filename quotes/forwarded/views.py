@@ -57,7 +57,8 @@ class _RelayView(FspiopView, ABC):
     def answer(self, subject_id: str, ending: str = "") -> HttpResponse:
         """Forwards a callback from one DFSP to another DFSP.
 
-        If this fails, the HTTP response contains the error, because the sender of a callback must not get a callback.
+        If the hub cannot forward the callback, the HTTP response contains the error. The sender of a callback never
+        gets a callback.
         """
         path = forwarding.path_of(self.resource, subject_id) + ending
         to = self._asker(subject_id)
@@ -90,8 +91,7 @@ class _RelayView(FspiopView, ABC):
     def _asker(self, subject_id: str) -> Party:
         """Returns the participant that FSPIOP-Destination names.
 
-        Without this header, returns the DFSP that has sent the caller a GET about this id, if there is only one such
-        DFSP.
+        Without this header, returns the only DFSP that has sent the caller a GET about this id.
         """
         if self.fspiop.destination:
             return forwarding.destination_of(self)

@@ -37,7 +37,7 @@ def ask(request: Request, message: AgreementMessage, *, send: Send) -> None:
     """Stores a transaction request and forwards it to the payer's DFSP.
 
     If a request to pay is repeated, the hub forwards the request again. If the request has already ended, the hub
-    reports the stored end to the payee's DFSP instead. If a request has the id of an earlier request but different
+    instead reports the stored outcome to the payee's DFSP. If a request has the id of an earlier request but different
     content, the hub refuses the new request with 3106 and changes nothing.
     """
     is_late = request.expires_at is not None and request.expires_at <= datetime.now(UTC)
@@ -59,7 +59,7 @@ def ask(request: Request, message: AgreementMessage, *, send: Send) -> None:
         if not is_new and (found.payee_id != message.sender_id or bytes(found.request_digest) != message.digest):
             raise FspiopError(ErrorCode.MODIFIED_REQUEST, "this ID was used with other content")
         if is_late and found.state == State.SENT:
-            raise expired  # the hub does not send the request to the payer's DFSP again
+            raise expired  # the hub does not forward an expired request again
         if not found.request:  # the hub has erased the stored message, but this message has the same content
             found.request, found.request_headers = message.body, message.headers
         if found.state in ENDS:
@@ -69,7 +69,7 @@ def ask(request: Request, message: AgreementMessage, *, send: Send) -> None:
 
 
 def answer(transaction_request_id: str, message: AgreementMessage, *, state: State, send: Send) -> None:
-    """Forwards an answer about a request to pay to the other party.
+    """Forwards an answer that one party of a request to pay sent. The recipient is the other party.
 
     If the request has not ended, also stores the answer of the payer's DFSP.
 
@@ -98,8 +98,8 @@ def answer(transaction_request_id: str, message: AgreementMessage, *, state: Sta
 def _brings_on(found: TransactionRequest, message: AgreementMessage, state: State, *, was_asked: bool) -> bool:
     """Returns whether an answer of the payer's DFSP changes the state of the request to pay.
 
-    Returns False if the answer repeats an earlier answer or only answers a GET. Raises FspiopError 3106 if the answer
-    is not allowed.
+    Returns False if the answer repeats an earlier answer, or if the answer only responds to a GET. Raises FspiopError
+    3106 if the answer is not allowed.
     """
     if found.response_digest is not None and bytes(found.response_digest) == message.digest:
         return False
@@ -159,7 +159,7 @@ def _fail(ids: list[str]) -> int:
             .select_for_update(skip_locked=True, no_key=True, of=("self",))
             .select_related("payee")
             .annotate(content_type=KT("request_headers__content-type"))
-            .only("expires_at", "payee__name")  # the messages stay unread, because they can be large
+            .only("expires_at", "payee__name")  # without the messages, which can be large
         )
         ended = TransactionRequest.objects.filter(pk__in=[found.pk for found in late])
         ended.update(state=State.FAILED, answered_at=datetime.now(UTC))
@@ -204,8 +204,8 @@ def _request(found: TransactionRequest, *, if_pending: IfPending) -> Outgoing:
 
 
 def _answer(found: TransactionRequest, message: ReceivedMessage, to: Destination, *, is_error: bool) -> Outgoing:
-    """Makes the message that forwards an answer about a request to pay. `source_id` is the DFSP that waits for the
-    answer."""
+    """Makes the message by which the hub forwards an answer about a request to pay. `source_id` is the id of the DFSP
+    that waits for the answer."""
     path, order = _path(found) + ("/error" if is_error else ""), found.order_of(found.transaction_request_id)
     return forward(message, to, "PUT", path, subject=order, kind="request-to-pay-answer", source_id=to.id)
 

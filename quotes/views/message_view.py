@@ -1,5 +1,5 @@
-"""The base class of the views for quotes and other agreements. The base class reads a message and the id in the path,
-and refuses messages."""
+"""The base class of the views for quotes and other agreements. The base class reads the message and the id in the path.
+The base class also sends refusals."""
 
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ from quotes.commands_and_facts import AgreementMessage
 
 
 class MessageView(FspiopView):
-    id_name: ClassVar[str]  # what a refusal calls the id
+    id_name: ClassVar[str]  # the name that an error text uses for the id
 
     def message(self) -> AgreementMessage:
         return AgreementMessage(self.raw_body, self.forwarded_headers(), self.caller, self.digest())

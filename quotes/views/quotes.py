@@ -42,7 +42,7 @@ class QuotesView(_QuoteView):
 
 
 def _currencies(body: QuotePost) -> Iterator[Currencies]:
-    """Yields sets of currencies. From each set, the payee of a quote must have an account in at least one currency.
+    """Yields sets of currencies. The payee of a quote must have an account in at least one currency of each set.
 
     A payee that converts the money can have an account in another currency. If the payee has not named a currency yet,
     the set is empty. The payee then needs an account in any one currency.

@@ -78,8 +78,8 @@ PERFORM: dict[str, Perform] = {
 
 
 def subject_of(kind: str, payload: Payload) -> str:
-    """Returns the subject under which a request of this kind is stored. For some kinds of request, a trigger in the
-    database checks that the change matches the subject."""
+    """Returns the subject of a request of this kind. The hub stores the request under its subject. For some kinds of
+    request, a trigger in the database checks that the change matches the subject."""
     if kind == name_matches.KIND:
         return name_matches.subject_of(payload["match"])
     if kind == kill_switches.KIND:

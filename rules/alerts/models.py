@@ -26,8 +26,8 @@ class Alert(models.Model):
 
     key = models.BigIntegerField()  # the party's key, or a hash of the DFSP if no party is known
     dfsp = models.CharField(max_length=30, blank=True)  # the DFSP, if no party is known
-    # The DFSP whose message caused the first report; empty if no DFSP's message caused it. One DFSP can cause alerts
-    # about any number of parties, so the queue and the notifications have a part for each DFSP.
+    # The DFSP whose message caused the first report; empty if no DFSP's message caused the report. One DFSP can cause
+    # alerts about any number of parties, so the queue and the notifications have a part for each DFSP.
     caused_by = models.CharField(max_length=30, blank=True, default="", db_default="")
     state = models.CharField(max_length=6, choices=State, default=State.OPEN)
     first_at = models.DateTimeField()
@@ -51,17 +51,17 @@ class Alert(models.Model):
             ),
         ]
         indexes = [
-            # these indexes are for the queue, and for the part of the queue of one DFSP
+            # these indexes are for the queue, and for one DFSP's part of the queue
             models.Index(fields=["id"], condition=Q(state="OPEN"), name="alerts_open_by_id"),
             models.Index(fields=["state", "caused_by", "id"], name="alerts_by_dfsp"),
             # this index is for one party's earlier alerts
             models.Index(fields=["key"], name="alerts_by_party"),
-            # these indexes are for alerts that wait for a notification, and for the time of the last notification
+            # these indexes find the alerts without a notification, and the time of the last notification
             models.Index(
                 fields=["caused_by", "id"], condition=Q(notified_at__isnull=True), name="alerts_not_notified_by_dfsp"
             ),
             models.Index(fields=["notified_at"], name="alerts_by_notification"),
-            # this index is for closed alerts whose reports are deleted after their retention period
+            # this index finds closed alerts whose reports the hub must delete
             models.Index(fields=["closed_at"], condition=Q(closed_at__isnull=False), name="alerts_by_closing"),
         ]
         triggers = [
@@ -81,8 +81,8 @@ class Alert(models.Model):
 
 
 class SightingRow(models.Model):
-    """One report about a party. A payment only inserts reports. A periodic task adds the reports to the party's
-    alert."""
+    """One report about a party. While the hub judges a payment, it only inserts reports. A periodic task adds the
+    reports to the party's alert."""
 
     alert = models.ForeignKey(Alert, on_delete=models.PROTECT, related_name="sightings", null=True)
     key = models.BigIntegerField()
@@ -132,7 +132,7 @@ class Note(models.Model):
 class Action(models.Model):
     """A change that a person requested from an alert.
 
-    The linked approval contains the terms and the state of the change.
+    The linked approval contains the details and the state of the change.
     """
 
     alert = models.ForeignKey(Alert, on_delete=models.PROTECT, related_name="actions")

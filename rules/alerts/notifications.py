@@ -1,4 +1,4 @@
-"""Notifies the fraud desk of new alerts. One e-mail and one signed webhook contain all alerts of a minute."""
+"""Notifies the fraud desk of new alerts. For each minute, one e-mail and one signed webhook contain all new alerts."""
 
 from typing import Any
 
@@ -16,8 +16,9 @@ _MOST_OF_A_DFSP = 500
 _MOST_SHOWN = 20
 
 # Because of the lock, only one of several simultaneous runs sends a notification. A DFSP can cause any number of
-# alerts, but only one notification per minute. A notification has room for the alerts of each DFSP. So many alerts from
-# one DFSP do not delay the alerts from another DFSP. The rows are sorted so that each DFSP's oldest alerts come first.
+# alerts, but only one notification per minute. A notification has room for the alerts of each DFSP. Therefore one
+# DFSP's many alerts do not delay another DFSP's alerts. The rows are sorted so that each DFSP's oldest alerts come
+# first.
 _NEW = """
     SELECT a.id FROM (SELECT name FROM participants_participant UNION SELECT '') AS d (name)
     CROSS JOIN LATERAL (
@@ -39,7 +40,7 @@ def recipients() -> list[str]:
 def notify_new() -> int:
     """If no notification was written in the last minute, notifies the fraud desk of new alerts.
 
-    Returns the number of alerts.
+    Returns the number of alerts in the notification.
     """
     new = [alert_id for (alert_id,) in execute(_NEW, [_MOST_OF_A_DFSP, EVERY_S])]
     if not new:

@@ -30,7 +30,7 @@ class OpenOfDfsp:
     has_more: bool
 
 
-# The statement reads at most 101 entries of the index for each DFSP, however many alerts a DFSP caused.
+# For each DFSP, the SQL statement reads at most 101 index entries, however many alerts the DFSP caused.
 _OPEN_BY_DFSP = """
     SELECT d.name, n.count FROM (SELECT name FROM participants_participant UNION SELECT '') AS d (name)
     CROSS JOIN LATERAL (SELECT count(*) FROM (
@@ -53,5 +53,5 @@ def one(alert_id: int) -> Alert | None:
 
 
 def earlier(alert: Alert) -> "QuerySet[Alert]":
-    """Returns the earlier alerts about the party of this alert, with the latest first."""
+    """Returns the earlier alerts about the same party. The latest alert is first."""
     return Alert.objects.filter(key=alert.key, pk__lt=alert.pk).order_by("-id")

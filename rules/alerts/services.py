@@ -1,7 +1,7 @@
 """Raises alerts, assigns alerts to people, adds notes, and closes alerts.
 
-`raise_alerts` only inserts rows. So two payments that cause reports about the same party do not wait for each other.
-Within two seconds, a periodic task (`merge`) adds each row to the alert about the row's party.
+`raise_alerts` only inserts rows. Two payments can cause reports about the same party. These payments do not wait for
+each other. Within two seconds, a periodic task (`merge`) adds each row to the alert about the row's party.
 """
 
 from collections import Counter, defaultdict
@@ -66,8 +66,8 @@ _INSERT = """
 
 
 def raise_alerts(sightings: Iterable[Sighting]) -> None:
-    """Inserts these reports by one statement. If the caller has a transaction, the statement runs in this
-    transaction."""
+    """Inserts these reports by one SQL statement. If the caller has a database transaction, the SQL statement runs in
+    this database transaction."""
     rows = [
         (
             each.key,
@@ -103,7 +103,7 @@ _WAITING = f"""
     SELECT DISTINCT key FROM rules_alerts_sightingrow r WHERE r.alert_id IS NULL AND {not_skipped(BATCH, "r.key")}
     ORDER BY key LIMIT %s
 """  # noqa: S608 (our own words)
-_MOST_OF_A_PARTY = 2_000  # each party has a limit, so that many reports about one party do not delay other reports
+_MOST_OF_A_PARTY = 2_000  # a batch takes at most this number of reports about one party
 _TAKEN = """
     SELECT r.id, r.key, r.dfsp, r.caused_by FROM unnest(%s::bigint[]) AS k (key) CROSS JOIN LATERAL (
         SELECT id, key, dfsp, caused_by FROM rules_alerts_sightingrow WHERE alert_id IS NULL AND key = k.key
@@ -129,13 +129,13 @@ _DROP = "DELETE FROM rules_alerts_sightingrow WHERE id = ANY(%s::bigint[])"
 
 
 def waiting(most: int) -> list[str]:
-    """Returns the keys of the parties about which there are reports that belong to no alert yet."""
+    """Returns the keys of the parties with new reports. A new report belongs to no alert yet."""
     return [str(key) for (key,) in execute(_WAITING, [most])]
 
 
 @transaction.atomic
 def merge(keys: Collection[str]) -> int:
-    """For each of these parties, adds the new reports to the open alert about the party. Returns the number of
+    """For each of these parties, adds the new reports to the open alert about the party. Returns the number of added
     reports."""
     taken = execute(_TAKEN, [[int(key) for key in keys], _MOST_OF_A_PARTY]).fetchall()
     if not taken:

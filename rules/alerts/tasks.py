@@ -1,4 +1,4 @@
-"""Celery's periodic task that adds reports to alerts, and notifies the fraud desk of new alerts."""
+"""Celery's periodic task for alerts. The task adds reports to alerts, and notifies the fraud desk of new alerts."""
 
 from celery import shared_task
 

@@ -26,13 +26,13 @@ GATES: tuple[Gate, ...] = ("lookup", "quote", "transfer")
 
 def accept(document: object) -> RuleSet:
     """Reads and checks a rule set that is already parsed from JSON to Python values. If there are faults, raises one
-    RuleSetRefused that lists them all."""
+    RuleSetRefused that lists all faults."""
     return _checked(parse(document))
 
 
 def accept_text(raw: bytes) -> RuleSet:
-    """Reads and checks a rule set from JSON text. If there are faults, raises one RuleSetRefused that lists them
-    all."""
+    """Reads and checks a rule set from JSON text. If there are faults, raises one RuleSetRefused that lists all
+    faults."""
     return _checked(parse_text(raw))
 
 

@@ -3,10 +3,10 @@
 The module builds the function as a Python syntax tree. A text from the document never becomes a name or code in the
 function. Texts and numbers are constants, and this module creates all names.
 
-A condition has three possible results: true, false, or not known because a fact is missing. So the module creates two
-expressions for each condition. `maybe` is false only if the condition is certainly false. `sure` is true only if the
-condition is certainly true. If no fact of the condition can be missing at this gate, `maybe` and `sure` are the same
-expression.
+A condition has three possible results: true, false, or unknown. The result can be unknown only if a fact is missing. So
+the module creates two expressions for each condition. `maybe` is false only if the condition is certainly false. `sure`
+is true only if the condition is certainly true. If no fact of the condition can be missing at this gate, `maybe` and
+`sure` are the same expression.
 """
 
 import ast
@@ -76,7 +76,7 @@ class _Pair(msgspec.Struct, frozen=True):
 
 
 class _Builder:
-    """Builds the function of one gate."""
+    """Builds the Python function that evaluates the rules of one gate."""
 
     def __init__(self, needs: Mapping[CounterName, Need], gate: Gate, time_zone: str) -> None:
         self._gate = gate
@@ -218,7 +218,7 @@ class _Builder:
         read = _call("get", _name(self._need_names[name]), _name("facts"))
         if name[0] != "original":
             return read
-        none = ast.Constant(0 if spec.unit == "duration" else False)  # a refund can lack the id of an original
+        none = ast.Constant(0 if spec.unit == "duration" else False)  # a refund can lack its original's id
         named = ast.IfExp(_is_none(self._field("refund_of")), none, read)
         if self._gate != "transfer":
             return named
@@ -229,8 +229,8 @@ class _Builder:
         return names[0] if len(names) == 1 else (spec.name, *names)
 
     def _read_once(self, key: Hashable, read: ast.expr) -> ast.expr:
-        """Returns an expression for a value that is stored in a local variable. The compiled function reads the value
-        only once, when the first rule needs it."""
+        """Returns an expression for a value. The compiled function stores the value in a local variable. The compiled
+        function reads the value only once, when the first rule needs the value."""
         local = self._local(key)
         unread = _compare(_name(local), ast.Is, _UNREAD)
         return ast.IfExp(unread, ast.NamedExpr(ast.Name(local, ast.Store()), read), _name(local))
@@ -252,7 +252,7 @@ _FACT_OF_TRIGGER = {
 
 
 def _locate(module: ast.Module) -> None:
-    """Sets a line and a column on every node, because Python's compiler requires them.
+    """Sets a line and a column on every node, because Python's compiler requires line and column.
 
     Several nodes of this tree share expressions. `ast.fix_missing_locations` would visit a shared expression once for
     each use.

@@ -17,7 +17,8 @@ Evaluate = Callable[[Facts, ReadCounter], list[int]]
 
 
 class CompiledRules(msgspec.Struct, frozen=True):
-    """The live and shadow rules of one rule set at one gate, with the counters, lists and markers that they need."""
+    """The live and shadow rules of one rule set at one gate, with the counters, lists and markers that these rules
+    need."""
 
     gate: Gate
     time_zone: str

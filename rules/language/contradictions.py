@@ -4,8 +4,8 @@ Each condition excludes some values of a fact. If no value is left, the conditio
 contains an `any`, each branch of the `any` is checked together with the conditions outside the `any`.
 
 The value of one counter limits the values of related counters, for example of the same counter in a longer window.
-Every event in a window is also in every longer window. The number of paid parties is at most the number of payments. A
-payer has at least as many payments to all payees as to any one payee.
+Every event in a window is also in every longer window. The number of paid parties is at most the number of payments.
+The number of a payer's payments to one payee is at most the number of all payments of this payer.
 """
 
 from collections.abc import Iterator, Mapping
@@ -52,9 +52,9 @@ _EVERY_MINUTE = (1 << MINUTES_OF_A_DAY) - 1
 
 
 class _Values(msgspec.Struct, frozen=True):
-    """The values of a fact that meet all conditions read so far.
+    """The values of a fact that meet all conditions that this module has read so far.
 
-    The unit of the fact decides which of the fields are used.
+    The unit of the fact decides which fields this object uses.
     """
 
     may_be_absent: bool

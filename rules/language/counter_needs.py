@@ -91,9 +91,10 @@ class Need(msgspec.Struct, frozen=True, order=True):
     window_s: int = 0
     """The length in seconds of the sliding window that ends now. The length is 0 for measures without a window."""
     currency: str = ""
-    """The currency of the payments for which the counter is read. If empty, payments in every currency."""
+    """The currency of the counted payments. If empty, the counter includes payments in every currency."""
     exact: bool = False
-    """Whether the counter must be exact under a lock, because a live rule at the transfer refuses by this counter."""
+    """Whether the counter must be exact under a lock, because a live rule at the transfer refuses payments by this
+    counter."""
     events: int = 0
     """For an exact counter, the number of latest events in one direction and currency that the profile must keep
     separately.
@@ -108,7 +109,7 @@ class Counters(Protocol):
         is no party key.
 
         The result must stay the same during one evaluation. All evaluations of one compiled rule set pass the same
-        `Need` objects, so an implementation can recognise a `Need` by its identity or hash.
+        `Need` objects, so an implementation can recognise a `Need` by the identity or the hash of the object.
         """
         ...
 

@@ -63,7 +63,7 @@ _ELEMENT = r"[A-Za-z][A-Za-z0-9]{0,63}(?:\.[A-Za-z][A-Za-z0-9]{0,63}){0,7}"
 
 
 class FactSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """The type of a fact and the source of its value."""
+    """The type of a fact, and the source of the fact's value."""
 
     name: str
     unit: Unit

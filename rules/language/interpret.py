@@ -3,9 +3,9 @@
 Tests compare compiled rules with this module. Outside of tests, the hub uses this module only to read the conditions of
 rules that fired. Pure.
 
-A condition is true or false, or its result is not known (None) because a fact is missing. An optional fact that the
-message omits is absent, but not missing. Each comparison with an absent fact is false, except a comparison with the
-operator `absent` or `not_in`.
+The result of a condition is true, false or None. None means that the result is not known, because a fact is missing. If
+the message omits an optional fact, the result is still known: the fact's value is None, and not MISSING. Each
+comparison with the value None is false, except a comparison with the operator `absent` or `not_in`.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -82,7 +82,7 @@ class Reader:
         if spec.counters[0][0] == "original":
             if not self._has_details:
                 return MISSING
-            if self._facts.refund_of is None:  # a refund without the id of an original transaction has no original
+            if self._facts.refund_of is None:  # the refund does not name an original payment
                 return 0 if spec.unit == "duration" else False
         found = [self._get(self._needs[name], self._facts) for name in counter_names(comparison, trigger)]
         match spec.name:
@@ -167,7 +167,7 @@ def applies(trigger: Trigger, facts: Facts, reader: Reader) -> bool | None:
 
 
 def interpret_rules(rule_set: RuleSet, gate: Gate, *, with_rules_of: Collection[Gate] = ()) -> CompiledRules:
-    """Returns the same result as `compile.compile_rules`, but by interpreting the rules. For tests."""
+    """Has the same result as `compile.compile_rules`. The returned object interprets the rules. For tests."""
     rules = rules_of_gates(rule_set.rules, (gate, *with_rules_of))
     needs = needed_counters(rules)
 
@@ -196,7 +196,7 @@ def interpret_rules(rule_set: RuleSet, gate: Gate, *, with_rules_of: Collection[
 
 
 def reader_of(compiled: CompiledRules, facts: Facts, get: ReadCounter) -> Reader:
-    """Returns a function that reads a payment's facts for these compiled rules."""
+    """Returns an object that reads a payment's facts for these compiled rules."""
     return Reader(facts, get, compiled.needs_by_name, compiled.gate, compiled.time_zone)
 
 

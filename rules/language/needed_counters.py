@@ -1,10 +1,10 @@
 """Finds the counters that a rule set needs, and the counters that must be exact. Pure.
 
-A limit is a live rule of the transfer's gate. A limit refuses payments because of a counter. A profile stores the
-latest events one by one, and only sums of the earlier events. A count is exact if it includes only events that the
-profile keeps separately. A sum, or a number of different parties, can include any number of events. If a limit uses a
-sum or a number of different parties, a second limit must use the count of the same payments. The second limit refuses a
-payment before the window contains more events than the profile stores one by one.
+A limit is a live rule at the transfer that refuses payments because of a counter. A profile stores each of the latest
+events. For the earlier events, a profile stores only sums. A count is exact if it includes only events that the profile
+keeps separately. A sum, or a number of different parties, can include any number of events. If a limit uses a sum or a
+number of different parties, a second limit must use the count of the same payments. The second limit refuses a payment
+before the window contains more events than the profile keeps separately.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -65,8 +65,8 @@ def is_limit(rule: Rule) -> bool:
 
 
 def limits_that_refunds_pass(rules: Collection[Rule]) -> list[str]:
-    """Returns the ids of the limits that a payer DFSP could avoid by calling each payment a refund. Counters do not
-    count refunds. If a live rule reads whether the original payment of a refund exists, returns an empty list.
+    """Returns the ids of the limits that a payer DFSP could avoid by marking each payment as a refund. Counters do not
+    count refunds. If a live rule checks that a refund's original payment exists, returns an empty list.
     """
     limits = [rule for rule in rules if is_limit(rule)]
     facts = {rule.id: {each.fact for each in comparisons(rule.whole_condition)} for rule in limits}
@@ -100,7 +100,7 @@ def needed_counters(rules: tuple[Rule, ...]) -> Mapping[CounterName, Need]:
 
 
 def events_needed(rule: Rule, limit: Comparison, rules: tuple[Rule, ...]) -> int | None:
-    """Returns the number of separate events that a profile must keep so that this comparison is exact.
+    """Returns how many events a profile must keep separately so that this comparison is exact.
 
     Returns None if the comparison can never be exact.
     """

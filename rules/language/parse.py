@@ -59,7 +59,7 @@ MOST_CONDITIONS = 64
 """The maximum number of comparisons in one rule."""
 MOST_DEPTH = 8
 MOST_FAULTS = 1_000
-"""The maximum number of faults that are reported at once."""
+"""The maximum number of faults in one error."""
 
 RULE_ID = r"[a-z0-9][a-z0-9\-]{0,62}"
 _WITHOUT_VALUE = ("true", "false", "present", "absent")
@@ -68,11 +68,11 @@ T = TypeVar("T")
 
 
 def parse_text(raw: bytes) -> RuleSet:
-    """Reads a rule set from JSON text. If there are faults, raises one RuleSetRefused that lists them all."""
+    """Reads a rule set from JSON text. If there are faults, raises one RuleSetRefused that lists all faults."""
     if len(raw) > MOST_BYTES:
         raise RuleSetRefused([Fault("", "too_large", {"most": MOST_BYTES})])
     try:
-        document = strictjson.loads(raw.removeprefix(codecs.BOM_UTF8))  # some editors begin a file with this mark
+        document = strictjson.loads(raw.removeprefix(codecs.BOM_UTF8))  # some editors write this mark first
     except FspiopError as error:
         raise RuleSetRefused([Fault("", "not_json", {"reason": error.detail})]) from None
     return parse(document)
@@ -80,7 +80,7 @@ def parse_text(raw: bytes) -> RuleSet:
 
 def parse(document: object) -> RuleSet:
     """Reads a rule set that is already parsed from JSON to Python values. If there are faults, raises one
-    RuleSetRefused that lists them all."""
+    RuleSetRefused that lists all faults."""
     parser = _Parser()
     found = parser.attempt(parser.rule_set, document)
     if parser.faults or found is None:
@@ -179,7 +179,7 @@ class _Conditions:
         self._comparisons = 0
 
     def trigger_with_currency(self) -> Trigger:
-        """Returns the trigger. If a condition of the rule contains an amount, the only currency of the trigger is the
+        """Returns the trigger. If a condition of the rule contains an amount, the returned trigger has only the
         currency of this amount."""
         if not self._currency:
             return self._trigger

@@ -98,7 +98,8 @@ class Alert(_Node, frozen=True):
 
 
 class Hold(_Node, frozen=True):
-    """Reserves the payment, and sends it to the payee DFSP later. Exactly one of `for_s` and `until_minute` is set."""
+    """Reserves the payment. The hub sends the payment to the payee DFSP only after the hold. Exactly one of `for_s` and
+    `until_minute` is set."""
 
     for_s: int | None = None
     until_minute: int | None = None

@@ -1,4 +1,5 @@
-"""The forms for rules that most schemes have. Each form creates rules of the language from a few values. Pure.
+"""Forms that create rules. Most schemes need such rules. Each form creates rules of the language from a few values.
+Pure.
 
 A template returns rules as JSON values, so that a person can read and change the rules of a form.
 `rules.language.checks` checks the rules of a template in the same way as imported rules.
@@ -31,7 +32,7 @@ class Parameter(msgspec.Struct, frozen=True):
 
 
 class Template(msgspec.Struct, frozen=True):
-    """A form, and the function that creates rules from the values of the form."""
+    """A form, and the function that creates rules from the form's values."""
 
     name: str
     title: str

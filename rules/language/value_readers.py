@@ -159,7 +159,7 @@ def read_key(members: Mapping[str, Any], path: str, spec: FactSpec) -> str:
 
 
 def check_unit(value: object, path: str, spec: FactSpec) -> None:
-    """Refuses a value that has the form of another unit, for example an amount for a duration."""
+    """Refuses a value that has the form of another unit, for example an amount instead of a duration."""
     match spec.unit:
         case "amount":
             fits = isinstance(value, dict) and not {"from", "to"} & set(value)

@@ -1,4 +1,4 @@
-"""Numbers the changes of lists, listed names and markers, in the order of their commits."""
+"""Numbers the changes of lists, listed names and markers, in the order in which the database commits the changes."""
 
 from hub.sql_execution import execute
 
@@ -6,9 +6,9 @@ LISTS = "lists"
 NAMES = "names"
 MARKERS = "markers"
 
-# The lock of the row lasts until the commit. So a change with a higher number is committed later. A process that has
-# read a number has therefore read all changes up to this number. A transaction counts changes in its last statement,
-# and so holds the lock only briefly.
+# The lock of the row lasts until the database transaction ends. So a change with a higher number is committed later. A
+# process that has read a number has therefore read all changes up to this number. A database transaction counts its
+# changes in the last SQL statement, and so holds the lock only briefly.
 _COUNT = """
     INSERT INTO rules_lists_changenumber AS c (name, number, transaction)
     VALUES (%s, 1, pg_current_xact_id()::text::bigint)
@@ -24,7 +24,7 @@ _NUMBER = "SELECT number FROM rules_lists_changenumber WHERE name = %s"
 
 
 def count(name: str) -> int:
-    """Counts one change in the caller's transaction, and returns its number."""
+    """In the caller's database transaction, counts one change. Returns the number of the change."""
     row = execute(_COUNT, [name]).fetchone()
     assert row is not None
     number: int = row[0]
@@ -32,8 +32,8 @@ def count(name: str) -> int:
 
 
 def repeat(name: str, number: int) -> None:
-    """Stores this number as the number of the last change of this kind. The caller's transaction has counted the number
-    for another kind of change.
+    """Stores this number as the number of the last change of this kind. The caller's database transaction has already
+    counted this number, for another kind of change.
     """
     execute(_REPEAT, [name, number])
 

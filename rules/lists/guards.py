@@ -1,6 +1,6 @@
 """A trigger for changes that need two people.
 
-The transaction that makes the change must also contain the approval: see `hub.audit.approvals`.
+The database transaction that makes the change must also contain the approval: see `hub.audit.approvals`.
 """
 
 import pgtrigger
@@ -17,8 +17,8 @@ def needs_approval(
         when=pgtrigger.After,
         timing=pgtrigger.Deferred,
         condition=pgtrigger.Condition(condition) if condition else None,
-        # The transaction itself sets an approval's decided_at, so decided_at is not before the beginning of the
-        # transaction.
+        # The database transaction itself sets decided_at of the approval. So decided_at is not before the beginning of
+        # this transaction.
         func=f"""
             IF NOT EXISTS (SELECT FROM audit_approval a
                            WHERE a.kind = '{kind}' AND a.subject = {subject} AND a.state = 'APPROVED'

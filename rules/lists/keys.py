@@ -1,4 +1,4 @@
-"""Computes the keys of objects that are not parties, for lists and kill switches.
+"""Lists and kill switches need keys of parties and of other objects. Computes the keys of the other objects.
 
 All keys are hashes of the same length, so one query finds keys of all kinds.
 """
@@ -9,10 +9,10 @@ of_dfsp = dfsp_key
 
 
 def served(party_key: int, dfsp: str) -> int:
-    """Returns the key of a party at the DFSP that serves it.
+    """Returns the common key of a party and the DFSP that serves the party.
 
-    The hub stores a match of names under this key. So a DFSP cannot cause a match for another DFSP's customer by
-    sending a listed name.
+    The hub stores a match of names under this key. So if a DFSP sends a listed name, this cannot cause a match for
+    another DFSP's customer.
     """
     return pair_key(party_key, dfsp_key(dfsp))
 

@@ -1,7 +1,8 @@
-"""Kill switches stop the payments of one alias, of one DFSP, or from one DFSP to another DFSP.
+"""A kill switch stops all payments from or to one alias, all payments from or to one DFSP, or all payments from one
+DFSP to another DFSP.
 
-Each change of a kill switch needs two people. The database accepts a change only if the transaction contains the
-approved request (`kill_switch`).
+Each change of a kill switch needs two people. The database accepts a change only if the database transaction also
+contains the approved request (`kill_switch`).
 """
 
 from collections.abc import Iterable
@@ -33,7 +34,7 @@ class Stopped(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """The DFSPs of a payment, and the keys of its parties, as far as they are known."""
+    """The DFSPs of a payment, and the keys of the payment's parties, as far as the hub knows the DFSPs and keys."""
 
     payer_dfsp: str
     payee_dfsp: str
@@ -47,7 +48,7 @@ def stopped(payments: Iterable[Payment]) -> list[Stopped | None]:
     """For each payment, returns the reason why a kill switch stops the payment. Returns None for a payment that no kill
     switch stops.
 
-    In most cases, the function runs no SQL statement, because `rules.lists.matches` keeps a copy in memory.
+    In most cases, the function runs no SQL statement, because `rules.lists.matches` keeps the kill switches in memory.
     """
     found = [_keys_of(payment) for payment in payments]
     on = matches([key for each in found for key in each])
@@ -88,7 +89,7 @@ def subject_of(key: int) -> str:
 def switch_on(
     kind: str, *, party: int | None = None, payer_dfsp: str = "", payee_dfsp: str = "", reason: str, actor: str
 ) -> KillSwitch:
-    """Switches a kill switch on, in the transaction of the approved request.
+    """Switches a kill switch on, in the database transaction that approves the request.
 
     Raises NotChanged if the kill switch is already on.
     """
@@ -99,8 +100,8 @@ def switch_on(
         actor=actor,
         after={"kind": kind, "payer_dfsp": payer_dfsp, "payee_dfsp": payee_dfsp, "reason": reason},
     )
-    # Of two simultaneous approvals, the second waits until the first has written the audit trail. So this check comes
-    # after the entry in the audit trail.
+    # Two approvals can run at the same time. The second then waits until the first has written its audit entry. So this
+    # check comes after the entry in the audit trail.
     if KillSwitch.objects.filter(key=key, off_at=None).exists():
         raise NotChanged(_("This kill switch is already on."))
     return KillSwitch.objects.create(
@@ -116,7 +117,7 @@ def switch_on(
 
 @transaction.atomic
 def switch_off(key: int, *, actor: str) -> KillSwitch:
-    """Switches a kill switch off, in the transaction of the approved request.
+    """Switches a kill switch off, in the database transaction that approves the request.
 
     Raises NotChanged if the kill switch is not on.
     """

@@ -2,7 +2,7 @@
 
 For each party, the caller passes two keys. If a list entry contains an identifier, the key of the entry is the party's
 key from `rules.party_keys.key_of`. If a party's name matches a listed name, the key is the key of the party and the
-DFSP together, from `rules.lists.keys.served`. The key of a kill switch belongs to the name `KILL_SWITCH`: see
+DFSP together, from `rules.lists.keys.served`. The key of a kill switch maps to the name `KILL_SWITCH`: see
 `rules.lists.kill_switches`.
 """
 

@@ -13,8 +13,8 @@ from rules.lists.guards import needs_approval
 
 
 class ChangeNumber(models.Model):
-    """The number of changes that were committed so far. A process compares this number with its own number to find out
-    whether its copy of the rows is old."""
+    """The number of changes that were committed so far. Each process stores this number with its copy of the rows. If
+    the two numbers differ, the copy is old."""
 
     name = models.CharField(max_length=16, primary_key=True)
     number = models.BigIntegerField()
@@ -67,7 +67,7 @@ class ListVersion(models.Model):
     sha256 = models.CharField(max_length=64, blank=True)
     added = models.PositiveIntegerField()
     removed = models.PositiveIntegerField()
-    change = models.BigIntegerField(null=True)  # the transaction numbers its change last: see `rules.lists.changes`
+    change = models.BigIntegerField(null=True)  # numbered at the end of the transaction: see `rules.lists.changes`
 
     class Meta:
         ordering = ["-id"]
@@ -82,14 +82,14 @@ class ListVersion(models.Model):
 
 
 class Entry(models.Model):
-    """An entry of a list: either a party's key or a name. The entry names the version that added it, and the version
-    that removed it."""
+    """An entry of a list: either a party's key or a name. The entry names two versions of the list: the version that
+    added the entry, and the version that removed the entry."""
 
     party_list = models.ForeignKey(PartyList, on_delete=models.PROTECT, related_name="entries", db_index=False)
     key = models.BigIntegerField(null=True)
     name = models.CharField(max_length=256, blank=True)
     folded = models.CharField(max_length=1024, blank=True)
-    reference = models.CharField(max_length=128, blank=True)  # the number of the entry in the source of the list
+    reference = models.CharField(max_length=128, blank=True)  # the entry's number at the publisher of the list
     added_by = models.ForeignKey(ListVersion, on_delete=models.PROTECT, related_name="+")
     removed_by = models.ForeignKey(ListVersion, on_delete=models.PROTECT, related_name="+", null=True)
 
@@ -112,7 +112,8 @@ class Entry(models.Model):
             ),
         ]
         indexes = [
-            # this index is for the lists of given parties, and for all listed parties in pages
+            # with this index, the hub finds the lists that contain given parties, and reads all listed parties page by
+            # page
             models.Index(
                 fields=["key", "id"],
                 condition=Q(key__isnull=False, removed_by__isnull=True),
@@ -139,8 +140,8 @@ class Entry(models.Model):
 
 
 class StagedFile(models.Model):
-    """A list's new content, from a file without faults. A second person must approve the file before its lines become
-    the list's content."""
+    """A list's new content, from a file without faults. A second person must approve the file before the file's lines
+    become the list's content."""
 
     party_list = models.ForeignKey(PartyList, on_delete=models.CASCADE, related_name="staged_files")
     file_name = models.CharField(max_length=128)
@@ -166,8 +167,8 @@ class StagedLine(models.Model):
 
 
 class SeenName(models.Model):
-    """The keyed hash of a party's name. The row also states up to which change of the listed names this name was
-    screened."""
+    """The keyed hash of a party's name. The row also has the number of the last change of the listed names that the
+    screening of this name included."""
 
     hash = models.BigIntegerField(primary_key=True)
     sealed = models.TextField()  # the folded name, encrypted
@@ -194,7 +195,7 @@ class NamedParty(models.Model):
 
     class Meta:
         verbose_name_plural = "named parties"
-        indexes = [models.Index(fields=["seen_at"], name="named_parties_by_time")]  # for deleting old rows
+        indexes = [models.Index(fields=["seen_at"], name="named_parties_by_time")]  # for the deletion of old rows
 
     def __str__(self) -> str:
         return f"party {self.key}"
@@ -239,7 +240,8 @@ class NameMatch(models.Model):
 
 
 class KillSwitch(models.Model):
-    """While a kill switch is on, it stops the payments of one alias, of one DFSP, or from one DFSP to another DFSP."""
+    """While a kill switch is on, it stops all payments from or to one alias, all payments from or to one DFSP, or all
+    payments from one DFSP to another DFSP."""
 
     class Kind(models.TextChoices):
         ALIAS = "ALIAS"
@@ -248,7 +250,7 @@ class KillSwitch(models.Model):
 
     kind = models.CharField(max_length=8, choices=Kind)
     key = models.BigIntegerField()  # the party's key, or a hash of the DFSPs: `rules.lists.keys`
-    payer_dfsp = models.CharField(max_length=30, blank=True)  # for a switch of the kind DFSP, the stopped DFSP
+    payer_dfsp = models.CharField(max_length=30, blank=True)  # for the kind DFSP, the DFSP whose payments are stopped
     payee_dfsp = models.CharField(max_length=30, blank=True)
     reason = models.CharField(max_length=512)
     on_at = models.DateTimeField(db_default=Now())

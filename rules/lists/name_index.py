@@ -1,5 +1,5 @@
-"""Finds listed names with a spelling or a sound similar to a party's name. This module does not use Django or a
-database."""
+"""Finds the listed names whose spelling or sound is similar to the spelling or sound of a party's name. This module
+does not use Django or a database."""
 
 from array import array
 from collections import Counter, defaultdict
@@ -44,7 +44,7 @@ class NameIndex:
 
     def __init__(self, names: Iterable[ListedName], *, number: int) -> None:
         self.number = number
-        """The number of the last change of listed names that this index contains."""
+        """The index contains all changes of the listed names up to the change with this number."""
         self._names = list(names)
         self._by_sound: dict[str, array[int]] = defaultdict(lambda: array("l"))
         for place, name in enumerate(self._names):
@@ -57,7 +57,7 @@ class NameIndex:
         return len(self._names)
 
     def newer_than(self, number: int) -> "NameIndex":
-        """Returns the index of the names that were added after this change."""
+        """Returns an index that contains only the names that were added after this change."""
         if number <= 0:
             return self
         if number not in self._newer:
@@ -95,7 +95,7 @@ class NameIndex:
         return sorted(similar, key=lambda each: (-each.score, each.entry_id))
 
     def _shared_words(self, words: list[str]) -> Counter[int]:
-        """For each listed name, returns how many of these words sound like a word in that name."""
+        """For each listed name, counts how many of these words sound like a word in the listed name."""
         shared: Counter[int] = Counter()
         for word in words:
             alike: set[int] = set()

@@ -1,6 +1,6 @@
 """Clears matches of names. Two people must confirm that a party is not the listed person.
 
-The database lets a transaction clear a match only if the transaction contains the approved request
+A database transaction can clear a match only if the same transaction contains the approved request
 (`clear_name_match`).
 """
 
@@ -32,7 +32,7 @@ def open_matches() -> "QuerySet[NameMatch]":
 
 @transaction.atomic
 def clear(match_id: int, *, actor: str) -> NameMatch:
-    """Clears a match, in the transaction of the approved request."""
+    """Clears a match, in the database transaction that approves the request."""
     found = NameMatch.objects.select_for_update(no_key=True).filter(pk=match_id, cleared_at=None).first()
     if found is None:
         raise NotChanged(_("The match does not exist, or it was already cleared."))

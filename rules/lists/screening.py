@@ -1,4 +1,5 @@
-"""Screens the names of parties against the listed names, when the hub first sees a party and when a list changes.
+"""Compares the names of parties with the listed names. The comparison happens when the hub first sees a party's name,
+and when a list changes.
 
 Payments are not screened. For each name, the hub stores a hash, the matches, and the number of the last change of the
 listed names. `see` screens names that are new to the hub. The periodic task `screen_again` screens names after a
@@ -34,10 +35,10 @@ _REMEMBERED_FOR_S = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A party, with the name that its serving DFSP has sent.
+    """A party, with the name that the party's own DFSP has sent.
 
-    The hub ignores a name that another DFSP sends. So a payer DFSP cannot cause a match by sending a name from a
-    sanctions list as the payee's name.
+    The hub ignores a name that another DFSP sends. So a payer DFSP that sends a listed name as the payee's name cannot
+    cause a match.
     """
 
     party: int
@@ -49,8 +50,8 @@ def named(party: Party, dfsp: str) -> Named | None:
     """Returns the party and the party's name, or None if the message does not contain a name. The caller must pass only
     messages of the DFSP that serves the party.
 
-    The hub screens the words of `name` and `personalInfo` together. So a DFSP cannot hide a listed name by using only
-    one of the two fields.
+    The hub screens the words of `name` and `personalInfo` together. So a DFSP cannot hide a listed name by writing
+    parts of the name in different fields.
     """
     parts = party.personal_info.complex_name if party.personal_info is not None else None
     texts = [party.name]
@@ -90,11 +91,11 @@ forget = _remembered.clear
 
 
 def see(parties: Sequence[Named]) -> None:
-    """Stores and screens the names that are new to the hub, in separate transactions.
+    """In separate database transactions, stores and screens the names that are new to the hub.
 
-    The caller must not be in a transaction. `rules.lists.matches` finds the stored matches by the key `keys.served`.
-    Runs no SQL statement if there is no new name. The number of SQL statements does not depend on the number of
-    parties.
+    The caller must not be in a database transaction. `rules.lists.matches` finds the stored matches by the key
+    `keys.served`. Runs no SQL statement if there is no new name. The number of SQL statements does not depend on the
+    number of parties.
     """
     found: dict[int, Named] = {}
     hashes: dict[int, int] = {}
@@ -109,8 +110,9 @@ def see(parties: Sequence[Named]) -> None:
         _remembered.add(key ^ name for key, name in hashes.items())
 
 
-# Because of the lock, the periodic task skips these names until this transaction has stored its parties. Without the
-# lock, the task could overlook these parties, and this transaction could overlook the matches that the task finds.
+# Because of the lock, the periodic task skips these names until this database transaction has stored the parties.
+# Without the lock, the task could overlook these parties, and this transaction could overlook the matches that the task
+# finds.
 _KNOWN = """
     SELECT (SELECT number FROM rules_lists_changenumber WHERE name = 'names'),
            ARRAY(SELECT hash FROM (SELECT hash FROM rules_lists_seenname WHERE hash = ANY(%s::bigint[])
@@ -128,8 +130,8 @@ _STORE = """
     ORDER BY key ON CONFLICT (key) DO UPDATE SET name_id = EXCLUDED.name_id, seen_at = EXCLUDED.seen_at
     WHERE p.name_id <> EXCLUDED.name_id OR p.seen_at < EXCLUDED.seen_at - interval '1 day'
 """
-# Finds the matches of these names. For each party with one of the names, the statement yields only the matches that are
-# not stored for this party yet.
+# Finds the matches of these names. For each party with one of the names, the SQL statement yields only the matches that
+# are not stored for this party yet.
 _MATCHING = """
     WITH matching (key, entry, name, score) AS (
         SELECT p.key, f.entry, f.name, f.score
@@ -171,7 +173,7 @@ def _store(parties: Mapping[int, Named], hashes: Mapping[int, int], texts: Mappi
 
 
 def _cipher() -> Fernet:
-    """Returns the cipher of names. The cipher's key changes together with the key of the hashes.
+    """Returns the cipher that encrypts the stored names. The cipher's key changes together with the key of the hashes.
 
     After a change of this key, the stored names and hashes are useless.
     """
@@ -182,7 +184,7 @@ def _cipher() -> Fernet:
 def _screen(
     texts: Mapping[int, str], index: NameIndex, *, until: float
 ) -> tuple[dict[int, int], list[tuple[int, Similar]]]:
-    """For each name, returns the number of the last change of the index, and the listed names that are similar to the
+    """For each name, returns the number of the last change in the index, and the listed names that are similar to the
     name.
 
     Stops at the time limit.
@@ -215,7 +217,7 @@ _FOUND = """
 
 
 def _match(found: Sequence[tuple[int, Similar]], parties: Mapping[int, int]) -> int:
-    """Stores the matches for each party with one of the matched names, and raises an alert about each such party.
+    """For each party with a matched name, stores the matches and raises an alert.
 
     Returns the number of new matches.
     """
@@ -275,7 +277,7 @@ def waiting(most: int) -> list[str]:
 
 @transaction.atomic
 def screen_again(names: Collection[str]) -> int:
-    """Screens these names against the names that were listed after the last screening.
+    """Screens these names. The screening uses only the names that were listed after the last screening.
 
     Returns the number of screened names.
     """
@@ -310,8 +312,8 @@ _FORGET_NAMES = """
 
 @transaction.atomic
 def forget_unseen(*, days: int, most: int) -> int:
-    """Deletes the names of parties that did not appear for this number of days. Does not delete the stored matches
-    between these parties and listed names."""
+    """Deletes the names of the parties that no message has named for this number of days. Does not delete the stored
+    matches between these parties and listed names."""
     forgotten = execute(_FORGET_PARTIES, [days, most]).rowcount
     execute(_FORGET_NAMES, [most])
     return forgotten

@@ -1,8 +1,8 @@
 """Creates lists, and changes the content of a list: a file replaces the whole content, or a request adds or removes one
 entry.
 
-The callers are commands, and changes that two people have approved. Each change of content creates a version of the
-list.
+Commands call this module, and so do the changes that two people have approved. Each change of content creates a version
+of the list.
 """
 
 from django.db import connection, transaction
@@ -20,8 +20,8 @@ from rules.refreshed_key_sets import MOST_KEYS
 MOST_NAMES = 100_000
 """The largest number of names on all lists together. Each process that screens names keeps all listed names in memory.
 """
-# If the statistics of the tables are older than the import, PostgreSQL can choose nested loops, which take hours for
-# 200,000 lines.
+# If PostgreSQL computed its statistics about the tables before the import, PostgreSQL can choose nested loops, which
+# take hours for 200,000 lines.
 _LONG_STATEMENTS = "SET LOCAL statement_timeout = '60s'; SET LOCAL enable_nestloop = off"
 _USUAL_STATEMENTS = "SET LOCAL enable_nestloop = on"
 
@@ -192,7 +192,7 @@ def _begin(list_id: int, *, actor: str, file_name: str = "", sha256: str = "") -
 def _finish(version: ListVersion, *, added: int, removed: int, has_names: bool, actor: str) -> ListVersion:
     """Checks that all lists together are not too long.
 
-    Numbers the change in the last step, because the lock for this number lasts until the commit.
+    Numbers the change in the last step, because the lock for this number lasts until the database transaction ends.
     """
     _check_lengths()
     version.added, version.removed = added, removed

@@ -1,4 +1,5 @@
-"""Celery's periodic tasks that screen names after a change of a list, and delete old names and files."""
+"""Celery's periodic tasks for lists. After a change of a list, a task screens names. Another task deletes old names and
+files."""
 
 from datetime import timedelta
 
@@ -11,7 +12,7 @@ from rules.lists.models import StagedFile
 
 _AT_ONCE = 500
 _KEPT_DAYS = 400
-_STAGED_FOR = timedelta(days=14)  # this time is longer than the time in which a request can be approved
+_STAGED_FOR = timedelta(days=14)  # this time is longer than a request can wait for its approval
 _MOST_AT_ONCE = 10_000
 
 
@@ -25,6 +26,6 @@ def screen_names() -> int:
 
 @shared_task(name="rules.lists.tasks.tidy", ignore_result=True)
 def tidy() -> None:
-    """Deletes the names of parties that did not appear for 400 days. Deletes files that nobody approved."""
+    """Deletes the names of the parties that no message has named for 400 days. Deletes files that nobody approved."""
     screening.forget_unseen(days=_KEPT_DAYS, most=_MOST_AT_ONCE)
     StagedFile.objects.filter(staged_at__lt=Now() - _STAGED_FOR).delete()

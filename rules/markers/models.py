@@ -13,7 +13,8 @@ from rules.lists.guards import needs_approval
 
 
 class Marker(models.Model):
-    """A report that a party's account is used for fraud. The marker is in force until two people of the hub lift it."""
+    """A report that a party's account is used for fraud. The marker is in force until two people of the hub lift the
+    marker."""
 
     class Kind(models.TextChoices):
         MULE_ACCOUNT = "MULE_ACCOUNT"
@@ -45,7 +46,7 @@ class Marker(models.Model):
             ),
         ]
         indexes = [
-            # this index is for the markers of given parties, and for all markers in pages
+            # with this index, the hub finds the markers of given parties, and reads all markers page by page
             models.Index(fields=["key", "id"], condition=Q(lifted_at__isnull=True), name="markers_in_force"),
             models.Index(fields=["change"], name="markers_by_change"),
         ]
@@ -74,7 +75,7 @@ class Marker(models.Model):
 
 
 class Appeal(models.Model):
-    """A DFSP's request to lift a marker of its customer.
+    """A DFSP's request to lift a marker about a customer of this DFSP.
 
     The marker stays in force until two people approve the request.
     """

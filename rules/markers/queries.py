@@ -23,7 +23,7 @@ def latest_appeal(participant_id: int, number: int) -> Appeal | None:
 
 
 def of_party(key: int) -> "QuerySet[Marker]":
-    """Returns all markers of a party, including lifted markers, with the DFSPs that filed them.
+    """Returns all markers of a party, including lifted markers, with the DFSPs that filed the markers.
 
     The latest marker is first.
     """
@@ -37,7 +37,7 @@ def open_appeals() -> "QuerySet[Appeal]":
 
 
 def serves(appeals: Collection[Appeal]) -> Mapping[int, Serves]:
-    """Maps the id of each appeal to whether the appealing DFSP served the party at the party's latest payment.
+    """For each appeal id, returns whether the appealing DFSP served the party at the party's latest payment.
 
     The party can have moved to this DFSP since then. So the people who decide about the appeal must not rely on the
     result alone. Runs one statement.
@@ -53,5 +53,5 @@ def _serves(dfsp: str, served_by: int) -> Serves:
 
 
 def in_force() -> "QuerySet[Marker]":
-    """Returns the markers in force, with the DFSPs that filed them. The latest marker is first."""
+    """Returns the markers in force, with the DFSPs that filed these markers. The latest marker is first."""
     return Marker.objects.filter(lifted_at=None).select_related("filed_by").order_by("-id")

@@ -1,7 +1,7 @@
 """Files fraud markers, lifts fraud markers, and stores appeals.
 
 A DFSP can file a marker without an approval. A new marker is in force immediately. Only two people of the hub can lift
-a marker. The database lets a transaction lift a marker only if the transaction contains the approved request
+a marker. A database transaction can lift a marker only if the same transaction contains the approved request
 (`lift_marker`).
 """
 
@@ -49,7 +49,8 @@ def subject_of(marker: int) -> str:
     return f"marker {marker}"
 
 
-# A DFSP can use a marker id only once. So a repeated request has no effect, even if both requests arrive at once.
+# A DFSP can use a marker id only once. So a repeated request has no effect, even if both requests arrive at the same
+# time.
 _FILE = """
     INSERT INTO rules_markers_marker (marker_id, filed_by_id, key, kind, reason, transaction_id, digest, filed_at,
                                       lifted_by, lifted_because, change)
@@ -107,7 +108,7 @@ def _earlier(report: Report) -> Marker | None:
 
 @transaction.atomic
 def file_by_operators(key: int, *, kind: str, reason: str, actor: str) -> Marker:
-    """Files a marker on which two people of the hub have agreed."""
+    """Files a marker that two people of the hub have requested and approved."""
     if kind not in Marker.Kind.values:
         raise NotChanged(f"the kind of a marker must be one of {', '.join(Marker.Kind.values)}")
     content = {"key": key, "kind": kind, "reason": reason}
@@ -126,7 +127,7 @@ def file_by_operators(key: int, *, kind: str, reason: str, actor: str) -> Marker
 def _count(marker: Marker) -> Marker:
     """Raises an alert about a new marker.
 
-    Numbers the change in the last step, because the lock for this number lasts until the commit.
+    Numbers the change in the last step, because the lock for this number lasts until the database transaction ends.
     """
     filer = marker.filed_by.name if marker.filed_by is not None else ""
     details = {"kind": marker.kind, "filed by": filer or settings.HUB_NAME}
@@ -148,7 +149,7 @@ def _count(marker: Marker) -> Marker:
 
 @transaction.atomic
 def lift(marker: int, *, reason: str, actor: str) -> Marker:
-    """Lifts a marker and ends its appeals, in the transaction of the approved request."""
+    """Lifts a marker and ends the appeals against the marker, in the database transaction that approves the request."""
     found = Marker.objects.select_for_update(no_key=True).filter(pk=marker, lifted_at=None).first()
     if found is None:
         raise NotChanged(_("The marker does not exist, or it was already lifted."))
@@ -164,7 +165,7 @@ def lift(marker: int, *, reason: str, actor: str) -> Marker:
 
 @transaction.atomic
 def appeal(marker: int, *, key: int, participant_id: int, dfsp: str, reason: str) -> tuple[Appeal, bool]:
-    """Stores a DFSP's appeal against a marker in force. Returns the appeal, and whether the appeal is new.
+    """Stores a DFSP's appeal against a marker that is in force. Returns the appeal, and whether the appeal is new.
 
     A DFSP can have only one open appeal against a marker. If the DFSP appeals a second time, returns the first appeal.
     Raises FspiopError 3200 if the marker is not in force, or if the marker is about a party other than `key`. Raises
@@ -194,7 +195,7 @@ def appeal(marker: int, *, key: int, participant_id: int, dfsp: str, reason: str
 
 @transaction.atomic
 def reject_appeal(appeal_id: int, *, reason: str, actor: str) -> Appeal:
-    """Rejects an appeal, in the transaction of the approved request. The marker stays in force."""
+    """Rejects an appeal, in the database transaction that approves the request. The marker stays in force."""
     found = Appeal.objects.select_for_update(no_key=True).filter(pk=appeal_id, state=Appeal.State.OPEN).first()
     if found is None:
         raise NotChanged(_("The appeal does not exist, or it was already decided."))

@@ -15,7 +15,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class Role(IntEnum):
-    """The role that the subject of a profile has in a payment. The database stores a role as its number."""
+    """The role of a profile's subject in a payment. The database stores a role as its number."""
 
     PAYER = 0
     PAYEE = 1
@@ -98,7 +98,7 @@ class CountedPayment(msgspec.Struct, frozen=True, gc=False):
         return Event(moment, ref, direction, self.is_refund, self.currency, self.amount, counterparty or 0)
 
     def add_to(self, profile: Profile, role: Role) -> None:
-        """Counts the payment in the profile that has this role."""
+        """Counts the payment in `profile`. The profile's subject has this role in the payment."""
         self._add(profile, role, self.event(role))
 
     def _add(self, profile: Profile, role: Role, event: Event) -> None:

@@ -21,7 +21,7 @@ _RECEIVES = frozenset({"payee", "alias", "payee_dfsp"})
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A committed transaction that a refund names as its original."""
+    """A committed payment that a refund names as the original payment."""
 
     currency: str
     amount: int

@@ -1,5 +1,4 @@
-"""Computes values from the payments of a profile in a window of time: number, sum, counterparties, first and last
-payment.
+"""Computes values about a profile's payments in a window of time: number, sum, counterparties, first and last payment.
 
 Pure.
 """
@@ -20,7 +19,7 @@ class Tally(msgspec.Struct, frozen=True, gc=False):
 
     count: int
     value: int
-    kept: int  # the number of these payments that the profile keeps one by one
+    kept: int  # the number of these payments that the profile keeps separately
     is_exact: bool
     """False if a bucket with payments inside the window may also have payments before the window.
 
@@ -29,11 +28,12 @@ class Tally(msgspec.Struct, frozen=True, gc=False):
 
 
 class Series(msgspec.Struct, frozen=True, gc=False):
-    """The payments of one direction and currency, prepared for counting in windows of any length."""
+    """The payments of one direction and currency. From this object, the hub counts the payments in windows of any
+    length."""
 
     moments: list[int]
     sums: list[int]  # the sums of the amounts before each moment, and the sum of all amounts
-    folded: list[tuple[int, int, int, int]]  # for each bucket: start, latest payment, number and sum of payments
+    folded: list[tuple[int, int, int, int]]  # for each bucket: start, latest payment, number of payments, total
 
     def number_since(self, moment: int) -> int:
         """Counts the payments since this moment. Call this function only for a profile that keeps every payment
@@ -41,7 +41,7 @@ class Series(msgspec.Struct, frozen=True, gc=False):
         return len(self.moments) - bisect_left(self.moments, moment)
 
     def since(self, moment: int) -> Tally:
-        """Returns the number and the sum of the payments since this moment."""
+        """Returns the number of the payments since this moment, and the sum of their amounts."""
         first = bisect_left(self.moments, moment)
         count = kept = len(self.moments) - first
         value, is_exact = self.sums[-1] - self.sums[first], True
@@ -75,12 +75,12 @@ def series(profile: Profile, direction: Direction, currency: str, *, refunds: bo
 
 
 def tally(profile: Profile, direction: Direction, currency: str, since: int, *, refunds: bool = False) -> Tally:
-    """Returns the number and the sum of the payments since this moment."""
+    """Returns the number of the payments since this moment, and the sum of their amounts."""
     return series(profile, direction, currency, refunds=refunds).since(since)
 
 
 def count_in_all_currencies(profile: Profile, direction: Direction, since: int) -> int:
-    """Returns how many payments in this direction the profile has since this moment. Does not count refunds. The
+    """Returns the number of the profile's payments in this direction since this moment. Does not count refunds. The
     returned number can be too high."""
     kept = sum(
         event.moment >= since and event.direction == direction and not event.is_refund for event in profile.events
@@ -104,7 +104,8 @@ class Distinct:
 
 
 def distinct(profile: Profile, direction: Direction, currency: str, since: int) -> Distinct:
-    """Returns the subject's counterparties in this direction since this moment, each once. Refunds are left out."""
+    """Returns the different counterparties of the subject's payments in this direction since this moment. Refunds are
+    left out."""
     parties: set[int] = set()
     kept = 0
     for event in reversed(profile.events):

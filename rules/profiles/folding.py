@@ -1,6 +1,6 @@
 """Adds payments to profiles in a periodic batch, profile by profile.
 
-The batch adds payments that no gate has added to the profile.
+The batch adds the payments that no gate has added to a profile.
 """
 
 from django.db import transaction
@@ -9,14 +9,14 @@ from hub.sweeps import isolating_batches
 from rules.profiles import store
 
 BATCH = "profiles"
-_MOST_ROWS = 5_000  # a batch reads this many waiting rows to choose the profiles that it changes
+_MOST_ROWS = 5_000  # a batch reads this many waiting rows to choose the profiles that the batch changes
 _MOST_PROFILES = 1_000
 
 
 def fold() -> int:
     """Adds each waiting row to the profile that the row names. Returns the number of changed profiles.
 
-    Two processes can run this function at once.
+    Two processes can run this function at the same time.
     """
     return isolating_batches.in_groups(BATCH, find=_find, work=_fold, most=_MOST_PROFILES)
 
@@ -31,7 +31,8 @@ def _fold(keys: list[str]) -> int:
 
 
 def fold_profiles(keys: list[int]) -> int:
-    """Changes these profiles inside the caller's transaction. Returns how many of these profiles had waiting rows."""
+    """Changes these profiles inside the caller's database transaction. Returns how many of these profiles had waiting
+    rows."""
     profiles = store.lock(keys)
     rows = store.unfolded(keys)
     for row in rows:

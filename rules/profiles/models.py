@@ -8,11 +8,12 @@ from django.db.models import Q
 
 
 class Profile(models.Model):
-    """The payments of one subject: a party, a participant, a payer with its payee, or a transaction with its refunds.
+    """The payments of one subject: a party, a participant, a pair of payer and payee, or an original payment with the
+    refunds of this payment.
 
-    A transaction must lock the row before it changes the row. The columns repeat the totals in `ring`. So one SQL
-    statement can check whether the totals match the transfers. Each storage page of the table has free space, and the
-    key is the only indexed column. An update of a profile therefore changes no index.
+    A database transaction must lock a row before it changes the row. The columns after `ring` repeat the totals in
+    `ring`. So one SQL statement can check whether the totals match the transfers. Each storage page of the table has
+    free space, and the key is the only indexed column. An update of a profile therefore changes no index.
     """
 
     key = models.BigIntegerField(primary_key=True)
@@ -34,26 +35,27 @@ class Profile(models.Model):
 
 
 class CountedTransfer(models.Model):
-    """A transfer that the hub counted when it reserved the transfer, and the keys of the profiles that count the
+    """A transfer that the hub counted when the hub reserved the transfer, and the keys of the profiles that count the
     transfer.
 
-    The hub inserts the row and the transfer in one transaction. The row changes only if the transfer is aborted.
+    The hub inserts the row and the transfer in one database transaction. The row changes only if the transfer is
+    aborted.
     """
 
     transfer_id = models.CharField(max_length=36, primary_key=True)
     payer_key = models.BigIntegerField(null=True)
     payee_key = models.BigIntegerField(null=True)
     alias_key = models.BigIntegerField(null=True)  # set only if the payee's identifier has a sub-id
-    payer_dfsp_key = models.BigIntegerField(null=True)  # set only if a rule needed it, like the next two keys
+    payer_dfsp_key = models.BigIntegerField(null=True)  # set only if a rule needed this key, like the next two keys
     payee_dfsp_key = models.BigIntegerField(null=True)
     pair_key = models.BigIntegerField(null=True)
-    original_key = models.BigIntegerField(null=True)  # the key of the original transaction of a refund
-    served_by = models.BigIntegerField()  # the key of the payee DFSP; 0 if no quote confirmed that it serves the payee
+    original_key = models.BigIntegerField(null=True)  # for a refund, the key of the original transaction
+    served_by = models.BigIntegerField()  # the key of the payee DFSP; 0 if no quote confirmed this DFSP
     is_refund = models.BooleanField()
     currency = models.CharField(max_length=3)
     amount = models.BigIntegerField()
     reserved_at = models.DateTimeField()
-    transaction_id = models.CharField(max_length=36, null=True)  # null if it equals the transfer's id
+    transaction_id = models.CharField(max_length=36, null=True)  # null if equal to the transfer's id
     ended = models.BooleanField(default=False)  # true if the transfer was aborted and no longer counts
 
     class Meta:
@@ -84,8 +86,8 @@ class CountedTransfer(models.Model):
 class UnfoldedCount(models.Model):
     """A payment that must still be added to a profile, or removed from a profile.
 
-    A transaction that does not need an exact count adds a row to this table, and does not lock the profile. Only a
-    transaction that has locked and changed the profile deletes the row.
+    A database transaction that does not need an exact count adds a row to this table, and does not lock the profile. A
+    later database transaction locks and changes the profile, and deletes the row.
     """
 
     key = models.BigIntegerField()

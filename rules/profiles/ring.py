@@ -1,14 +1,14 @@
-"""The profile of a party. A profile has the latest payments one by one, and sums of the earlier payments by hour, day
-and month. Pure.
+"""The profile of a party. A profile contains each of the latest payments separately. Of earlier payments, a profile
+contains only sums for each hour, day or month. Pure.
 
 An event is one payment in which the profile's subject took part. Payments of one class have the same direction and
-currency, and are all refunds or all not. For each class, a profile keeps the latest `KEPT` events separately. Older
-events are added to buckets. A bucket keeps the time of its latest event. So a reader can see whether the bucket has
-events in a window.
+currency. A class contains either only refunds, or no refunds. For each class, a profile keeps the latest `KEPT` events
+separately. Older events are added to buckets. A bucket keeps the time of its latest event. So a reader can see whether
+the bucket has events in a window.
 
-The bucket of an event depends only on the event's time and on the profile's two boundaries between buckets of different
-lengths. So the sums do not depend on the order of additions and removals. The order changes only the choice of the
-events that the profile keeps separately.
+Each profile has two boundaries, which separate buckets of different lengths. The bucket of an event depends only on the
+event's time and on these boundaries. So the sums do not depend on the order of additions and removals. The order
+changes only the choice of the events that the profile keeps separately.
 """
 
 from bisect import bisect_left, insort
@@ -19,13 +19,13 @@ from enum import IntEnum
 import msgspec
 
 KEPT = 64
-"""The number of events of one class that a profile keeps one by one."""
+"""The number of events of one class that a profile keeps separately."""
 
 HOUR = 3_600_000_000  # all times are in microseconds since the beginning of 1970
 DAY = 24 * HOUR
 MONTH = 30 * DAY
-_HOURS_FOR = 2 * DAY  # buckets up to this age cover an hour
-_DAYS_FOR = 33 * DAY  # buckets up to this age cover an hour or a day; this age exceeds the longest window
+_HOURS_FOR = 2 * DAY  # each bucket up to this age covers one hour
+_DAYS_FOR = 33 * DAY  # each bucket up to this age covers one hour or a day; this age exceeds the longest window
 
 _FORMAT = 1
 
@@ -38,7 +38,7 @@ class Direction(IntEnum):
 
 
 class Event(msgspec.Struct, frozen=True, array_like=True, gc=False, order=True):
-    """One payment in the profile of its payer or of its payee."""
+    """One payment, in the profile of the payer or in the profile of the payee."""
 
     moment: int  # the time of the reservation
     ref: int  # a hash of the transfer's id
@@ -91,16 +91,16 @@ class Profile:
         self.events: list[Event] = []  # in order
         self.buckets: dict[BucketKey, Bucket] = {}
         # The number of events of each class that the profile keeps separately. The value is None until the profile has
-        # more events than it keeps.
+        # more events than it keeps separately.
         self.kept_of: dict[tuple[int, bool, str], int] | None = None
-        self.hours_from = 0  # earlier events are in buckets of days
-        self.days_from = 0  # earlier events are in buckets of months
+        self.hours_from = 0  # a bucket of one hour has no events before this time
+        self.days_from = 0  # a bucket of one day has no events before this time
         self.counted = 0  # the number of all events
         self.sent = 0  # the sum of all sent amounts in all currencies; only for the comparison with transfers
         self.received = 0
         # The participant that served the subject at the latest received payment. If this participant has changed, also
-        # the time of the change. The removal of a payment does not change these values, so the hub never compares these
-        # values with the transfers.
+        # the time of the change. When a payment is removed, these values stay unchanged. So the hub never compares
+        # these values with the transfers.
         self.served_by = 0
         self.moved_at = 0
         self.is_changed = False

@@ -12,8 +12,8 @@ _NAMES = {Direction.SENT: "SENT", Direction.RECEIVED: "RECEIVED"}
 
 
 def of_party(key: int, hours: Sequence[int]) -> Iterable[Count]:
-    """Returns how many payments the party sent and received in the last hours, for each of these numbers of hours.
-    Counts all currencies, but no refunds.
+    """For each of these periods in hours, returns how many payments the party sent and received in the period that ends
+    now. Counts all currencies, but no refunds.
 
     If the period is long, the numbers can include all payments of the day or month in which the period begins.
     """

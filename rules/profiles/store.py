@@ -1,10 +1,10 @@
 """All SQL statements about profiles.
 
-Each statement takes lists as parameters, so the number of statements is the same for any number of profiles.
+Each SQL statement takes lists as parameters. So the number of SQL statements is the same for any number of profiles.
 
-The statements acquire locks in the order that `ledger.store` defines. Profiles are locked after transfers and
-conversions, and before accounts. Profiles are locked in ascending order of the keys. A transaction deletes a row of
-`UnfoldedCount` only under the lock of the row's profile. Each row therefore changes its profile only once.
+The SQL statements acquire locks in the order that `ledger.store` defines. Profiles are locked after transfers and
+conversions, and before accounts. Profiles are locked in ascending order of the keys. A database transaction deletes a
+row of `UnfoldedCount` only under the lock of the row's profile. Each row therefore changes its profile only once.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -27,10 +27,10 @@ _LOCK = """
 
 
 def lock(keys: Collection[int]) -> dict[int, Profile]:
-    """Locks these profiles until the end of the transaction. Creates the missing profiles.
+    """Locks these profiles until the end of the database transaction. Creates the missing profiles.
 
-    First creates the missing profiles in the order of their keys, and then locks the profiles. So a transaction that
-    waits to create a profile does not yet hold a lock that blocks another such transaction.
+    First creates the missing profiles in the order of their keys, and then locks the profiles. So a database
+    transaction that waits to create a profile does not yet hold a lock that blocks another such transaction.
     """
     ordered = sorted(keys)
     execute(_CREATE, [ordered])
@@ -43,7 +43,7 @@ _READ = "SELECT key, ring FROM rules_profiles_profile WHERE key = ANY(%s::bigint
 def read(keys: Collection[int]) -> dict[int, Profile]:
     """Returns these profiles in their present state, without a lock.
 
-    If there is no profile with a key, returns an empty profile for this key.
+    If a key has no profile, returns an empty profile for this key.
     """
     found = {key: ring.from_bytes(stored) for key, stored in execute(_READ, [sorted(keys)])}
     return {key: found.get(key) or Profile() for key in keys}
@@ -101,8 +101,7 @@ _UNFOLDED = f"""
 
 
 def unfolded(keys: Collection[int]) -> list[Unfolded]:
-    """Returns the additions to these profiles, and the removals from these profiles, that still wait, in their
-    order."""
+    """Returns the waiting additions to these profiles, and the waiting removals from these profiles, sorted by id."""
     found = [
         Unfolded(id, key, Role(role), payment_of(payment), is_removal)
         for id, key, role, is_removal, *payment in execute(_UNFOLDED, [sorted(keys)])
@@ -112,7 +111,7 @@ def unfolded(keys: Collection[int]) -> list[Unfolded]:
 
 
 def payment_of(row: Sequence[Any]) -> CountedPayment:
-    """Returns the payment with the values of these columns."""
+    """Creates a payment from the values of these columns."""
     transfer_id, served_by, is_refund, currency, amount, reserved_at, *keys = row
     return CountedPayment(transfer_id, Keys(*keys), served_by, is_refund, currency, amount, reserved_at)
 
@@ -152,7 +151,7 @@ _ADD_UNFOLDED = """
 
 
 def add_unfolded(rows: Sequence[tuple[int, Role, str]]) -> None:
-    """Inserts a row with key, role and transfer for each payment that a profile must add later."""
+    """For each payment that a profile must count later, inserts a row with the key, the role and the transfer."""
     execute(_ADD_UNFOLDED, [[key for key, _, _ in rows], [int(role) for _, role, _ in rows], [id for *_, id in rows]])
 
 

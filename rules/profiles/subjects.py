@@ -85,8 +85,8 @@ def asks_for(needs: Collection[Need], *measures: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A live rule that refuses payments by exact counters. A limit has the subjects of these counters, and the payments
-    to which the rule applies.
+    """A live rule that refuses payments because of exact counters. The object names the subjects of these counters, and
+    describes the payments to which the rule applies.
     """
 
     when: Trigger
@@ -109,7 +109,7 @@ def limits_of(compiled: CompiledRules) -> Sequence[Limit]:
 def may_look_at(when: Trigger, facts: Facts) -> bool:
     """Returns whether a rule with this trigger applies to the payment.
 
-    If a deciding fact is missing, returns True.
+    If a fact that decides this is missing, returns True.
     """
     return (
         (not when.currencies or facts.currency in when.currencies)
@@ -123,8 +123,8 @@ def keys_to_lock(facts: Facts, limits: Sequence[Limit]) -> set[int]:
     """Returns the profiles that must not change while the hub judges the payment.
 
     If no limit applies to the payment, returns no profile. A limit that does not apply to this payment can still read
-    this payment's profiles. It is then irrelevant whether the hub counts this payment before or after the limited
-    payments.
+    this payment's profiles. It is then irrelevant whether the hub counts this payment before or after the payments to
+    which the limit applies.
     """
     subjects: set[Subject] = set()
     for limit in limits:

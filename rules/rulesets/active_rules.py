@@ -2,10 +2,10 @@
 beginning.
 
 If no version was ever active and no kill switch is on, a group runs no SQL statement for the rules. The process then
-reads the database once a second. In every other case, each group runs one SQL statement. The statement acquires a lock
-that conflicts with the activation of another version. After acquiring the lock, the statement reads the active version.
-So the hub judges all payments of a group by the same version. After the commit of an activation, no process judges a
-group by the earlier version.
+reads the database once a second. In every other case, each group runs one SQL statement. This SQL statement acquires a
+lock that conflicts with the activation of another version. After acquiring the lock, the SQL statement reads the active
+version. So the hub judges all payments of a group by the same version. After the commit of an activation, no process
+judges a group by the earlier version.
 
 A thread compiles a new version as soon as a process finds the version in the database. A version is already in the
 database when two people activate the version. So a payment waits for a compilation only if a version is activated
@@ -44,14 +44,12 @@ GATES: tuple[Gate, ...] = ("lookup", "quote", "transfer")
 ALSO_AT_TRANSFERS: tuple[Gate, ...] = ("quote",)
 
 _REFRESH_S = 1.0
-"""The time for which a process assumes that no version was ever active, after a read of the database."""
+"""If the database shows that no version was ever active, a process assumes this for the given number of seconds."""
 
 
 class CannotBeRead(Exception):
-    """The error for an active version that was written for a different version of the rules' language. This release
-    cannot read such a version.
-
-    Until people activate another version, the hub cannot judge payments and refuses every payment with 2001.
+    """The error for active rules that this release cannot read, because the rules use a different version of the
+    language. Until people activate other rules, the hub cannot judge payments and refuses every payment with 2001.
     """
 
 
@@ -71,9 +69,9 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class ActiveRules:
-    """One version of the rules, with the exceptions from these rules.
+    """One version of the rules, and the exceptions that exempt DFSPs from these rules.
 
-    The object does not change while a group uses it.
+    The object does not change while a group uses the object.
     """
 
     rules: Version
@@ -99,8 +97,8 @@ class ActiveRules:
 
     @property
     def for_transfers_judged_again(self) -> CompiledRules:
-        """The rules of the quote gate and of the transfer gate, except the quote's rules about the expiration. These
-        rules judge a transfer that differs from its quote."""
+        """The rules of the quote gate and of the transfer gate, except the quote gate's rules about the quote's
+        expiration. These rules judge a transfer that differs from its quote."""
         return self.rules.judged_again
 
 
@@ -122,7 +120,8 @@ _process = _Process()
 
 
 def current() -> ActiveRules | None:
-    """Returns the rules that are active now, or None. Each group must call this function once, in its transaction."""
+    """Returns the rules that are active now, or None. Each group must call this function once, in the group's database
+    transaction."""
     found = current_at()
     return None if found is None else found[0]
 
@@ -170,7 +169,7 @@ def _prepare(process: _Process, active: Active) -> None:
         process.compiled = kept | dict.fromkeys(contents)
         threading.Thread(target=_compile, args=(process, contents), name="rules", daemon=True).start()
     except BaseException:
-        # No thread is running that could release the lock, so this code releases it for the next group.
+        # No thread is running that could release the lock, so this code releases the lock for the next group.
         process.compiled = compiled
         process.preparing.release()
         raise
@@ -190,8 +189,8 @@ _MOST_EXPECTED = 4
 
 
 def read(number: int) -> Version:
-    """Returns a compiled version. Raises CannotBeRead if the version was stored for a different version of the rules'
-    language."""
+    """Returns a compiled version. Raises CannotBeRead if the rules use a version of the language that this release
+    cannot read."""
     return _version(number, store.content(number))
 
 
@@ -215,7 +214,7 @@ def _of(number: int | None, rule_set: RuleSet) -> Version:
 
 
 def for_judging_again(rule_set: RuleSet) -> RuleSet:
-    """Leaves out the rules at the quote that read the quote's expiration, because a transfer has an expiration of its
+    """Leaves out those rules of the quote gate that read the quote's expiration. A transfer has an expiration of its
     own."""
     rules = rule_set.rules
     found = [

@@ -19,7 +19,7 @@ from rules.rulesets import store
 from rules.rulesets.store import DecisionRow
 
 _ONE_IN = 100
-_MOST_NAMED = 100  # the skipped rules that one report names
+_MOST_NAMED = 100  # the largest number of skipped rules that one report names
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,9 @@ class Judged:
 def save(version: int | None, judged: Sequence[Judged]) -> None:
     """Stores the verdicts that the hub keeps, and raises the alerts that these verdicts require.
 
-    Runs one SQL statement for all decisions, if there are any. Runs one SQL statement for all alerts, if there are any.
-    Without an active version, only kill switches have judged the payments. In this case, the hub stores only refusals.
+    If there are decisions, runs one SQL statement for all of them. If there are alerts, runs one SQL statement for all
+    of them. Without an active version, only kill switches have judged the payments. In this case, the hub stores only
+    refusals.
     """
     if version is None:
         judged = [each for each in judged if each.verdict.outcome != "ALLOW"]
@@ -50,15 +51,15 @@ def save(version: int | None, judged: Sequence[Judged]) -> None:
 
 
 def raises_alert(hit: Hit) -> bool:
-    """Returns whether this hit of a rule raises an alert. Alert rules, skipped checks and effective fraud rules raise
-    alerts."""
+    """Returns whether this hit of a rule raises an alert. A hit raises an alert if it has an effect, and if it is an
+    alert, a skipped check or a hit of a fraud rule."""
     return hit.counts and (hit.action == "alert" or hit.skipped or hit.kind == "fraud")
 
 
 def _sightings(version: int | None, judged: Judged) -> Iterator[Sighting]:
     """Yields the reports about a payment. All skipped checks of one party form one report.
 
-    If each skipped check were a report, each transfer without a quote could cause as many reports as there are rules.
+    If each skipped check had its own report, a transfer without a quote could cause one report for each rule.
     """
     skipped: dict[int, list[Sighting]] = {}
     for hit in judged.verdict.hits:
@@ -114,7 +115,8 @@ def is_kept(subject: str, verdict: Verdict) -> bool:
 
 
 def is_sampled(subject: str) -> bool:
-    """The hub stores one in a hundred verdicts for which no rule fired. Returns whether this payment is one of them.
+    """If no rule fired for a payment, the hub stores the verdict only for one payment in a hundred. Returns whether
+    this payment is such a payment.
 
     The result for a payment is always the same.
     """

@@ -33,7 +33,7 @@ class Activation(models.Model):
     """The period in which a version judges payments. If a period has no version, no rules judge payments in this
     period.
 
-    If two periods overlap, the version of the period that began later applies during the overlap. When a limited period
+    If two periods overlap, the period that began later determines the version during the overlap. When a limited period
     ends, the version of the earlier period is active again.
     """
 
@@ -95,8 +95,8 @@ class Variance(models.Model):
 
 
 class Decision(models.Model):
-    """The verdict of one version about one payment at one gate. The table contains all verdicts for which a rule fired,
-    and one in a hundred of the remaining verdicts.
+    """The verdict of one version about one payment at one gate. If a rule fired, the table contains the verdict. Of the
+    remaining verdicts, the table contains one in a hundred.
 
     The key of a party is a keyed hash from `rules.party_keys`. The facts include the counters that the decision has
     read. So a replay can make the same decision again. The hub erases the facts of a decision after `RETENTION_DAYS`

@@ -1,4 +1,4 @@
-"""Queries of versions and decisions, for pages and reports."""
+"""Database queries that read versions of the rules, and decisions, for pages and reports."""
 
 from collections.abc import Collection
 
@@ -18,8 +18,8 @@ def active() -> Activation | None:
 
 
 def before_active() -> Activation | None:
-    """Returns the activation that a roll-back repeats. This is the latest activation whose version, or lack of a
-    version, differs from the present activation."""
+    """Returns the activation that a roll-back repeats. This is the latest activation with a different version. No
+    version also counts as a different version."""
     now = active()
     if now is None:
         return None
@@ -41,7 +41,7 @@ def planned() -> "QuerySet[Activation]":
 
 
 def limits_that_refunds_pass(version: RuleSetVersion) -> list[str]:
-    """Returns the ids of the version's limits that a payer DFSP could avoid by calling a payment a refund."""
+    """Returns the ids of the version's limits that a payer DFSP could avoid by marking a payment as a refund."""
     try:
         return limits_of_a_set(accept(version.content).rules)
     except RuleSetRefused:

@@ -45,7 +45,7 @@ def create_from_text(raw: bytes, *, actor: str) -> RuleSetVersion:
 def create(document: Any, *, actor: str) -> RuleSetVersion:
     """Stores a rule set as a new version. If equal rules are already stored, returns the version of these rules.
 
-    If there are faults, raises one RuleSetRefused that lists them all.
+    If there are faults, raises one RuleSetRefused that lists all faults.
     """
     rule_set = check(document)
     digest = hashlib.sha256(strictjson.canonical(document)).digest()

@@ -1,4 +1,4 @@
-"""The SQL statements about versions and decisions that the hub runs for payments."""
+"""The SQL statements that the hub runs for payments, on the tables of versions and decisions."""
 
 import json
 from collections.abc import Sequence
@@ -28,12 +28,13 @@ class Active:
     expected: Sequence[int]
 
 
-# One statement calls the SQL function, which takes the lock and then reads. A migration defines the function.
+# One SQL statement calls the SQL function. This function acquires the lock, and then reads. A migration defines the
+# function.
 _ACTIVE = "SELECT version, variances, was_ever, now, is_any_switch_on, expected FROM rules_active()"
 
 
 def active() -> Active:
-    """Returns the active version. Blocks activations until the end of the transaction."""
+    """Returns the active version. Blocks activations until the end of the database transaction."""
     row = execute(_ACTIVE).fetchone()
     assert row is not None
     return Active(*row)
@@ -44,10 +45,10 @@ _EXCLUDE = "SELECT pg_advisory_xact_lock(%s)"
 
 def exclude_groups() -> None:
     """Waits until the groups that have already read the active version have ended. Makes each later group wait until
-    this transaction ends.
+    this database transaction ends.
 
-    If a group holds the lock for longer than the time limit of a statement, raises FspiopError 2005. After error 2005,
-    the caller must end the transaction.
+    If a group holds the lock for longer than the time limit of an SQL statement, raises FspiopError 2005. After error
+    2005, the caller must end the database transaction.
     """
     try:
         execute(_EXCLUDE, [RULES_LOCK])
@@ -58,7 +59,7 @@ def exclude_groups() -> None:
 
 
 RULES_LOCK = 0x4B49_0003
-"""Groups hold this advisory lock in shared mode, and changes of the active rules in exclusive mode."""
+"""Groups hold this advisory lock in shared mode. Changes of the active rules hold this lock in exclusive mode."""
 
 _CONTENT = "SELECT content::text FROM rules_rulesets_rulesetversion WHERE number = %s"
 
@@ -79,7 +80,7 @@ _VARIANCES = """
 def variances(revision: int) -> dict[str, dict[str, datetime]]:
     """Returns the exceptions: for each rule, the exempt DFSPs and the end of each exception.
 
-    Reads only rows of exceptions whose ids are not above this number.
+    Reads only exceptions whose ids are at most `revision`.
     """
     found: dict[str, dict[str, datetime]] = {}
     for rule, dfsp, until in execute(_VARIANCES, [revision]):
@@ -136,7 +137,7 @@ _ADD_DECISIONS = """
 
 
 def add_decisions(rows: Sequence[DecisionRow]) -> None:
-    """Stores these decisions by one statement."""
+    """Stores these decisions by one SQL statement."""
     columns: list[list[Any]] = [
         [row.gate for row in rows],
         [row.subject for row in rows],

@@ -1,8 +1,8 @@
 """The counters for a payee: the payments that the payee sent or received, and the reports about the payee. The counters
-are rounded, so that they do not reveal single payments.
+are rounded, so that no DFSP can infer single payments.
 
-This module counts how many DFSPs have filed markers. The app `rules.profiles` calls `payments_come_from` to add the
-counters of payments.
+This module counts the DFSPs that have filed a marker about the payee. The app `rules.profiles` calls
+`payments_come_from` to add the counters of payments.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -37,7 +37,7 @@ _REPORTS = """
 
 
 def payments_come_from(payments: Payments) -> None:
-    """Adds a function that returns counters of payments for the signals of a party."""
+    """Adds a function that counts a party's payments. The hub uses the function for the signals about the party."""
     _payments.append(payments)
 
 

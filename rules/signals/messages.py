@@ -1,4 +1,4 @@
-"""The messages of the hub's own API for DFSPs about fraud: signals, markers and appeals."""
+"""The messages about fraud in the hub's own API for DFSPs: signals, markers and appeals."""
 
 from typing import Annotated, Literal
 
@@ -26,10 +26,10 @@ class MarkerPost(Message):
 
 
 class AppealPost(Message):
-    """A DFSP's request to lift a marker of its customer.
+    """A DFSP's request to lift a marker about a customer of this DFSP.
 
-    The message contains the customer's identifier. So a DFSP cannot find markers by sending appeals with guessed
-    numbers of markers.
+    The message contains the customer's identifier. So a DFSP cannot find markers by guessing the numbers that identify
+    markers.
     """
 
     party_id_type: PartyIdType

@@ -8,7 +8,7 @@ from hub.participants.models import Participant
 
 
 class TokenBucket(models.Model):
-    """How many more requests of one kind the hub accepts from a DFSP now.
+    """A DFSP's token bucket for one kind of request: how many more of these requests the hub accepts now.
 
     The bucket gets new tokens over time, up to a maximum.
     """

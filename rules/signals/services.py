@@ -23,7 +23,7 @@ _MOST_MARKERS = 50
 class Known:
     """The hub's data about a payee."""
 
-    markers: list[tuple[int, str, datetime]]  # number, kind, time of filing
+    markers: list[tuple[int, str, datetime]]  # each marker's number, kind and time of filing
     is_confirmed: bool
     counts: list[Count]
 
@@ -43,7 +43,7 @@ _LOG = """
 
 @transaction.atomic
 def ask(key: int, *, participant_id: int) -> Known:
-    """Returns the hub's data about a party, and logs the access in the same transaction.
+    """Returns the hub's data about a party, and logs the access in the same database transaction.
 
     Raises FspiopError 2005, with HTTP status 429, if the DFSP has no token left.
     """

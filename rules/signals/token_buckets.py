@@ -1,4 +1,4 @@
-"""Token buckets of DFSPs. The buckets are in the database, so all processes of the hub share them."""
+"""Token buckets of DFSPs. The buckets are in the database, so all processes of the hub share the buckets."""
 
 from hub.sql_execution import execute
 

@@ -47,7 +47,8 @@ class Matched:
 
 
 def match(lines: Sequence[Line], expected: Iterable[Expected]) -> list[Matched]:
-    """For each line of the statement, returns the result of the comparison. The results have the order of the lines."""
+    """For each line of the bank statement, returns the result of the comparison. The results have the order of the
+    lines."""
     by_reference = {bare(account.reference): account for account in expected if account.net}
     seen: set[str] = set()
     found = []
@@ -76,9 +77,10 @@ def _finding(line: Line, account: Expected | None) -> Finding:
 
 
 def is_exact(matched: Sequence[Matched], expected: Iterable[Expected]) -> bool:
-    """Returns whether the statement has exactly one line for each account that pays or receives, and no further lines.
+    """Returns whether the bank statement has exactly one line for each account that pays or receives, and no further
+    lines.
 
-    If the result is True, all totals of the statement agree with the settlement.
+    If the result is True, all totals of the bank statement agree with the settlement.
     """
     due = {account.account_id for account in expected if account.net}
     return all(each.finding == Finding.MATCHED for each in matched) and {each.account_id for each in matched} == due

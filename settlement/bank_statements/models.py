@@ -1,6 +1,6 @@
 """The tables of the settlement bank's statements.
 
-The statements are evidence, so the database does not allow changes of these rows.
+The bank's statements are evidence, so the database does not allow changes of these rows.
 """
 
 import pgtrigger
@@ -37,7 +37,7 @@ class Statement(models.Model):
 
 
 class StatementLine(models.Model):
-    """A line of a bank statement, and the result of its comparison with the expected payments.
+    """A line of a bank statement, and the result of the line's comparison with the expected payments.
 
     `account` is the settlement's account that the line's reference names.
     """

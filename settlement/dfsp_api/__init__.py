@@ -1,1 +1,1 @@
-"""The part of the hub's own API for DFSPs that reads settlements."""
+"""The hub has an API of its own for DFSPs. In this part of the API, DFSPs read settlements."""

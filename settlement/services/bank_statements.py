@@ -18,8 +18,8 @@ _ENDED = frozenset({State.SETTLED, State.ABORTED})
 
 
 class NotTaken(Exception):
-    """Raised if a bank statement is refused. The error contains the reason. The hub does not store a statement that it
-    refuses."""
+    """Raised if a bank statement is refused. The error contains the reason. The hub does not store a refused bank
+    statement."""
 
 
 def expected_of(settlement: Settlement) -> list[Expected]:
@@ -38,7 +38,8 @@ def expected_of(settlement: Settlement) -> list[Expected]:
 
 @transaction.atomic
 def take_in(settlement_id: int, *, name: str, octets: bytes, actor: str) -> Statement:
-    """Reads a bank's file, compares the lines with the expected payments, and stores the file and the findings."""
+    """Reads a bank's file, compares the lines with the expected payments, and stores the file and the results of the
+    comparison."""
     settlement = Settlement.objects.select_for_update(no_key=True).filter(pk=settlement_id).first()
     if settlement is None:
         raise NotTaken(_("This settlement does not exist."))

@@ -1,7 +1,7 @@
 """Closes a participant permanently, step by step. Each step is possible only after the previous step is complete.
 
-The database itself checks the conditions of the last steps. An account can be closed only if it is empty and has no
-unsettled window. A participant can be closed only if all accounts of the participant are closed and no amount is
+The database itself checks the conditions of the last steps. An account can be closed only if the account is empty and
+has no unsettled window. A participant can be closed only if all accounts of the participant are closed and no amount is
 reserved.
 """
 
@@ -22,7 +22,7 @@ from settlement.states import WindowState
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """For each currency, the amount that a participant still has in the scheme, in ten-thousandths."""
+    """For each currency, the amount in ten-thousandths that a participant still has in the scheme."""
 
     reserved: int
     positions: list[tuple[str, int]]
@@ -55,7 +55,7 @@ def left_of(participant: Participant) -> Left:
 
 @transaction.atomic
 def revoke_all(participant: Participant, *, actor: str) -> None:
-    """Revokes all credentials of a participant. Raises an error if the participant still needs its credentials."""
+    """Revokes all credentials of a participant. Raises an error if the participant still needs the credentials."""
     _check_drained(participant)
     left = left_of(participant)
     if not left.is_settled or left.funds:

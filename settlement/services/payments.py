@@ -1,7 +1,7 @@
 """Proposes and records the payments that the settlement bank has made for a settlement.
 
-A statement of the bank that matches the settlement proves every payment of the settlement. The transaction that sets
-the settlement to SETTLED also records all payments as funds in and funds out.
+If the bank's statement matches the settlement, the statement proves every payment of the settlement. The database
+transaction that sets the settlement to SETTLED also records all payments as funds in and funds out.
 """
 
 import uuid
@@ -26,7 +26,7 @@ class NotPaid(Exception):
 
 
 class Differs(Exception):
-    """Raised if the payments differ from the payments on which two people have agreed. Nothing is changed."""
+    """Raised if the payments that are due now differ from the payments in the approved request. Nothing is changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class Proposal:
     """The bank's payment for one account of the settlement. `amount` is the amount that the hub must still
     record.
 
-    `otherwise` is the amount that people already recorded by hand, or that two people released from the hold on the
-    cover.
+    `otherwise` is the amount that the hub need not record. People recorded this amount by hand, or two people released
+    this amount from the hold on the cover.
     """
 
     account_id: int
@@ -53,23 +53,23 @@ class Proposal:
         return self.due - self.otherwise
 
     def terms(self) -> list[object]:
-        """Returns the proposal in the form that a request for approval stores."""
+        """Returns the proposal as a list. The request for approval stores this list."""
         return [self.account_id, self.participant, self.currency, self.is_out, self.amount, self.otherwise]
 
 
 def is_for_funds(settlement: Settlement) -> bool:
-    """Returns whether the hub can record the bank's payments as funds in and funds out. For this, the settlement model
-    must reset positions and settle into SETTLEMENT accounts.
+    """Returns whether the hub can record the bank's payments as funds in and funds out. The hub can record the payments
+    only if the settlement model resets positions and settles into SETTLEMENT accounts.
 
-    If the model does not reset positions, the net amounts stay in the positions, and the hub would count an amount a
-    second time if it recorded the amount as funds in.
+    If the model does not reset positions, the net amounts stay in the positions. If the hub also recorded such an
+    amount as funds in, the hub would count the amount twice.
     """
     model = settlement.model
     return model.auto_position_reset and model.settlement_account_type == Account.Type.SETTLEMENT
 
 
 def evidence(settlement: Settlement) -> Statement | None:
-    """Returns the bank's latest statement if it matches the settlement."""
+    """Returns the bank's latest statement if the statement matches the settlement."""
     found = settlement.statements.order_by("-id").defer("body").first()
     return found if found is not None and found.is_exact else None
 
@@ -91,12 +91,12 @@ def settle(
     actor: str,
     references: Mapping[int, str],
 ) -> None:
-    """Sets a settlement to SETTLED and records the payments of the bank. If one of the two changes fails, neither
-    change takes effect.
+    """Sets a settlement to SETTLED, and records the bank's payments. If one of the two changes fails, neither change
+    takes effect.
 
-    `agreed` contains the terms of the payments to which two people have agreed. Raises Differs if the payments that are
-    due now differ from these terms. Locks the settlement and its windows first, then the accounts, and the audit trail
-    last.
+    `agreed` is the list of payments in the approved request. Raises Differs if the payments that are due now differ
+    from this list. First locks the settlement and the settlement's windows, then the accounts, and last the audit
+    trail.
     """
     settlement = (
         Settlement.objects.select_for_update(no_key=True, of=("self",)).select_related("model").get(pk=settlement_id)
@@ -114,7 +114,7 @@ def settle(
 
 
 def check_agreed(settlement: Settlement, *, statement_id: int, agreed: Sequence[Sequence[object]]) -> None:
-    """If a call of `settle` would raise an error now, raises this error. This function changes nothing. It takes no
+    """Raises the error that a call of `settle` would raise now. This function changes nothing. The function takes no
     lock, so that no payment must wait for this check."""
     statement = _agreed_statement(settlement, statement_id)
     rows = _with_net(settlement)
@@ -193,7 +193,7 @@ def _with_net(settlement: Settlement) -> list[SettlementAccount]:
 
 
 def _covers(rows: Collection[SettlementAccount]) -> dict[int, int]:
-    """Returns the SETTLEMENT account that belongs to each account of a settlement."""
+    """Returns, for each account of a settlement, the SETTLEMENT account of the same participant."""
     found = Account.objects.filter(
         type=Account.Type.SETTLEMENT,
         participant__in={row.account.participant_id for row in rows},

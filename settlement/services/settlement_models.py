@@ -27,7 +27,7 @@ _SETTLED_INTO = {"POSITION": "SETTLEMENT", "INTERCHANGE_FEE": "INTERCHANGE_FEE_S
 
 
 def settled_into(ledger_account_type: str) -> str:
-    """Returns the type of the accounts that receive the settled amounts of accounts of this type."""
+    """Settlement moves amounts from accounts of this type to accounts of another type. Returns the other type."""
     return _SETTLED_INTO.get(ledger_account_type, "SETTLEMENT")
 
 

@@ -180,9 +180,9 @@ def advance(
 
 
 def _lock_for_steps(settlement: Settlement, to: State) -> None:
-    """Acquires the locks of all steps to this state. The first step locks the audit trail until the end of the
-    transaction. Without these early locks, another transaction could hold a lock of a later step and wait for the audit
-    trail."""
+    """Acquires the locks of all steps to this state. The first step locks the audit trail until the end of the database
+    transaction. Without these early locks, another database transaction could hold a lock of a later step and wait for
+    the audit trail."""
     if to == State.SETTLED:
         lock_contents(settlement)
     posting = max((STEPS.index(step) for step in _POSTING_STEPS if STEPS.index(step) <= STEPS.index(to)), default=-1)
@@ -274,8 +274,8 @@ def _lock_windows(window_ids: Collection[int]) -> list[SettlementWindow]:
 
 
 def lock_contents(settlement: Settlement) -> tuple[list[WindowContent], list[SettlementWindow]]:
-    """Locks the windows of a settlement that the caller has locked. Returns the contents of the settlement and the
-    windows."""
+    """Locks the windows of a settlement. The caller has already locked the settlement. Returns the settlement's
+    contents, and the windows."""
     contents = list(settlement.contents.all())
     return contents, _lock_windows({content.window_id for content in contents})
 
@@ -295,7 +295,7 @@ def _lock_accounts(accounts: Sequence[SettlementAccount]) -> tuple[dict[str, int
 
 
 def _gives_up(account: SettlementAccount) -> bool:
-    """Returns whether this account is the position of a net sender in the settlement."""
+    """Returns whether this account is a net sender's position."""
     return account.net > 0 and account.account.type == Account.Type.POSITION
 
 

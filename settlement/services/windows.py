@@ -23,7 +23,7 @@ _BATCH = "windows"
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A closed window, and the next window, which the same transaction has opened."""
+    """A closed window, and the next window, which the same database transaction has opened."""
 
     closed: SettlementWindow
     opened: SettlementWindow
@@ -45,8 +45,8 @@ def close_window(*, reason: str, actor: str, window_id: int | None = None) -> Cl
 @transaction.atomic(durable=True)
 def _close(*, reason: str, actor: str, window_id: int | None) -> Closed:
     with connection.cursor() as cursor:
-        # While this transaction holds the exclusive lock, no commit is in progress. Later commits read the next window:
-        # see `ledger.locks`.
+        # While this database transaction holds the exclusive lock, no other one is committing a transfer. Later commits
+        # read the next window: see `ledger.locks`.
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [WINDOW_LOCK])
     window = SettlementWindow.objects.get(state=SettlementWindow.State.OPEN)
     if window_id is not None and window.pk != window_id:
@@ -108,7 +108,8 @@ def _total_up(window: SettlementWindow) -> SettlementWindow:
 
 
 def total_up_what_is_left() -> int:
-    """Computes the missing totals of closed windows. Returns the number of windows whose totals it has computed."""
+    """Computes the missing totals of closed windows. Returns the number of windows for which this call has computed
+    totals."""
     return isolating_batches.in_groups(_BATCH, find=_find_left, work=_total_up_some, most=1)
 
 

@@ -69,7 +69,7 @@ class Command(BaseCommand):
                 reason=reason,
             )
         except FspiopError:
-            services.discard(staged.pk, sha256=staged.sha256)  # there is no request to approve this file
+            services.discard(staged.pk, sha256=staged.sha256)  # without a request, nobody can approve the file
             raise
         version = services.activate(staged.pk, sha256=staged.sha256, actor=ACTOR)
         self.stdout.write(
