@@ -21,8 +21,8 @@ from django.db import DatabaseError, DataError, connection
 from psycopg import errors as pg
 
 from fspiop.errors import ErrorCode, FspiopError
+from hub.cpu_use import cpus
 from hub.fair_groups import Waiting
-from hub.processor_use import processors
 from hub.sql_execution import execute, is_away, is_of_some_rows, is_outdated, work_by_keys
 
 C = TypeVar("C")
@@ -32,7 +32,7 @@ T = TypeVar("T")
 ATTEMPTS = 5
 _IDLE_S = 0.5  # after this time without a group, the engine checks the connection before the next group
 _CROWD = 4  # after a group of at least this size, the engine waits for more commands
-_LONGER = 2  # the factor for the wait of small groups while the processors are busy
+_LONGER = 3  # groups wait longer by this factor while the CPUs are busy
 _LONGEST_GAP_S = 1.0
 _REMEMBERED = 0.8  # the weight of the previous mean in the moving mean of the time between commands
 _LOST_IN_POSTGRESQL = (pg.SerializationFailure, pg.DeadlockDetected, pg.LockNotAvailable)
@@ -184,13 +184,14 @@ class Engine(ABC, Generic[C, R]):
     def _least_s(self) -> float:
         """Returns the shortest allowed time between the beginnings of the previous group and the next group. A commit
         costs the same for one command as for many commands. So if many commands arrive, the engine waits until a larger
-        group has formed. If only a few commands arrive, it waits longer, but only while the processors are busy. If
-        single commands arrive, it does not wait.
+        group has formed. The busier the CPUs are, the longer the engine waits. If only a few commands arrive, it waits
+        only while the CPUs are busy. If single commands arrive, it does not wait.
         """
-        pace_s = self._pace_s()
+        pace_s, shortage = self._pace_s(), cpus.shortage()
+        longer_s = pace_s * (1 + (_LONGER - 1) * shortage)
         if self._last_size >= _CROWD:
-            return pace_s
-        return _LONGER * pace_s if self._gap_s <= pace_s and processors.are_short() else 0.0
+            return longer_s
+        return shortage * longer_s if self._gap_s <= pace_s else 0.0
 
     def _settle(self, group: list[Waiting[C, R]], *, until: float | None = None) -> None:
         try:

@@ -44,7 +44,6 @@ async def _call(url: str) -> Answer:
 
 
 def _root_of(url: str) -> str:
-    """Returns the part of the URL before the first {{name}}. The hub replaces {{name}} only when it sends a message.
-    """
+    """Returns the part of the URL before the first {{name}}. The hub replaces {{name}} only when it sends a message."""
     parts = urlsplit(url.split("{{", 1)[0])
     return urlunsplit((parts.scheme, parts.netloc, parts.path or "/", "", ""))

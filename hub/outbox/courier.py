@@ -25,6 +25,7 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
 
+from hub.cpu_use import cpus
 from hub.curl import Curl
 from hub.outbox import claims, client, delivery_delay, metrics, retries, store, wakeup
 from hub.outbox.addresses import Addresses
@@ -32,16 +33,16 @@ from hub.outbox.claims import Claim, Claimed, Room
 from hub.outbox.client import Answer
 from hub.outbox.destination_pauses import Destination, open_by_source
 from hub.participants import queries
-from hub.processor_use import processors
 from hub.sql_execution import is_away, is_of_some_rows, is_outdated, work_by_keys
 
 log = structlog.get_logger("outbox")
 T = TypeVar("T")
 
 _LOOK_EVERY_S = 1.0
-_COMPANY_S = 0.015  # how long the courier collects results, to store them together
-_BETWEEN_CLAIMS_S = 0.01
-_LONGER = 3  # while the CPUs are busy, both times are longer by this factor
+# How long the courier collects results, to store them together; and how long it waits between two claims. Each pair is
+# the time while the CPUs are idle, and the time while they are busy.
+_COMPANY_S = 0.005, 0.045
+_BETWEEN_CLAIMS_S = 0.003, 0.03
 _PAUSE_S = 0.5  # the pause after a failure of the database
 _PUT_OFF_AT_MOST = 3000  # how many messages one regular check postpones at most
 _SPOILT_S = 60.0  # how long the courier skips a message that the database cannot return
@@ -94,7 +95,7 @@ class Courier:
             self._news.clear()
             await self._claim()
             # During this pause, more messages arrive, and the next claim takes them together.
-            await asyncio.sleep(_BETWEEN_CLAIMS_S * _longer())
+            await asyncio.sleep(_time_of(_BETWEEN_CLAIMS_S))
         for helper in helpers:
             helper.cancel()
         await asyncio.gather(*self._sending)
@@ -294,7 +295,7 @@ class Courier:
         while not (self._is_stopping and not self._sending and not self._finished):
             await self._has_finished.wait()
             self._has_finished.clear()
-            await asyncio.sleep(_COMPANY_S * _longer())
+            await asyncio.sleep(_time_of(_COMPANY_S))
             results, self._finished = self._finished, []
             left_alone, self._left_alone = self._left_alone, []
             if not results and not left_alone:
@@ -312,10 +313,11 @@ class Courier:
         return await self._loop.run_in_executor(self._database, _with_fresh_connection, work, *arguments)
 
 
-def _longer() -> int:
-    """Returns a factor for the time for which the courier collects messages. While the CPUs are busy, the courier
-    collects messages for longer, and so forms larger groups."""
-    return _LONGER if processors.are_short() else 1
+def _time_of(pair: tuple[float, float]) -> float:
+    """Returns a time between the two times of the pair. The busier the CPUs are, the longer the time is. During a
+    longer time more messages arrive, and one statement for many messages costs less."""
+    idle_s, busy_s = pair
+    return idle_s + (busy_s - idle_s) * cpus.shortage()
 
 
 def _is_connection_lost(error: DatabaseError) -> bool:

@@ -1,6 +1,6 @@
-"""Reads how much of the machine's processors is in use. While the processors are busy, the hub processes messages in
-larger groups. In a larger group, each message needs less processor time, but waits some milliseconds longer. While the
-processors are idle, this wait would have no benefit.
+"""Reads how busy the machine's CPUs are. The busier the CPUs are, the larger are the hub's groups of messages. In a
+larger group, each message needs less CPU time, but waits some milliseconds longer. While the CPUs are idle, this wait
+would have no benefit.
 """
 
 import threading
@@ -11,22 +11,22 @@ from pathlib import Path
 
 _STATISTICS = Path("/proc/stat")
 _READ_EVERY_S = 0.5
-# the processors count as busy if they are in use for at least this part of the time
-_SHORT = 0.9
+# Below the first share of busy time, the CPUs count as idle. From the second share on, they count as busy.
+_IDLE, _BUSY = 0.5, 0.9
 
 
 def _read() -> tuple[int, int]:
-    """Returns two times since the start of the machine, added over all processors: the whole time, and the idle
+    """Returns two times since the start of the machine, added over all CPUs: the whole time, and the idle
     time."""
     with _STATISTICS.open() as lines:
         user, nice, system, idle, waiting, *interrupts_and_stolen = map(int, lines.readline().split()[1:9])
     return user + nice + system + idle + waiting + sum(interrupts_and_stolen), idle + waiting
 
 
-class Processors:
-    """Measures how much all programs together use this machine's processors.
+class Cpus:
+    """Measures how much all programs together use this machine's CPUs.
 
-    If the machine does not report the use of its processors, this class treats the processors as idle.
+    If the machine does not report the use of its CPUs, this class treats the CPUs as idle.
     """
 
     def __init__(
@@ -35,26 +35,26 @@ class Processors:
         self._read, self._clock = read, clock
         self._read_at = float("-inf")
         self._before: tuple[int, int] | None = None
-        self._are_short = False
+        self._shortage = 0.0
         self._guard = threading.Lock()
 
-    def are_short(self) -> bool:
-        """Returns whether the processors were busy for most of the last half second."""
+    def shortage(self) -> float:
+        """Returns how short CPU time was in the last half second: from 0 for idle CPUs to 1 for busy CPUs."""
         if self._clock() - self._read_at >= _READ_EVERY_S and self._guard.acquire(blocking=False):
             try:
                 self._read_at = self._clock()
                 self._compare()
             finally:
                 self._guard.release()
-        return self._are_short
+        return self._shortage
 
     def _compare(self) -> None:
-        before, self._before, was_short, self._are_short = self._before, None, self._are_short, False
+        before, self._before, last, self._shortage = self._before, None, self._shortage, 0.0
         with suppress(OSError, ValueError):
             now = self._before = self._read()
             if before is not None:
                 took, idle = now[0] - before[0], now[1] - before[1]
-                self._are_short = 1 - idle / took >= _SHORT if took > 0 else was_short
+                self._shortage = min(1.0, max(0.0, (1 - idle / took - _IDLE) / (_BUSY - _IDLE))) if took > 0 else last
 
 
-processors = Processors()
+cpus = Cpus()
