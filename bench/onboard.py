@@ -6,9 +6,11 @@ import urllib.error
 import urllib.request
 import uuid
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any
 
 from bench.messages import CURRENCY
+from fspiop import jws
 
 # This limit is so high that no transfer exceeds it, because the bench measures payments and not refusals.
 FUNDS = "1000000000"
@@ -72,15 +74,25 @@ class Administration:
         """Registers a DFSP's public key, with which the hub checks the DFSP's signatures."""
         self.call("POST", f"/participants/{name}/credentials/signingKeys", {"key": public_key})
 
-    def add_customers(self, name: str, aliases: list[str]) -> None:
-        """Registers a DFSP's customers in the hub's own oracle.
-
-        The DFSP sends this request (FSPIOP API v1.1, section 6.2.2.4).
+    def add_customers(self, name: str, aliases: list[str], *, key_file: Path | None = None) -> None:
+        """Registers a DFSP's customers in the hub's own oracle. The DFSP sends this request (FSPIOP API v1.1, section
+        6.2.2.4), and signs it with the private key in the file, if there is one.
         """
         kind = "application/vnd.interoperability.participants+json;version=1"
         parties = [{"partyIdType": "MSISDN", "partyIdentifier": alias, "fspId": name} for alias in aliases]
         headers = {"FSPIOP-Source": name, "Date": formatdate(usegmt=True), "Accept": kind, "Content-Type": f"{kind}.1"}
         body = {"requestId": str(uuid.uuid4()), "partyList": parties}
+        if key_file is not None:
+            headers |= {"FSPIOP-URI": "/participants", "FSPIOP-HTTP-Method": "POST"}
+            headers["FSPIOP-Signature"] = jws.sign(
+                json.dumps(body).encode(),
+                key=jws.load_private_key(key_file.read_bytes()),
+                method="POST",
+                uri="/participants",
+                source=name,
+                destination=None,
+                date=headers["Date"],
+            )
         self._ask("POST", f"{self._hub}/participants", body, headers)
 
     def _add_funds(self, name: str) -> None:

@@ -125,7 +125,7 @@ class Run:
                 iso20022=plan.iso20022,
             )
         self._start_sinks(folder)
-        self._onboard(public_keys)
+        self._onboard(folder, public_keys)
         if plan.rules is not None:
             self._begin_rules(plan.rules)
         starts_at = time.monotonic() + lead_s
@@ -203,18 +203,20 @@ class Run:
         for port in self._ports.values():
             await_port(port)
 
-    def _onboard(self, public_keys: dict[str, str]) -> None:
+    def _onboard(self, folder: Path, public_keys: dict[str, str]) -> None:
         administration = Administration(self._hub.url)
         administration.open_hub_accounts()
         for name, port in self._ports.items():
             administration.add_dfsp(name, f"http://127.0.0.1:{port}")
-            aliases = self._aliases.get(name, [])
-            for start in range(0, len(aliases), _CUSTOMERS):
-                administration.add_customers(name, aliases[start : start + _CUSTOMERS])
             if name in public_keys:
                 administration.add_key(name, public_keys[name])
         if public_keys:
             time.sleep(_KEYS_KNOWN_S)
+        for name in self._ports:
+            aliases = self._aliases.get(name, [])
+            key_file = folder / name if public_keys else None
+            for start in range(0, len(aliases), _CUSTOMERS):
+                administration.add_customers(name, aliases[start : start + _CUSTOMERS], key_file=key_file)
 
     def _begin_rules(self, number: int) -> None:
         """Activates this number of rules. If the load sends no requests for quotes, stores the quotes of the load's

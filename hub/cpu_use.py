@@ -35,26 +35,30 @@ class Cpus:
         self._read, self._clock = read, clock
         self._read_at = float("-inf")
         self._before: tuple[int, int] | None = None
-        self._shortage = 0.0
+        self._share = 0.0  # the share of busy time
         self._guard = threading.Lock()
 
     def shortage(self) -> float:
         """Returns how short CPU time was in the last half second: from 0 for idle CPUs to 1 for busy CPUs."""
+        return min(1.0, max(0.0, (self.use() - _IDLE) / (_BUSY - _IDLE)))
+
+    def use(self) -> float:
+        """Returns the share of the last half second in which the CPUs were busy."""
         if self._clock() - self._read_at >= _READ_EVERY_S and self._guard.acquire(blocking=False):
             try:
                 self._read_at = self._clock()
                 self._compare()
             finally:
                 self._guard.release()
-        return self._shortage
+        return self._share
 
     def _compare(self) -> None:
-        before, self._before, last, self._shortage = self._before, None, self._shortage, 0.0
+        before, self._before, last, self._share = self._before, None, self._share, 0.0
         with suppress(OSError, ValueError):
             now = self._before = self._read()
             if before is not None:
                 took, idle = now[0] - before[0], now[1] - before[1]
-                self._shortage = min(1.0, max(0.0, (1 - idle / took - _IDLE) / (_BUSY - _IDLE))) if took > 0 else last
+                self._share = 1 - idle / took if took > 0 else last
 
 
 cpus = Cpus()

@@ -14,7 +14,7 @@ from fspiop.bodies.parties import PartyPut
 from fspiop.errors import ErrorCode, FspiopError
 from hub import sql_execution
 from hub.agreement_outcomes import AtOracles
-from hub.api import forwarding
+from hub.api import forwarding, lookup_admission
 from hub.api.openapi import fspiop_schema
 from hub.api.views import accepted, taken
 from hub.outbox.messages import ReceivedMessage
@@ -26,6 +26,7 @@ class PartyView(AliasView):
 
     @fspiop_schema("parties", answer=202, summary="Look up a party")
     def get(self, request: Request, **_: str) -> HttpResponse:
+        lookup_admission.check(self.caller)
         question = self._question()
         outcome = party_lookups.ask(question)
         if isinstance(outcome, AtOracles):

@@ -1,0 +1,82 @@
+"""Limits the lookups that a web process accepts while the machine's CPUs are busy all the time.
+
+A lookup is the first request of a payment, and five more requests follow it. If a hub without free CPU time accepts
+all lookups, it completes fewer payments, and each payment takes longer. So the process then accepts fewer lookups from
+half second to half second, until the CPUs have some free time again. It answers the other lookups with 503.
+
+The participants share the accepted lookups equally. A participant that sends few lookups loses none of them.
+"""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable
+
+from prometheus_client import Counter as Metric
+
+from fspiop.errors import ErrorCode, FspiopError
+from hub.cpu_use import cpus
+
+REFUSED = Metric("kitovu_lookups_refused_total", "Lookups answered with 503 because the CPUs were busy all the time")
+
+_PERIOD_S = 0.5
+_BUSY = 0.97  # the use of the CPUs from which the process accepts fewer lookups
+_LESS, _MORE = 0.85, 1.15  # the factors by which the limit falls and grows from period to period
+_ALWAYS = 20  # the process accepts at least this number of lookups in a period
+
+
+class LookupAdmission:
+    def __init__(self, use: Callable[[], float] = cpus.use, clock: Callable[[], float] = time.monotonic) -> None:
+        self._use, self._clock = use, clock
+        self._guard = threading.Lock()
+        self._began = clock()
+        self._arrived: Counter[Hashable] = Counter()
+        self._accepted: Counter[Hashable] = Counter()
+        self._limit: float | None = None  # for all sources together
+        self._limit_of_one = 0.0
+
+    def accepts(self, source: Hashable) -> bool:
+        """Returns whether the process accepts one more lookup of this source, and counts the lookup."""
+        with self._guard:
+            if self._clock() - self._began >= _PERIOD_S:
+                self._begin_period()
+            self._arrived[source] += 1
+            is_accepted = self._limit is None or self._accepted[source] < self._limit_of_one
+            self._accepted[source] += is_accepted
+            return is_accepted
+
+    def _begin_period(self) -> None:
+        self._began = self._clock()
+        if self._use() >= _BUSY:
+            self._limit = max(_ALWAYS, _LESS * self._accepted.total())
+        elif self._limit is not None:
+            self._limit *= _MORE
+            if self._limit > self._arrived.total():
+                self._limit = None
+        if self._limit is not None:
+            self._limit_of_one = max(1.0, equal_share(self._arrived.values(), self._limit))
+        self._arrived.clear()
+        self._accepted.clear()
+
+
+_admission = LookupAdmission()
+
+
+def check(source: Hashable) -> None:
+    """Raises FspiopError 2005 (503) if the process does not accept one more lookup of this source."""
+    if not _admission.accepts(source):
+        REFUSED.inc()
+        raise FspiopError(ErrorCode.SERVER_BUSY, "the hub is busy; try again", http_status=503)
+
+
+def equal_share(wanted: Iterable[int], total: float) -> float:
+    """Returns the largest share for each source with which all sources together get at most `total`. A source that
+    wants less than the share leaves the rest to the others."""
+    left, share = total, total
+    ascending = sorted(wanted)
+    for position, count in enumerate(ascending):
+        share = left / (len(ascending) - position)
+        if count > share:
+            return share
+        left -= count
+    return max(share, left)
