@@ -48,7 +48,7 @@ test: $(DEV_STAMP) ## run the tests, except the thorough ones; ARGS="-k name" se
 
 QUICK := fspiop ledger quotes directory settlement outbox sweeps test_documents.py test_threats.py test_plans.py
 quick: $(DEV_STAMP) ## run the tests of the rules and the money, without browser, attacks and live processes
-	EXAMPLES=0.2 $(LOCAL) test -- $(QUICK:%=tests/%) -m "not live and not thorough and not slow" -n 3 -q
+	EXAMPLES=0.2 $(LOCAL) test -- $(QUICK:%=tests/%) -m "not live and not thorough and not slow" -n 4 -q
 
 thorough: $(DEV_STAMP) ## run the long tests: appearance of every page, chaos, memory, timing; five times the usual examples
 	EXAMPLES=5 $(LOCAL) test -- -m "thorough or hypothesis" -v

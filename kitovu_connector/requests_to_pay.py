@@ -255,7 +255,7 @@ class RequestsToPay:
         return request
 
     async def _tell_core(self, request_id: str) -> None:
-        """Reports a changed answer of the payer DFSP to the core. Repeats the report until the core accepts it."""
+        """Reports a new answer of the payer DFSP to the core. Repeats the report until the core accepts it."""
         pause, backend = 0.5, self._backend
         while True:
             try:

@@ -39,8 +39,8 @@ _OVERDUE = [
 
 
 def expire_unanswered() -> int:
-    """For each kind of agreement, ends the unanswered requests of one payer after another. Returns the number of ended
-    requests.
+    """Ends unanswered requests of each kind of agreement. Gives each payer a turn, so that no payer's requests delay
+    the others. Returns the number of ended requests.
 
     Two calls can run at the same time, because each call skips rows that the other call has locked.
     """

@@ -17,8 +17,8 @@ class NotSent(Exception):
 
 @transaction.atomic
 def send_again(message_id: int, *, actor: str) -> Message:
-    """Makes a given-up or waiting callback due now, so that a courier sends it. Requests are never sent again, because
-    the requester of a given-up request was notified of the failure.
+    """Makes a given-up or waiting callback due now, so that a courier sends it. The hub never sends a request again
+    after it has notified the requester of the failure.
     """
     message = (
         Message.objects.select_for_update(no_key=True, of=("self",))
