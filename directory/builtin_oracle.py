@@ -10,8 +10,11 @@ from directory import lookup_sql
 from directory.aliases import Alias, Registration
 from directory.models import PartyIdentifier
 from fspiop.errors import ErrorCode, FspiopError
+from hub import long_work, sql_execution
 from hub.audit import record
 from hub.participants.models import Participant
+
+_AT_ONCE = 500
 
 
 def serves(alias_type: str) -> bool:
@@ -25,14 +28,17 @@ def find(alias: Alias) -> list[Registration]:
 
 
 def register(aliases: Sequence[Alias], fsp: Participant) -> set[Alias]:
-    """Registers new aliases, or confirms registered aliases, with two SQL statements. Returns the aliases that another
-    DFSP has registered.
+    """Registers new aliases, or confirms registered aliases, with two SQL statements for each `_AT_ONCE` aliases.
+    Returns the aliases that another DFSP has registered.
 
     No DFSP can take over an alias that another DFSP has registered. The other DFSP must first withdraw the alias.
     """
-    with transaction.atomic():
-        lookup_sql.register(aliases, fsp_id=fsp.pk)
-        held = lookup_sql.held_by_others(aliases, fsp_id=fsp.pk)
+    held: set[tuple[str, str, str, str]] = set()
+    for part in long_work.with_pauses(aliases[at : at + _AT_ONCE] for at in range(0, len(aliases), _AT_ONCE)):
+        with transaction.atomic():
+            lookup_sql.register(part, fsp_id=fsp.pk)
+            held |= lookup_sql.held_by_others(part, fsp_id=fsp.pk)
+        sql_execution.give_back()
     return {alias for alias in aliases if alias.identity in held}
 
 

@@ -32,7 +32,7 @@ from django.utils.translation import gettext as _
 from prometheus_client import Counter
 
 from fspiop.errors import ErrorCode, FspiopError
-from hub import sql_execution
+from hub import long_work, sql_execution
 from hub.api import errors
 from hub.api.authentication import address_of
 from hub.api.middleware import DFSP_DOORS
@@ -60,7 +60,6 @@ _ONE_BATCH = Sizes(most=1, shared=1, share=0, waiting=64, waiting_share=64)
 
 _working = Places()
 _batches = Places()
-_pause = time.sleep
 _large_files = Places()
 
 
@@ -81,20 +80,21 @@ def reading(caller: Hashable) -> Iterator[None]:
     """Occupies a place while a batch of a long response is read. After that, returns the database connection to the
     pool.
 
-    A process reads one batch at a time. A process that also serves DFSPs pauses after each batch for as long as the
-    batch took. Without the pauses, batches of several megabytes would keep a CPU core busy for seconds.
+    A process reads one batch at a time. If the process also serves DFSPs, no batch is read during a pause after each
+    batch. Without the pauses, files of several megabytes would keep a CPU core busy for seconds.
     """
-    with ExitStack() as held:
-        _wait_long(held, _batches, caller, _ONE_BATCH)
-        _wait_long(held, _working, caller, sizes())
-        began = time.thread_time()
-        try:
-            yield
-        finally:
-            sql_execution.give_back()
-            took_s = time.thread_time() - began
-    if "fspiop" in settings.SERVES:
-        _pause(took_s)
+    with ExitStack() as turn:
+        _wait_long(turn, _batches, caller, _ONE_BATCH)
+        with ExitStack() as held:
+            _wait_long(held, _working, caller, sizes())
+            began = time.monotonic()
+            try:
+                yield
+            finally:
+                sql_execution.give_back()
+                took_s = time.monotonic() - began
+        if "fspiop" in settings.SERVES:
+            long_work.pause_after(took_s)
 
 
 def _wait_long(held: ExitStack, places: Places, caller: Hashable, limits: Sizes) -> None:

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from django.db.models import Model, Q, QuerySet
 
 MOST = 50_000
-_BATCH = 1000
+_BATCH = 250
 _FIRST_WIDTH = 2  # the search first reads this many times the needed rows
 _WIDER = 8  # each further read covers this many times the rows of the previous read
 
