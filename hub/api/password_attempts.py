@@ -1,11 +1,11 @@
 """Limits password attempts. An attacker cannot guess passwords by many attempts, and cannot lock other people out by
 failed attempts.
 
-The hub counts each failed attempt to sign in, and forgets the attempt after a quarter of an hour. Each failed attempt
-increases up to three counts:
+The hub counts each failed attempt to sign in, and forgets the attempt after a quarter of an hour. The hub has three
+counts, and a failed attempt adds one to each count that fits:
 - attempts with this name from this address
 - attempts with any name from this address
-- attempts with this name from all addresses where nobody has signed in with this name
+- attempts with this name from addresses that are new for this name
 
 Each count has a limit. An attacker at another address can block a person's name only by the third limit. The third
 limit does not apply at an address from which this person has signed in before. A browser with which a person has signed

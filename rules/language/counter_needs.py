@@ -38,7 +38,7 @@ MEASURES: Mapping[str, str] = {
     "distinct_payees": "number of different parties that the subject paid in the window",
     "distinct_payers": "number of different parties that paid the subject in the window",
     "age": "seconds since the subject's first counted payment; 0 if this payment is the first",
-    "idle": "seconds since the subject's latest earlier counted payment; 0 if there is none",
+    "idle": "seconds since the subject's previous payment that counts; 0 if there is none",
     "paid_before": "True if an earlier payment of the pair is counted, in any currency",
     "moved": "True if the identifier's DFSP changed in the window",
     "found": "True if the original transaction was committed in this hub",

@@ -12,7 +12,7 @@ from rules.refreshed_key_sets import RefreshedKeySets
 CONFIRMED = "CONFIRMED"
 """An additional kind of marker.
 
-A party has this kind if two DFSPs, or the hub's operators, have filed a marker of the party.
+A party has this kind of marker if two DFSPs, or the hub's operators, have filed any marker against the party.
 """
 
 # Each name has two parts: a kind of marker, and the filing participant's id (0 for the operators).
