@@ -1,8 +1,9 @@
 """The currency of test accounts (ISO 4217: "XTS", reserved for testing).
 
 Each account has one currency, and both accounts of an entry have the same currency. So a transfer can never turn test
-money into another currency. The database refuses this currency in a settlement model, a settlement's content, a
-currency pair and a conversion.
+money into another currency. The database refuses this currency in a settlement model and in a settlement's content.
+As soon as the hub has a certifier, the database also refuses this currency in a currency pair and in a conversion.
+Without a certifier, the currency can be converted, because Mojaloop's test suites convert it.
 """
 
 from collections.abc import Collection

@@ -6,6 +6,15 @@ from django.db.models.functions import Lower
 
 from hub.test_currency import TEST_CURRENCY
 
+NO_TEST_MONEY = f"""
+    IF EXISTS (SELECT 1 FROM participants_participant WHERE is_certifier) THEN
+        RAISE EXCEPTION '{TEST_CURRENCY} is test money of the certifier, and is never converted'
+        USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+"""  # noqa: S608 (the only value is a constant)
+"""The body of triggers that refuse the test currency once the hub has a certifier."""
+
 
 class Participant(models.Model):
     """A participant: a DFSP or the hub itself. A name must differ from all other names in more than case, so that
@@ -19,6 +28,8 @@ class Participant(models.Model):
     may_receive = models.BooleanField(default=True, db_default=True)
     is_hub = models.BooleanField(default=False)
     is_proxy = models.BooleanField(default=False)
+    # The certifier tests DFSPs with test money. As soon as a hub has a certifier, the test currency is never converted.
+    is_certifier = models.BooleanField(default=False, db_default=False)
     # Counts the changes of the participant's endpoints. Caches compare this number to detect a change.
     endpoints_version = models.PositiveIntegerField(default=0)
     # Whether the hub also accepts the participant's signatures over re-serialised JSON. The reference hub's Node
@@ -219,10 +230,15 @@ class CurrencyPair(models.Model):
             models.CheckConstraint(
                 condition=~models.Q(source_currency=models.F("target_currency")), name="a_pair_is_of_two_currencies"
             ),
-            models.CheckConstraint(
-                condition=~models.Q(source_currency=TEST_CURRENCY) & ~models.Q(target_currency=TEST_CURRENCY),
+        ]
+        triggers = [
+            pgtrigger.Trigger(
                 name="nobody_converts_test_money",
-            ),
+                when=pgtrigger.Before,
+                operation=pgtrigger.Insert | pgtrigger.Update,
+                condition=pgtrigger.Condition(f"'{TEST_CURRENCY}' IN (NEW.source_currency, NEW.target_currency)"),
+                func=NO_TEST_MONEY,
+            )
         ]
 
     def __str__(self) -> str:

@@ -26,6 +26,11 @@ def id_of(name: str) -> int | None:
     return found
 
 
+def has_certifier() -> bool:
+    """Returns whether the hub has ever certified a DFSP. From then on, the test currency is only for tests."""
+    return Participant.objects.filter(is_certifier=True).exists()
+
+
 def known_id(name: str) -> int | None:
     """Returns the cached id of the participant, or None if this process has not cached it. Makes no query."""
     return _ids_by_name.get(name)

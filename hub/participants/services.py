@@ -2,13 +2,14 @@
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from fspiop import money
 from fspiop.errors import ErrorCode, FspiopError
 from hub import egress
 from hub.audit import record
-from hub.participants import endpoint_types_and_urls
+from hub.participants import endpoint_types_and_urls, queries
 from hub.participants.models import CurrencyPair, Endpoint, Participant
 from hub.test_currency import TEST_CURRENCY
 
@@ -36,11 +37,16 @@ def create(
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"name {name!r} is reserved; choose another")
     if Participant.objects.filter(name__iexact=name).exists():
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"Participant {name} has already been registered")
+    if is_certifier and _pairs_of(TEST_CURRENCY).exists():
+        raise FspiopError(
+            ErrorCode.CLIENT_ERROR, f"withdraw all currency pairs with {TEST_CURRENCY} first: it becomes test money"
+        )
     participant = Participant.objects.create(
         name=name,
         is_proxy=is_proxy,
         may_send=is_live,
         may_receive=is_live,
+        is_certifier=is_certifier,
         onboarding_since=None if is_live else timezone.now(),
     )
     after = {"name": name, "isProxy": is_proxy} | ({} if is_live else {"isLive": False})
@@ -157,7 +163,7 @@ def offer_pair(participant: Participant, *, source_currency: str, target_currenc
     for name, currency in (("sourceCurrency", source_currency), ("targetCurrency", target_currency)):
         if currency not in money.CURRENCIES:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{name}: {currency} is not a currency")
-        if currency == TEST_CURRENCY:
+        if currency == TEST_CURRENCY and queries.has_certifier():
             raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{name}: {currency} is for tests, and is never converted")
     if source_currency == target_currency:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "targetCurrency: must differ from the source currency")
@@ -167,6 +173,10 @@ def offer_pair(participant: Participant, *, source_currency: str, target_currenc
     if is_new:
         record("pair_offered", subject=participant.name, actor=actor, after=_as_written(pair))
     return pair
+
+
+def _pairs_of(currency: str) -> QuerySet[CurrencyPair]:
+    return CurrencyPair.objects.filter(Q(source_currency=currency) | Q(target_currency=currency))
 
 
 @transaction.atomic

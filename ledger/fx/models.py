@@ -5,7 +5,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from hub.participants.models import Participant
+from hub.participants.models import NO_TEST_MONEY, Participant
 from hub.test_currency import TEST_CURRENCY
 from ledger.fx.snapshot import Side
 from ledger.fx.states import FX_TERMINAL, LIVE, FxState
@@ -104,10 +104,6 @@ class FxTransfer(models.Model):
                 condition=~Q(source_currency=F("target_currency")), name="a_conversion_is_of_two_currencies"
             ),
             models.CheckConstraint(
-                condition=~Q(source_currency=TEST_CURRENCY) & ~Q(target_currency=TEST_CURRENCY),
-                name="test_money_is_never_converted",
-            ),
-            models.CheckConstraint(
                 condition=Q(state="ABORTED", debit_account__isnull=True)
                 | Q(
                     fxp__isnull=False,
@@ -137,6 +133,13 @@ class FxTransfer(models.Model):
             ),
         ]
         triggers = [
+            pgtrigger.Trigger(
+                name="test_money_is_never_converted",
+                operation=pgtrigger.Insert,
+                when=pgtrigger.Before,
+                condition=pgtrigger.Condition(f"'{TEST_CURRENCY}' IN (NEW.source_currency, NEW.target_currency)"),
+                func=NO_TEST_MONEY,
+            ),
             pgtrigger.Trigger(
                 name="a_conversion_moves_only_along_its_states",
                 operation=pgtrigger.Insert | pgtrigger.Update,

@@ -4,9 +4,12 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.conf import settings
 from django.db import IntegrityError, connection, transaction
+from django.http import HttpResponse
 from django.utils import timezone
 
+from fspiop.errors import FspiopError
 from fspiop.time import format_datetime
 from hub.participants import offboarding
 from hub.participants import services as participants
@@ -46,14 +49,12 @@ def test_a_window_of_test_money_alone_is_settled_at_once(world: World) -> None:
     assert world.breaks() == []
 
 
-def test_nobody_settles_or_converts_test_money(world: World) -> None:
-    onboard_in(world, "XTS")
-    refused = add_model("TESTS", currency="XTS")
-    assert error_of(refused) == (400, "3100")
-    assert "never settled" in description_of(refused)
-    pair = admin("POST", "/participants/blue/currencyPairs", {"sourceCurrency": "XTS", "targetCurrency": "TZS"})
-    assert error_of(pair) == (400, "3100")
-    body = {
+def make_certifier() -> None:
+    participants.create(name=settings.CERTIFIER_NAME, is_certifier=True, actor="test")
+
+
+def conversion() -> dict[str, object]:
+    return {
         "commitRequestId": str(uuid.uuid4()),
         "determiningTransferId": str(uuid.uuid4()),
         "initiatingFsp": "green",
@@ -63,10 +64,43 @@ def test_nobody_settles_or_converts_test_money(world: World) -> None:
         "condition": CONDITION,
         "expiration": format_datetime(datetime.now(UTC) + timedelta(seconds=60)),
     }
-    answer = dfsp("POST", "/fxTransfers", body, version="2.0", headers={
-        "accept": "application/vnd.interoperability.fxTransfers+json;version=2"
-    })  # fmt: skip
-    assert error_of(answer) == (400, "3100")
+
+
+def convert() -> HttpResponse:
+    headers = {"accept": "application/vnd.interoperability.fxTransfers+json;version=2"}
+    return dfsp("POST", "/fxTransfers", conversion(), version="2.0", headers=headers)
+
+
+PAIR = {"sourceCurrency": "XTS", "targetCurrency": "TZS"}
+
+
+def test_a_hub_that_never_certified_a_dfsp_converts_xts_as_mojaloops_suites_do(committed_world: World) -> None:
+    world = committed_world
+    onboard_in(world, "XTS")
+    assert admin("POST", "/participants/blue/currencyPairs", PAIR).status_code == 201
+    assert convert().status_code == 202
+    assert FxTransfer.objects.filter(source_currency="XTS").count() == 1
+    assert world.breaks() == []
+
+
+def test_no_hub_certifies_while_a_participant_offers_to_convert_xts(world: World) -> None:
+    blue = Participant.objects.get(name="blue")
+    participants.offer_pair(blue, source_currency="KES", target_currency="XTS", actor="test")
+    with pytest.raises(FspiopError, match="withdraw all currency pairs with XTS"):
+        make_certifier()
+    participants.withdraw_pair(blue, source_currency="KES", target_currency="XTS", actor="test")
+    make_certifier()
+
+
+def test_nobody_settles_or_converts_test_money(world: World) -> None:
+    make_certifier()
+    onboard_in(world, "XTS")
+    refused = add_model("TESTS", currency="XTS")
+    assert error_of(refused) == (400, "3100")
+    assert "never settled" in description_of(refused)
+    pair = admin("POST", "/participants/blue/currencyPairs", PAIR)
+    assert error_of(pair) == (400, "3100")
+    assert error_of(convert()) == (400, "3100")
     assert not FxTransfer.objects.exists()
 
 
@@ -77,9 +111,11 @@ def test_nobody_settles_or_converts_test_money(world: World) -> None:
         "INSERT INTO settlement_windowcontent (window_id, currency, ledger_account_type, state, is_gross)"
         " SELECT id, 'XTS', 'POSITION', 'CLOSED', false FROM ledger_settlementwindow",
         "UPDATE participants_currencypair SET source_currency = 'XTS'",
+        "INSERT INTO ledger_fxtransfer (commit_request_id, source_currency) VALUES ('c', 'XTS')",
     ],
 )
 def test_the_database_refuses_it_too(world: World, statement: str) -> None:
+    make_certifier()
     assert add_model("OF_TZS", currency="TZS").status_code == 201
     blue = Participant.objects.get(name="blue")
     participants.offer_pair(blue, source_currency="TZS", target_currency="KES", actor="test")
