@@ -26,7 +26,7 @@ class KeyFault(Fault):
     NO_JWK = "not a JWK of an RSA key"
     UNUSABLE_PUBLIC_KEY = "not a usable public key in PEM, X.509 or JWK: %(error)s"
     UNREADABLE_PUBLIC_KEY = "not a readable public key: %(error)s"
-    AUTHORITY_CERTIFICATE = "this is a certificate authority's certificate; register the client's own"
+    AUTHORITY_CERTIFICATE = "this is a certificate authority's certificate; register the client's own certificate"
     NOT_ONE_CERTIFICATE = "give one X.509 certificate in PEM, without its chain"
     UNREADABLE_CERTIFICATE = "the certificate cannot be read"
     UNREADABLE_REQUEST = "the signing request cannot be read: give it in PEM (BEGIN CERTIFICATE REQUEST)"

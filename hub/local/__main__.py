@@ -134,11 +134,11 @@ def first_users(base_url: str, state: Path) -> list[str]:
 
 
 def _test(asked: argparse.Namespace) -> int:
-    """First runs the tests that are not live tests, in four processes.
+    """First runs the tests that are not live tests, in three processes.
 
     After these tests, runs the live tests, three files at a time.
 
-    Four processes keep two cores busy, because tests wait for a server, a browser or the clock during a third of their
+    Three processes keep two cores busy, because tests wait for a server, a browser or the clock during a third of their
     time.
 
     Leaves out tests that are marked as thorough, because they take long and have their own command.
@@ -154,7 +154,7 @@ def _test(asked: argparse.Namespace) -> int:
             if chosen:
                 return subprocess.run([*pytest, *chosen], env=environment, cwd=PROJECT).returncode
             # Each process gets few tests at a time. Otherwise a single process would get all browser tests.
-            shared = ["-m", "not live and not thorough", "-n", "4", "--maxschedchunk", "10", "-q", "--durations=25"]
+            shared = ["-m", "not live and not thorough", "-n", "3", "--maxschedchunk", "10", "-q", "--durations=25"]
             first = subprocess.run([*pytest, *shared], env=environment, cwd=PROJECT).returncode
             # Each test file starts its own hub, and waits for this hub most of the time.
             alone = ["-m", "live and not thorough", "-n", "3", "--dist", "loadfile", "-v", *_files_of_live_tests()]

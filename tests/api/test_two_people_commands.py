@@ -32,7 +32,7 @@ def run(*arguments: str, **options: object) -> str:
 
 def approve(said: str, checker: User) -> None:
     """What the command says waits."""
-    found = re.search(r"Request (\d+) submitted .*: /portal/approvals/(\d+)/", said)
+    found = re.search(r"Request (\d+) submitted: .*: /portal/approvals/(\d+)/", said)
     assert found is not None, said
     assert found[1] == found[2]
     approval = Approval.objects.get(pk=int(found[1]))

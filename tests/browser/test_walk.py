@@ -119,7 +119,7 @@ def test_an_operator_follows_a_payment_and_sends_its_callback_again(open_window:
     window.go("/portal/overview/")
     page.get_by_role("link", name="Given up").click()
     page.get_by_role("button", name="Send now").first.click()
-    page.get_by_text("Now being sent").wait_for()
+    page.get_by_text("The hub is sending this message").wait_for()
     assert not Message.objects.filter(state="DEAD").exists()
     transfer = Transfer.objects.filter(state="COMMITTED").latest("received_at")
     page.get_by_role("link", name="Transfers", exact=True).click()

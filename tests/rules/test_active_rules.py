@@ -149,7 +149,7 @@ def test_a_roll_back_is_an_activation_of_the_version_before(world: World) -> Non
 def test_an_activation_is_cancelled_before_it_begins_only(world: World) -> None:
     activate(cap("10"))
     (begun,) = Activation.objects.all()
-    with pytest.raises(FspiopError, match="have begun"):
+    with pytest.raises(FspiopError, match="already apply"):
         services.cancel(begun.pk, reason="no", actor="asha")
     begins = datetime.now(UTC) + timedelta(seconds=1)
     activate(cap("20"), valid_from=begins)

@@ -360,7 +360,7 @@ def test_a_transfer_without_a_quote_is_judged_by_the_parties_in_its_packet(
     assert found == ["Reserved", "Refused", "Refused", "Refused"]
     first, *_ = CountedTransfer.objects.all()
     assert (first.payer_key, first.payee_key) == (key_of("MSISDN", "255712001001"), key_of("MSISDN", "255655001001"))
-    skipped = [decision.hits[0].get("skipped") for decision in Decision.objects.order_by("id")]
+    skipped = [decision.hits[0].get("skipped") for decision in Decision.objects.order_by("id") if decision.hits]
     assert skipped[-3:] == [False, True, True]
     assert differences(world) == []
 
