@@ -136,7 +136,7 @@ def first_users(base_url: str, state: Path) -> list[str]:
 def _test(asked: argparse.Namespace) -> int:
     """First runs the tests that are not live tests, in three processes.
 
-    After these tests, runs the live tests, three files at a time.
+    After these tests, runs the live tests, two files at a time.
 
     Three processes keep two cores busy, because tests wait for a server, a browser or the clock during a third of their
     time.
@@ -157,7 +157,7 @@ def _test(asked: argparse.Namespace) -> int:
             shared = ["-m", "not live and not thorough", "-n", "3", "--maxschedchunk", "10", "-q", "--durations=25"]
             first = subprocess.run([*pytest, *shared], env=environment, cwd=PROJECT).returncode
             # Each test file starts its own hub, and waits for this hub most of the time.
-            alone = ["-m", "live and not thorough", "-n", "3", "--dist", "loadfile", "-v", *_files_of_live_tests()]
+            alone = ["-m", "live and not thorough", "-n", "2", "--dist", "loadfile", "-v", *_files_of_live_tests()]
             live = subprocess.run([*pytest, *alone], env=environment, cwd=PROJECT).returncode
             return first or (0 if live == 5 else live)  # pytest exits with status 5 if no test has this mark
     finally:
