@@ -35,15 +35,16 @@ def pool(payer: str, payee: str, size: int = _POOL) -> list[Packet]:
 
     The packets are identical in every process.
     """
-    return [_packet(payer, payee, number) for number in range(size)]
+    return [packet(payer, payee, number) for number in range(size)]
 
 
-def _packet(payer: str, payee: str, number: int) -> Packet:
+def packet(payer: str, payee: str, number: int) -> Packet:
+    """Returns one packet. Packets with different numbers have different conditions."""
     terms = json.dumps(_transaction(payer, payee, number), separators=(",", ":")).encode()
     account = f"g.{payee}.msisdn.{number}".lower()
-    packet = ilp.encode_payment(ilp.IlpPayment(MINOR_UNITS, account, base64url.encode(terms).encode()))
-    fulfilment = ilp.fulfilment_for(packet, hashlib.sha256(payee.encode()).digest())
-    return Packet(packet.encode(), ilp.condition_for(fulfilment).encode(), fulfilment.encode())
+    encoded = ilp.encode_payment(ilp.IlpPayment(MINOR_UNITS, account, base64url.encode(terms).encode()))
+    fulfilment = ilp.fulfilment_for(encoded, hashlib.sha256(payee.encode()).digest())
+    return Packet(encoded.encode(), ilp.condition_for(fulfilment).encode(), fulfilment.encode())
 
 
 def _transaction(payer: str, payee: str, number: int) -> dict[str, object]:

@@ -167,6 +167,7 @@ class Scheme:
         self.rng = random.Random(seed)
         self._pools = {(a, b): messages.pool(a, b) for a in names for b in names if a != b}
         self.fulfilments = {packet.condition: packet.fulfilment for pool in self._pools.values() for packet in pool}
+        self._packet_numbers = count(len(self.fulfilments))
         self._clock = messages.Clock()
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -251,7 +252,7 @@ class Scheme:
         if payment.alias and not await self._find(payment):
             self.history.not_found.append(f"{payment.id}: {payment.payer} did not find {payment.alias}")
             return
-        packet = self.rng.choice(self.packets(payment.payer, payment.payee))
+        packet = self._packet_of(payment)
         if self.quotes is not None and not await self.quotes.agree(payment, packet):
             return
         self._write(payment, packet)
@@ -267,6 +268,14 @@ class Scheme:
             )
             await self.insist(changed, [])
         payment.request = b""
+
+    def _packet_of(self, payment: Payment) -> messages.Packet:
+        """A packet for this payment. Terms need one of their own, as by its condition a replay finds the quote."""
+        if self.quotes is None:
+            return self.rng.choice(self.packets(payment.payer, payment.payee))
+        packet = messages.packet(payment.payer, payment.payee, next(self._packet_numbers))
+        self.fulfilments[packet.condition] = packet.fulfilment
+        return packet
 
     def packets(self, payer: str, payee: str) -> Sequence[messages.Packet]:
         """The packets of payments from one to the other."""
