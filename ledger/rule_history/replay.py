@@ -256,6 +256,9 @@ class _Replay:
             then = complete(self._verdict(facts, compiled, recorded), facts)
             self._compare(subject, facts, then if recorded.is_complete else None, verdict, decision)
         elif decision is None and verdict.hits and self._active.version_at(facts.now) == self._rules.version:
+            if facts.gate == "transfer" and stored_payments.has_several_quotes(subject):
+                self.report.not_judged += 1  # these are perhaps the facts of another quote
+                return verdict
             self._tell_difference(subject, facts, verdict, {hit.rule for hit in verdict.hits}, "no decision")
         return verdict
 

@@ -313,6 +313,23 @@ def facts_erased_before() -> datetime | None:
     return Erasure.objects.filter(kind=ERASED_FACTS).values_list("up_to", flat=True).first()
 
 
+_QUOTES_WITH_THESE_TERMS = """
+    SELECT FROM ledger_transfer t
+    JOIN quotes_quote q ON q.payer_id = t.payer_id AND q.payee_id = t.payee_id AND q.condition = t.condition
+                           AND q.packet_sha256 IS NOT NULL AND q.rule_facts IS NOT NULL
+    WHERE t.transfer_id = %s LIMIT 2
+"""
+
+
+def has_several_quotes(transfer_id: str) -> bool:
+    """Returns whether the payee DFSP gave the transfer's condition for several quotes of the payer DFSP.
+
+    The hub then found the transfer's quote by its ILP packet. The hub does not keep this packet, so a replay can find
+    another of these quotes.
+    """
+    return len(execute(_QUOTES_WITH_THESE_TERMS, [transfer_id]).fetchall()) > 1
+
+
 def of_transfers(transfer_ids: Sequence[str]) -> dict[str, StoredTransfer]:
     """For each of these transfer ids, returns the row about the transfer's arrival."""
     found = (StoredTransfer(*row) for row in execute(_OF_TRANSFERS, [list(transfer_ids)]))

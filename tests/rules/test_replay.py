@@ -29,6 +29,7 @@ from rules.rulesets.models import Decision
 from tests.api import messages
 from tests.api.caller import dfsp
 from tests.directory.requests import register
+from tests.keys import FULFILMENT
 from tests.rules.limits import facts_of_quotes, limit
 from tests.rules.limits import pay as group_pay
 from tests.rules.rule_sets import above, activate, create, document, hold, refuse, rule
@@ -179,6 +180,22 @@ def test_a_payment_without_a_stored_decision_must_have_no_hit(committed_world: W
     object.__setattr__(rules, "by_gate", harsh.by_gate)
     pay("255712001001")
     assert replay.run(rules).differences[0].startswith("transfer ")
+
+
+def test_a_condition_of_several_quotes_is_no_difference(
+    committed_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the packet the hub finds the quote of each transfer; a replay has only the condition."""
+    version = activate(rule("large", above("30"), {"action": "hold", "for": "PT5S"}))
+    for number, text in enumerate(("40", "41", "42")):
+        packet = ilp.encode_payment(ilp.IlpPayment(100, f"g.blue.{number}", b""))
+        monkeypatch.setattr(messages, "PACKET", packet)
+        monkeypatch.setattr(ilp, "fulfilment_for", lambda *_: FULFILMENT)
+        pay("255712001001", text)
+    assert Transfer.objects.filter(hold__isnull=False).count() == 3
+    report = replay.run(replayed_rules.of_version(version))
+    assert report.differences == []
+    assert report.not_judged == 2
 
 
 def test_a_draft_refuses_and_does_not_count_what_it_refuses(committed_world: World, settings: Any) -> None:
