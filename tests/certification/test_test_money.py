@@ -1,10 +1,12 @@
 """Test money (XTS) moves between accounts, and is never settled or converted, whatever operators do."""
 
+import io
 import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.conf import settings
+from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
 from django.http import HttpResponse
 from django.utils import timezone
@@ -16,13 +18,15 @@ from hub.participants import services as participants
 from hub.participants.models import CurrencyPair, Participant
 from ledger import accounts_and_funds
 from ledger.models import Account, FxTransfer, SettlementWindow
+from portal.certification import test_accounts
 from settlement.models import SettlementModel, WindowContent
 from settlement.services import closing_participants
 from settlement.window_nets import of_window
+from tests import fx_world
 from tests.api.caller import admin, description_of, dfsp, error_of
 from tests.keys import CONDITION
 from tests.settlement.operator_steps import add_model, close, onboard_in, pay, settle, settle_all
-from tests.world import World
+from tests.world import World, fulfil, prepare, run
 
 
 def test_test_money_is_in_no_total_and_no_settlement(world: World) -> None:
@@ -47,6 +51,9 @@ def test_a_window_of_test_money_alone_is_settled_at_once(world: World) -> None:
     number = close()
     assert SettlementWindow.objects.get(pk=number).state == "SETTLED"
     assert world.breaks() == []
+
+
+ENDPOINT = "http://127.0.0.1:9/endpoint"
 
 
 def make_certifier() -> None:
@@ -81,6 +88,45 @@ def test_a_hub_that_never_certified_a_dfsp_converts_xts_as_mojaloops_suites_do(c
     assert convert().status_code == 202
     assert FxTransfer.objects.filter(source_currency="XTS").count() == 1
     assert world.breaks() == []
+
+
+def agreed_conversion(world: World) -> tuple[str, str]:
+    """(conversion, transfer): red has agreed to convert green's XTS to TZS for a transfer that does not exist yet."""
+    world.onboard("red", ndc=1000, cover=5000, currency="XTS")
+    transfer_id = str(uuid.uuid4())
+    c = fx_world.agreed(world, transfer_id, fxp="red", source=("XTS", 5), target=("TZS", 100))
+    return c.commit_request_id, transfer_id
+
+
+def commit(world: World, transfer_id: str) -> None:
+    run(prepare(world, "green", "blue", 100, transfer_id=transfer_id))
+    run(fulfil(world, "blue", transfer_id))
+
+
+@pytest.mark.parametrize("certifier_comes", ["never", "before the commit", "after the commit"])
+def test_a_conversion_of_xts_from_before_the_certifier_commits_and_the_ledger_is_right(
+    committed_world: World, certifier_comes: str
+) -> None:
+    world = committed_world
+    onboard_in(world, "XTS")
+    conversion_id, transfer_id = agreed_conversion(world)
+    if certifier_comes == "before the commit":
+        test_accounts.set_up(endpoint=ENDPOINT)
+    commit(world, transfer_id)
+    if certifier_comes == "after the commit":
+        test_accounts.set_up(endpoint=ENDPOINT)
+    assert fx_world.fx_state_of(conversion_id) == "COMMITTED"
+    assert world.position("red", "XTS") == -50_000
+    call_command("check_ledger", stdout=io.StringIO())
+
+
+def test_the_ledger_is_wrong_if_xts_was_converted_after_the_certifier_came(world: World) -> None:
+    onboard_in(world, "XTS")
+    _, transfer_id = agreed_conversion(world)
+    commit(world, transfer_id)
+    make_certifier()
+    Participant.objects.filter(is_certifier=True).update(created_at=timezone.now() - timedelta(hours=1))
+    assert world.breaks() == ["test_money_never_settles"]
 
 
 def test_no_hub_certifies_while_a_participant_offers_to_convert_xts(world: World) -> None:
