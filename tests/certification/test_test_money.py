@@ -16,7 +16,7 @@ from fspiop.time import format_datetime
 from hub.participants import offboarding
 from hub.participants import services as participants
 from hub.participants.models import CurrencyPair, Participant
-from ledger import accounts_and_funds
+from ledger import accounts_and_funds, engine
 from ledger.models import Account, FxTransfer, SettlementWindow
 from portal.certification import test_accounts
 from settlement.models import SettlementModel, WindowContent
@@ -127,6 +127,19 @@ def test_the_ledger_is_wrong_if_xts_was_converted_after_the_certifier_came(world
     make_certifier()
     Participant.objects.filter(is_certifier=True).update(created_at=timezone.now() - timedelta(hours=1))
     assert world.breaks() == ["test_money_never_settles"]
+
+
+def test_a_conversion_that_meets_the_new_certifier_is_refused_like_all_later_ones(committed_world: World) -> None:
+    """The certifier comes after the view's check."""
+    onboard_in(committed_world, "XTS")
+    make_certifier()
+    command = fx_world.fx_prepare(
+        committed_world, str(uuid.uuid4()), fxp="blue", source=("XTS", 5), target=("TZS", 100)
+    )
+    with pytest.raises(FspiopError, match="XTS is for tests, and is never converted") as refused:
+        engine.submit(command)
+    assert (refused.value.code, refused.value.http_status) == ("3100", 400)
+    assert not FxTransfer.objects.exists()
 
 
 def test_no_hub_certifies_while_a_participant_offers_to_convert_xts(world: World) -> None:
