@@ -1,7 +1,9 @@
 """Test money (XTS) moves between accounts, and is never settled or converted, whatever operators do."""
 
 import io
+import threading
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,10 +11,12 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
 from django.http import HttpResponse
+from django.test import override_settings
 from django.utils import timezone
 
 from fspiop.errors import FspiopError
 from fspiop.time import format_datetime
+from hub.audit.models import Entry
 from hub.participants import offboarding
 from hub.participants import services as participants
 from hub.participants.models import CurrencyPair, Participant
@@ -140,6 +144,64 @@ def test_a_conversion_that_meets_the_new_certifier_is_refused_like_all_later_one
         engine.submit(command)
     assert (refused.value.code, refused.value.http_status) == ("3100", 400)
     assert not FxTransfer.objects.exists()
+
+
+def test_a_conversion_that_arrives_while_the_certifier_is_made_waits_and_is_refused(committed_world: World) -> None:
+    """Otherwise it could arrive after the certifier was created, and `check_ledger` would never accept it."""
+    onboard_in(committed_world, "XTS")
+    answers: list[int] = []
+
+    def send() -> None:
+        answers.append(convert().status_code)
+        connection.close()
+
+    sending = threading.Thread(target=send)
+    with transaction.atomic():
+        test_accounts._certifier()
+        sending.start()
+        sending.join(0.5)
+        assert answers == []
+    sending.join(10)
+    assert answers == [400]
+    assert committed_world.breaks() == []
+
+
+@pytest.fixture
+def unmarked(world: World) -> Iterator[Participant]:
+    """The certification created this participant, but a migration under another CERTIFIER_NAME did not mark it."""
+    found = participants.create(name="tester", actor="certification")
+    with override_settings(CERTIFIER_NAME="tester"):
+        yield found
+
+
+def test_a_certifier_that_is_not_marked_yet_is_marked(unmarked: Participant) -> None:
+    assert test_accounts.set_up(endpoint=ENDPOINT).participant.is_certifier
+    unmarked.refresh_from_db()
+    assert unmarked.is_certifier
+    assert Entry.objects.filter(subject="tester", action="participant_marked_as_certifier").count() == 1
+    test_accounts.set_up(endpoint=ENDPOINT)
+    assert Entry.objects.filter(subject="tester", action="participant_marked_as_certifier").count() == 1
+
+
+def test_an_old_participant_does_not_become_the_certifier_of_a_hub_that_has_converted_xts_since(
+    world: World, unmarked: Participant
+) -> None:
+    onboard_in(world, "XTS")
+    agreed_conversion(world)
+    with pytest.raises(FspiopError, match="choose another CERTIFIER_NAME"):
+        test_accounts.set_up(endpoint=ENDPOINT)
+    unmarked.refresh_from_db()
+    assert not unmarked.is_certifier
+    assert world.breaks() == []
+
+
+def test_an_unmarked_certifier_is_not_marked_while_a_participant_offers_to_convert_xts(
+    unmarked: Participant,
+) -> None:
+    blue = Participant.objects.get(name="blue")
+    participants.offer_pair(blue, source_currency="KES", target_currency="XTS", actor="test")
+    with pytest.raises(FspiopError, match="withdraw all currency pairs with XTS"):
+        test_accounts.set_up(endpoint=ENDPOINT)
 
 
 def test_no_hub_certifies_while_a_participant_offers_to_convert_xts(world: World) -> None:
