@@ -13,6 +13,7 @@ from django.conf import settings
 
 from directory import oracle_cache, oracle_client
 from directory.aliases import Alias, Registration, composed, fitting
+from directory.builtin_oracle import HELD
 from directory.models import Oracle
 from directory.oracle_client import THE_HUB, BatchRefused, Call, Caller, OracleUnavailable, Reply
 from fspiop import bodies, correlation_ids
@@ -118,7 +119,7 @@ def _register_distinct(oracle: Oracle, aliases: Sequence[Alias], fsp: Participan
             continue
         held = _holders(shown, alias)
         if _others(shown, alias, fsp):
-            refused[alias] = "this alias is registered by another participant"
+            refused[alias] = HELD
         elif not held:
             new.append(alias)
     if all(refused.get(alias) == _NO_ANSWER for alias in aliases):
