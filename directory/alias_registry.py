@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 
 from django.conf import settings
+from django.db import DatabaseError
 
 from directory import builtin_oracle, queries, remote_oracle
 from directory.aliases import Alias, check_form, fitting
@@ -14,11 +15,10 @@ from directory.certifier_numbers import check_not_reserved
 from directory.lookup_decisions import not_found
 from directory.models import Oracle
 from fspiop.errors import ErrorCode, FspiopError
+from hub.api import errors
 from hub.participants import queries as participants
 from hub.participants.models import Participant
 from hub.participants.parties import Party
-
-_HELD = "this alias is registered by another participant"
 
 
 def owner_of(alias: Alias, *, caller: int) -> Party:
@@ -55,7 +55,7 @@ def register(alias: Alias, fsp: Participant) -> None:
     else:
         is_ours = remote_oracle.register(oracle, alias, fsp, until=time.monotonic() + settings.ORACLE_TIMEOUT_S)
     if not is_ours:
-        raise FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, _HELD)
+        raise FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, builtin_oracle.HELD)
 
 
 def register_many(aliases: Sequence[Alias], fsp: Participant) -> dict[Alias, FspiopError]:
@@ -77,8 +77,8 @@ def register_many(aliases: Sequence[Alias], fsp: Participant) -> dict[Alias, Fsp
     for group in groups.values():
         try:
             refused |= _register_group(group, fsp, until)
-        except FspiopError as error:
-            refused |= dict.fromkeys(group, error)
+        except (FspiopError, DatabaseError) as error:  # other groups are perhaps registered
+            refused |= dict.fromkeys(group, errors.as_fspiop(error))
     return refused
 
 
@@ -89,9 +89,8 @@ def _register_group(group: Sequence[Alias], fsp: Participant, until: float) -> d
         # The reference hub uses this text for a batch. The reference hub's text for a single alias has one more space.
         raise FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, f"Oracle type:{group[0].type} not found") from None
     if oracle is None:
-        reasons = dict.fromkeys(builtin_oracle.register(group, fsp), _HELD)
-    else:
-        reasons = remote_oracle.register_many(oracle, group, fsp, until=until)
+        return builtin_oracle.register_many(group, fsp)
+    reasons = remote_oracle.register_many(oracle, group, fsp, until=until)
     return {alias: FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, reason) for alias, reason in reasons.items()}
 
 

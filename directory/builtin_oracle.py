@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models.functions import Now
 
 from directory import lookup_sql
@@ -11,9 +11,12 @@ from directory.aliases import Alias, Registration
 from directory.models import PartyIdentifier
 from fspiop.errors import ErrorCode, FspiopError
 from hub import long_work, sql_execution
+from hub.api import errors
 from hub.audit import record
 from hub.participants.models import Participant
 
+HELD = "this alias is registered by another participant"
+"""The text of the error about an alias of another DFSP."""
 _AT_ONCE = 500
 
 
@@ -28,18 +31,34 @@ def find(alias: Alias) -> list[Registration]:
 
 
 def register(aliases: Sequence[Alias], fsp: Participant) -> set[Alias]:
-    """Registers new aliases, or confirms registered aliases, with two SQL statements for each `_AT_ONCE` aliases.
-    Returns the aliases that another DFSP has registered.
+    """Registers new aliases, or confirms registered aliases, with two SQL statements. Returns the aliases that another
+    DFSP has registered.
 
     No DFSP can take over an alias that another DFSP has registered. The other DFSP must first withdraw the alias.
     """
-    held: set[tuple[str, str, str, str]] = set()
-    for part in long_work.with_pauses(aliases[at : at + _AT_ONCE] for at in range(0, len(aliases), _AT_ONCE)):
-        with transaction.atomic():
-            lookup_sql.register(part, fsp_id=fsp.pk)
-            held |= lookup_sql.held_by_others(part, fsp_id=fsp.pk)
-        sql_execution.give_back()
+    with transaction.atomic():
+        lookup_sql.register(aliases, fsp_id=fsp.pk)
+        held = lookup_sql.held_by_others(aliases, fsp_id=fsp.pk)
     return {alias for alias in aliases if alias.identity in held}
+
+
+def register_many(aliases: Sequence[Alias], fsp: Participant) -> dict[Alias, FspiopError]:
+    """Works like `register`, with one database transaction for each `_AT_ONCE` aliases. Returns the aliases that were
+    not registered, with an error for each.
+
+    If the database cannot register a part, neither this part nor the later parts are registered. The earlier parts
+    stay registered.
+    """
+    refused: dict[Alias, FspiopError] = {}
+    for at in long_work.with_pauses(range(0, len(aliases), _AT_ONCE)):
+        try:
+            held = register(aliases[at : at + _AT_ONCE], fsp)
+        except DatabaseError as error:
+            return refused | dict.fromkeys(aliases[at:], errors.as_fspiop(error))
+        finally:
+            sql_execution.give_back()
+        refused |= dict.fromkeys(held, FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, HELD))
+    return refused
 
 
 def take_back(alias_type: str, identifiers: Sequence[str], *, to: Participant) -> None:

@@ -13,6 +13,7 @@ from django.conf import settings
 
 from directory import oracle_cache, oracle_client
 from directory.aliases import Alias, Registration, composed, fitting
+from directory.builtin_oracle import HELD
 from directory.models import Oracle
 from directory.oracle_client import THE_HUB, BatchRefused, Call, Caller, OracleUnavailable, Reply
 from fspiop import bodies, correlation_ids
@@ -118,7 +119,7 @@ def _register_distinct(oracle: Oracle, aliases: Sequence[Alias], fsp: Participan
             continue
         held = _holders(shown, alias)
         if _others(shown, alias, fsp):
-            refused[alias] = "this alias is registered by another participant"
+            refused[alias] = HELD
         elif not held:
             new.append(alias)
     if all(refused.get(alias) == _NO_ANSWER for alias in aliases):
@@ -135,7 +136,13 @@ def _register_distinct(oracle: Oracle, aliases: Sequence[Alias], fsp: Participan
         raise _unavailable(oracle)
     _check_obeyed(reply, ErrorCode.ADD_PARTY_INFO_ERROR)
     oracle_cache.forget(new)
-    return refused | dict.fromkeys(_refused_of(reply, new), _REFUSED_BY_ORACLE)
+    wrong = _refused_of(reply, new)
+    if wrong is None:
+        refused |= dict.fromkeys(new, _NO_ANSWER)
+        if all(refused.get(alias) == _NO_ANSWER for alias in aliases):
+            raise _unavailable(oracle)
+        return refused
+    return refused | dict.fromkeys(wrong, _REFUSED_BY_ORACLE)
 
 
 def withdraw(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) -> bool:
@@ -252,15 +259,19 @@ def _party(alias: Alias, fsp: Participant) -> OracleParty:
     )
 
 
-def _refused_of(reply: Reply, aliases: Sequence[Alias]) -> set[Alias]:
-    """Returns the aliases of a batch that the oracle refused.
+def _refused_of(reply: Reply, aliases: Sequence[Alias]) -> set[Alias] | None:
+    """Returns the aliases of a batch that the oracle refused, or None if the oracle's answer is not usable.
 
-    If an alias is missing from the oracle's answer, the oracle has accepted this alias.
+    If an alias is missing from the oracle's answer, the oracle has accepted this alias. An oracle can also send an
+    answer without a body. An error about an alias without a sub-id is about every sub-id. If the answer has an error
+    about an alias that is not in the batch, nobody knows which alias the oracle refused.
     """
+    if not reply.body.strip():
+        return set()
     try:
         answer = bodies.read(OracleBatchReply, reply.body)
     except FspiopError:
-        return set()
+        return None
     wrong = {
         Alias(
             result.party_id.party_id_type,
@@ -270,4 +281,10 @@ def _refused_of(reply: Reply, aliases: Sequence[Alias]) -> set[Alias]:
         for result in answer.party_list
         if result.error_information is not None
     }
-    return {alias for alias in aliases if replace(alias, currency="").identity in wrong}
+    named: dict[tuple[str, ...], set[Alias]] = {}
+    for alias in aliases:
+        for sub_id in {alias.sub_id, ""}:
+            named.setdefault(replace(alias, sub_id=sub_id, currency="").identity, set()).add(alias)
+    if not wrong <= named.keys():
+        return None
+    return set[Alias]().union(*(named[identity] for identity in wrong))

@@ -16,11 +16,11 @@ _IDLE, _BUSY = 0.5, 0.9
 
 
 def _read() -> tuple[int, int]:
-    """Returns two times since the start of the machine, added over all CPUs: the whole time, and the idle
-    time."""
+    """Returns two times since the start of the machine, added over all CPUs: the whole time, and the idle time. The
+    time of programs with a lower priority (nice) counts as idle, because these programs give way to the hub."""
     with _STATISTICS.open() as lines:
         user, nice, system, idle, waiting, *interrupts_and_stolen = map(int, lines.readline().split()[1:9])
-    return user + nice + system + idle + waiting + sum(interrupts_and_stolen), idle + waiting
+    return user + nice + system + idle + waiting + sum(interrupts_and_stolen), nice + idle + waiting
 
 
 class Cpus:
@@ -53,12 +53,13 @@ class Cpus:
         return self._share
 
     def _compare(self) -> None:
-        before, self._before, last, self._share = self._before, None, self._share, 0.0
+        before, self._before, share = self._before, None, 0.0
         with suppress(OSError, ValueError):
             now = self._before = self._read()
             if before is not None:
                 took, idle = now[0] - before[0], now[1] - before[1]
-                self._share = 1 - idle / took if took > 0 else last
+                share = 1 - idle / took if took > 0 else self._share
+        self._share = share
 
 
 cpus = Cpus()

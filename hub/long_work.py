@@ -19,12 +19,15 @@ _sleep = time.sleep
 
 
 def with_pauses(parts: Iterable[T]) -> Iterator[T]:
-    """Yields the parts. Pauses after the caller has worked on a part. The busier the CPUs are, the longer is the
-    pause."""
+    """Yields the parts. Between two parts, pauses after the caller has worked on the first of them. The busier the CPUs
+    are, the longer is the pause."""
+    took_s: float | None = None
     for part in parts:
+        if took_s is not None:
+            pause_after(took_s)
         began = time.monotonic()
         yield part
-        pause_after(time.monotonic() - began)
+        took_s = time.monotonic() - began
 
 
 def pause_after(took_s: float) -> None:

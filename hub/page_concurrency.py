@@ -20,6 +20,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
@@ -82,11 +83,12 @@ def reading(caller: Hashable) -> Iterator[None]:
 
     A process reads one batch at a time. If the process also serves DFSPs, no batch is read during a pause after each
     batch. Without the pauses, files of several megabytes would keep a CPU core busy for seconds.
+
+    A file that waits for a place does not have the turn meanwhile, so the files of other users can be read.
     """
-    with ExitStack() as turn:
-        _wait_long(turn, _batches, caller, _ONE_BATCH)
-        with ExitStack() as held:
-            _wait_long(held, _working, caller, sizes())
+    turn, place = _turn_and_place(caller)
+    with turn:
+        with place:
             began = time.monotonic()
             try:
                 yield
@@ -97,16 +99,37 @@ def reading(caller: Hashable) -> Iterator[None]:
             long_work.pause_after(took_s)
 
 
-def _wait_long(held: ExitStack, places: Places, caller: Hashable, limits: Sizes) -> None:
-    """Waits longer for a place than a new request does, so that a response in progress does not break off."""
-    for _again in range(round(_PATIENCE_S / _WAIT_S)):
+def _turn_and_place(caller: Hashable) -> tuple[ExitStack, ExitStack]:
+    """Waits until the turn to read a batch and a place for a page request are both free, and occupies both. While the
+    caller waits for one of them, it does not occupy the other one."""
+    until = time.monotonic() + _PATIENCE_S
+    wanted = [(_batches, _ONE_BATCH), (_working, sizes())]
+    while True:
+        (awaited, its_sizes), (other, others_sizes) = wanted
+        first, second = _waited_for(awaited, caller, its_sizes, until), ExitStack()
         try:
-            held.enter_context(places.taken(caller, limits, wait_s=_WAIT_S))
+            second.enter_context(other.taken(caller, replace(others_sizes, waiting=0)))
         except NoPlace:
-            time.sleep(0.1)
+            first.close()
+            wanted.reverse()
         else:
-            return
-    raise NoPlace
+            return (first, second) if awaited is _batches else (second, first)
+
+
+def _waited_for(places: Places, caller: Hashable, limits: Sizes, until: float) -> ExitStack:
+    """Waits longer for a place than a new request does, so that a response in progress does not break off. The caller
+    keeps its position in the queue."""
+    held = ExitStack()
+    while True:
+        left_s = until - time.monotonic()
+        if left_s <= 0:
+            raise NoPlace
+        try:
+            held.enter_context(places.taken(caller, limits, wait_s=left_s))
+        except NoPlace:
+            time.sleep(0.1)  # the queue is full
+        else:
+            return held
 
 
 class PageLimits:

@@ -9,6 +9,10 @@ Without a certifier, the currency can be converted, because Mojaloop's test suit
 from collections.abc import Collection
 
 TEST_CURRENCY = "XTS"
+NEVER_CONVERTED = f"{TEST_CURRENCY} is for tests, and is never converted"
+"""The text of the API's error."""
+REFUSED_BY_DATABASE = f"{TEST_CURRENCY} is test money of the certifier, and is never converted"
+"""The text of the error of the triggers."""
 
 
 def is_test_payment(tested_by: int | None, counterpart_id: int, currencies: Collection[str]) -> bool:

@@ -22,6 +22,7 @@ from hub.audit import record
 from hub.outbox.messages import HubMessages, Outgoing, Recipient
 from hub.participants import services as participants
 from hub.participants.models import Participant
+from hub.sql_execution import execute
 from hub.test_currency import TEST_CURRENCY
 from ledger import queries, settlement_holds, store
 from ledger.fx.states import LIVE
@@ -52,6 +53,11 @@ def ensure_open_window() -> SettlementWindow:
     """Returns the open settlement window. Creates the scheme's first window if no window is open."""
     window = SettlementWindow.objects.filter(state=SettlementWindow.State.OPEN).first()
     return window or SettlementWindow.objects.create()
+
+
+def stop_conversions() -> None:
+    """Lets no process store or change a conversion until the end of this database transaction."""
+    execute("LOCK TABLE ledger_fxtransfer IN SHARE MODE")
 
 
 @transaction.atomic

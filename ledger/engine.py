@@ -9,9 +9,11 @@ from typing import TypeVar
 
 import structlog
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
+from fspiop.errors import ErrorCode, FspiopError
 from hub import group_commit, outbox
+from hub.test_currency import NEVER_CONVERTED, REFUSED_BY_DATABASE
 from ledger import groups, metrics, store
 from ledger.commands_and_outcomes import Aborted, Command, Committed, Outcome, Refused, Reserved
 from ledger.decide import decide
@@ -99,6 +101,12 @@ class Engine(group_commit.Engine[AnyCommand, AnyOutcome]):
     def _pace_s(self) -> float:
         pace_ms: int = settings.LEDGER_PACE_MS
         return pace_ms / 1000
+
+    def _refusal(self, command: AnyCommand, error: Exception) -> FspiopError:
+        if isinstance(error, IntegrityError) and REFUSED_BY_DATABASE in str(error):
+            # The hub got its first certifier after the view's check.
+            return FspiopError(ErrorCode.VALIDATION_ERROR, NEVER_CONVERTED)
+        return super()._refusal(command, error)
 
     def _subject_of(self, command: AnyCommand) -> str:
         return command.commit_request_id if isinstance(command, FxCommand) else command.transfer_id

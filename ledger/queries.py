@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Collection, Iterator
+from datetime import datetime
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from fspiop import base64url, ilp, strictjson
 from fspiop.errors import FspiopError
 from hub.participants.models import Participant
-from ledger.models import Account, Entry, TransferEvent
+from ledger.models import Account, Entry, FxTransfer, TransferEvent
 
 CURRENCIES_OF_A_PARTICIPANT = """
     SELECT a.currency FROM ledger_account a WHERE a.participant_id = p.id AND a.type = 'POSITION' AND a.is_active
@@ -38,6 +39,12 @@ def accounts_of(participant: Participant, currency: str | None = None) -> QueryS
 
 def positions_of(participant: Participant, currency: str | None = None) -> QuerySet[Account]:
     return accounts_of(participant, currency).filter(type=Account.Type.POSITION)
+
+
+def was_converted_since(currency: str, moment: datetime) -> bool:
+    """Returns whether a conversion from or to this currency has arrived since this time."""
+    conversions = FxTransfer.objects.filter(Q(source_currency=currency) | Q(target_currency=currency))
+    return conversions.filter(received_at__gte=moment).exists()
 
 
 def limits(currency: str | None = None) -> QuerySet[Account]:

@@ -25,14 +25,15 @@ INVARIANTS = [
     ),
     Invariant(
         "test_money_never_settles",
-        "Test money is in no settlement, and in no conversion since the hub has a certifier.",
+        "Test money is in no settlement. No conversion of test money has arrived since the hub has a certifier. "
+        "Earlier conversions can commit.",
         f"""SELECT 'content' AS what, c.id::text FROM settlement_windowcontent c WHERE c.currency = '{TEST_CURRENCY}'
            UNION ALL
            SELECT 'account of a settlement', s.id::text FROM settlement_settlementaccount s
            JOIN ledger_account a ON a.id = s.account_id WHERE a.currency = '{TEST_CURRENCY}'
            UNION ALL
            SELECT e.kind, e.id::text FROM ledger_entry e
-           WHERE e.currency = '{TEST_CURRENCY}' AND e.kind NOT IN ('TRANSFER', 'FUNDS_IN', 'FUNDS_OUT')
+           WHERE e.currency = '{TEST_CURRENCY}' AND e.kind NOT IN ('TRANSFER', 'FX_TRANSFER', 'FUNDS_IN', 'FUNDS_OUT')
            UNION ALL
            SELECT 'conversion', f.commit_request_id FROM ledger_fxtransfer f
            WHERE '{TEST_CURRENCY}' IN (f.source_currency, f.target_currency)

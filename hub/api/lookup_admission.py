@@ -2,7 +2,8 @@
 
 A lookup is the first request of a payment, and five more requests follow it. If a hub without free CPU time accepts
 all lookups, it completes fewer payments, and each payment takes longer. So the process then accepts fewer lookups from
-half second to half second, until the CPUs have some free time again. It answers the other lookups with 503.
+half second to half second, until the CPUs have some free time again. It answers the other lookups with 503. After some
+seconds without a lookup, the process accepts all lookups again.
 
 The participants share the accepted lookups equally. A participant that sends few lookups loses none of them.
 """
@@ -20,8 +21,10 @@ from hub.cpu_use import cpus
 REFUSED = Metric("kitovu_lookups_refused_total", "Lookups answered with 503 because the CPUs were busy all the time")
 
 _PERIOD_S = 0.5
+_GAP_S = 2.0  # after this time without a lookup, the last use of the CPUs says nothing about the present
 _BUSY = 0.97  # the use of the CPUs from which the process accepts fewer lookups
-_LESS, _MORE = 0.85, 1.15  # the factors by which the limit falls and grows from period to period
+_FREE = 0.5  # below this use of the CPUs, the process has time for twice as many lookups
+_LESS, _MORE, _MUCH_MORE = 0.85, 1.15, 2.0  # the factors by which the limit falls and grows from period to period
 _ALWAYS = 20  # the process accepts at least this number of lookups in a period
 
 
@@ -38,19 +41,23 @@ class LookupAdmission:
     def accepts(self, source: Hashable) -> bool:
         """Returns whether the process accepts one more lookup of this source, and counts the lookup."""
         with self._guard:
-            if self._clock() - self._began >= _PERIOD_S:
-                self._begin_period()
+            took_s = self._clock() - self._began
+            if took_s >= _PERIOD_S:
+                self._begin_period(took_s)
             self._arrived[source] += 1
             is_accepted = self._limit is None or self._accepted[source] < self._limit_of_one
             self._accepted[source] += is_accepted
             return is_accepted
 
-    def _begin_period(self) -> None:
+    def _begin_period(self, took_s: float) -> None:
         self._began = self._clock()
-        if self._use() >= _BUSY:
+        use = self._use()  # after a gap too, so that the next use is of the next period only
+        if took_s >= _GAP_S:
+            self._limit = None
+        elif use >= _BUSY:
             self._limit = max(_ALWAYS, _LESS * self._accepted.total())
         elif self._limit is not None:
-            self._limit *= _MORE
+            self._limit *= _MUCH_MORE if use < _FREE else _MORE
             if self._limit > self._arrived.total():
                 self._limit = None
         if self._limit is not None:

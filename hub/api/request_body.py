@@ -18,6 +18,8 @@ _NAME_AND_VALUE = len(": \r\n")
 # glibc returns only memory blocks above a certain size to the operating system (`hub.process_tuning`), and a piece is
 # larger than this size. With smaller pieces, each of sixteen threads would keep up to 10 MB of memory.
 _PIECE = 262_144
+OCTETS_READ = "kitovu.octets_read"
+"""Under this key, the WSGI environment has the number of bytes of the body that the hub has read."""
 _passing_over = threading.BoundedSemaphore(16)
 
 
@@ -115,6 +117,7 @@ def _pieces_of(request: HttpRequest, most: int) -> Iterator[bytes]:
     read, left = request.META["wsgi.input"].read, most
     while left > 0 and (piece := read(min(_PIECE, left))):
         left -= len(piece)
+        request.META[OCTETS_READ] = request.META.get(OCTETS_READ, 0) + len(piece)
         yield piece
 
 

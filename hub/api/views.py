@@ -115,8 +115,6 @@ class FspiopView(PlainView):
 
     _is_counted = False
     _callback_to: int | None = None
-    _octets = 0
-    """The declared size of the body in bytes, or the largest size that the view reads."""
     _end_bulk: bulk_limits.Ended | None = None
     _bulk_began = 0.0
     _unread = 0
@@ -136,7 +134,8 @@ class FspiopView(PlainView):
             if response.status_code >= 500:
                 self.answered = Answered.BULK  # the hub caused the error, so this request counts as a correct answer
             elif response.status_code == 400 and self._is_counted:
-                dfsp_limits.charge_refused_body(self.caller, self._octets, self._callback_to)
+                octets = request.META.get(request_body.OCTETS_READ, 0)
+                dfsp_limits.charge_refused_body(self.caller, octets, self._callback_to)
         finally:
             self.__dict__.pop("head", None)  # see PlainView
             if self._unread:
@@ -169,7 +168,7 @@ class FspiopView(PlainView):
         is_large = self.has_large_bodies and method in _LARGE
         most = settings.MAX_BULK_BODY_BYTES if is_large else settings.MAX_BODY_BYTES
         length = request_body.length_of(http, most)
-        self._unread = self._octets = most if length is None else length
+        self._unread = most if length is None else length
         meta = http.META
 
         def header(name: str) -> str | None:

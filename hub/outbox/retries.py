@@ -22,6 +22,7 @@ from hub.sweeps import isolating_batches
 log = structlog.get_logger("outbox")
 
 _MOST_REFUSALS = 5
+_SHORT_WAITS = 5  # the number of attempts after which the recipient can ask for a short wait
 _LONGEST_WAIT_S = 300.0
 # In the first ten minutes, the hub often repeats attempts to send a message about a payment, because the recipient is
 # perhaps restarting its server. Later attempts are rarer.
@@ -37,10 +38,21 @@ def judge(message: Claimed, answer: Answer) -> Failure:
     is_urgent = (message.is_end or message.kind in BEFORE_ENDS) and message.age_s < _ANXIOUS_S
     longest = _LONGEST_ANXIOUS_WAIT_S if is_urgent else _LONGEST_WAIT_S
     wait = min(longest, 2.0 ** min(message.attempts - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
-    delay = min(answer.retry_after_s, longest) if answer.retry_after_s is not None else wait
+    delay = _delay(message, wait, None if answer.retry_after_s is None else min(answer.retry_after_s, longest))
     limit = settings.OUTBOX_REQUEST_GIVE_UP_S if message.reply_to_id is not None else settings.OUTBOX_GIVE_UP_S
     is_dead = message.age_s + delay > limit or _is_final(message, answer)
     return Failure(message=message, delay_s=delay, error=answer.error, is_dead=is_dead)
+
+
+def _delay(message: Claimed, wait: float, asked: float | None) -> float:
+    """Returns the time until the next attempt, if the recipient has asked for a time (Retry-After). A short time counts
+    only for the first attempts: otherwise a recipient could get thousands of messages every second for a day. While a
+    requester waits for an answer, a short time counts for every attempt.
+    """
+    if asked is None:
+        return wait
+    is_short_allowed = message.reply_to_id is not None or message.attempts <= _SHORT_WAITS
+    return asked if is_short_allowed else max(asked, wait)
 
 
 def _is_final(message: Claimed, answer: Answer) -> bool:

@@ -4,11 +4,11 @@ import pgtrigger
 from django.db import models
 from django.db.models.functions import Lower
 
-from hub.test_currency import TEST_CURRENCY
+from hub.test_currency import REFUSED_BY_DATABASE, TEST_CURRENCY
 
 NO_TEST_MONEY = f"""
     IF EXISTS (SELECT 1 FROM participants_participant WHERE is_certifier) THEN
-        RAISE EXCEPTION '{TEST_CURRENCY} is test money of the certifier, and is never converted'
+        RAISE EXCEPTION '{REFUSED_BY_DATABASE}'
         USING ERRCODE = 'check_violation';
     END IF;
     RETURN NEW;

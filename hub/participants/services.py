@@ -37,10 +37,8 @@ def create(
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"name {name!r} is reserved; choose another")
     if Participant.objects.filter(name__iexact=name).exists():
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"Participant {name} has already been registered")
-    if is_certifier and _pairs_of(TEST_CURRENCY).exists():
-        raise FspiopError(
-            ErrorCode.CLIENT_ERROR, f"withdraw all currency pairs with {TEST_CURRENCY} first: it becomes test money"
-        )
+    if is_certifier:
+        _check_no_pair_of_test_money()
     participant = Participant.objects.create(
         name=name,
         is_proxy=is_proxy,
@@ -52,6 +50,24 @@ def create(
     after = {"name": name, "isProxy": is_proxy} | ({} if is_live else {"isLive": False})
     record("participant_created", subject=name, actor=actor, after=after)
     return participant
+
+
+@transaction.atomic
+def mark_as_certifier(participant: Participant, *, actor: str) -> Participant:
+    """Marks an existing participant as the certifier. From then on, the test currency is never converted."""
+    participant = lock_open(participant)
+    _check_no_pair_of_test_money()
+    participant.is_certifier = True
+    participant.save(update_fields=["is_certifier"])
+    record("participant_marked_as_certifier", subject=participant.name, actor=actor)
+    return participant
+
+
+def _check_no_pair_of_test_money() -> None:
+    if _pairs_of(TEST_CURRENCY).exists():
+        raise FspiopError(
+            ErrorCode.CLIENT_ERROR, f"withdraw all currency pairs with {TEST_CURRENCY} first: it becomes test money"
+        )
 
 
 @transaction.atomic

@@ -10,7 +10,7 @@ from fspiop.errors import ErrorCode, FspiopError
 from hub.api.openapi import fspiop_schema
 from hub.api.views import accepted, taken
 from hub.participants import queries as participants
-from hub.test_currency import TEST_CURRENCY
+from hub.test_currency import NEVER_CONVERTED, TEST_CURRENCY
 from ledger import engine
 from ledger.fx import state_answers
 from ledger.fx.commands_and_outcomes import FxFulfil, FxPrepare, FxReject
@@ -40,7 +40,7 @@ class FxTransfersView(_FxTransferView):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "targetAmount.currency: is the source currency")
         currencies = (body.source_amount.currency, body.target_amount.currency)
         if TEST_CURRENCY in currencies and participants.has_certifier():
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{TEST_CURRENCY} is for tests, and is never converted")
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, NEVER_CONVERTED)
         self.check_room_at(body.counter_party_fsp)
         engine.submit(
             FxPrepare(

@@ -208,8 +208,8 @@ async def _state_in(scene: Scene, path: str, *, count: int) -> str:
 
 
 def _hold_back(dfsp_id: int, certifier: str, transfer_id: str) -> int:
-    """Adds a message to the outbox, so that the later messages of a transfer wait. Marks the added message as being
-    sent.
+    """Adds a message about a transfer to the outbox, and marks this message as being sent. The transfer's later
+    messages to this DFSP wait until this message is gone.
 
     If this process dies, the mark expires, and the hub delivers the message. The message is a lookup that has no
     effect.

@@ -82,13 +82,29 @@ def _open_hub_accounts() -> None:
             ledger.open_hub_account(account_type=account_type, currency=TEST_CURRENCY, actor=ACTOR)
 
 
+@transaction.atomic
 def _certifier() -> Participant:
+    """Returns the certifier.
+
+    If this participant is new, or is not marked as the certifier yet, lets no conversion begin meanwhile.
+    `check_ledger` (`test_money_never_settles`) allows no conversion of test money that arrived after the certifier was
+    created.
+    """
     name = settings.CERTIFIER_NAME
     found = Participant.objects.filter(name=name).first()
-    if found is None:
-        return participants.create(name=name, is_certifier=True, actor=ACTOR)
-    if not _is_made_here(found):
+    if found is not None and not _is_made_here(found):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"CERTIFIER_NAME: {name} is a DFSP; choose another name")
+    if found is not None and found.is_certifier:
+        return found
+    ledger.stop_conversions()
+    if found is None:
+        found = participants.create(name=name, is_certifier=True, actor=ACTOR)
+    else:
+        found = participants.mark_as_certifier(found, actor=ACTOR)
+    if queries.was_converted_since(TEST_CURRENCY, found.created_at):
+        raise FspiopError(
+            ErrorCode.CLIENT_ERROR, f"{TEST_CURRENCY} was converted since {name} exists; choose another CERTIFIER_NAME"
+        )
     return found
 
 

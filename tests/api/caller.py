@@ -1,5 +1,6 @@
 """Calls the hub as a DFSP or an administrator does, through all of Django; each header can be changed or left out."""
 
+import io
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -36,6 +37,7 @@ def dfsp(
     sent |= headers or {}
     raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
     content_type = sent.pop("content-type") or ""
+    chunked = {"wsgi.input": io.BytesIO(raw), "CONTENT_LENGTH": ""} if "transfer-encoding" in sent else {}
     return _CLIENT.generic(
         method,
         path,
@@ -43,6 +45,7 @@ def dfsp(
         content_type=content_type,
         headers={name: value for name, value in sent.items() if value is not None},
         CONTENT_TYPE=content_type,  # Django's client leaves it out where there is no body
+        **chunked,
     )
 
 

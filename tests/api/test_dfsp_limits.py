@@ -255,6 +255,21 @@ def test_a_large_body_that_is_refused_costs_its_sender_further_requests(
     assert refused == [False, False, True]
 
 
+@pytest.mark.parametrize(("size", "is_refused"), [(1000, False), (60_000, True)])
+def test_a_refused_body_without_a_length_costs_what_was_read_of_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, size: int, is_refused: bool
+) -> None:
+    monkeypatch.setattr(dfsp_limits._limits, "_spent_until", {})
+    monkeypatch.setattr(dfsp_limits._limits, "_clock", lambda: 0.0)
+    monkeypatch.setattr(dfsp_limits._limits, "_pause", lambda seconds: None)
+    chunked: dict[str, str | None] = {"transfer-encoding": "chunked"}
+    faulty = messages.quote() | {"note": "x" * size}
+    with override_settings(DFSP_RATE=6):
+        answers = [dfsp("POST", "/quotes", faulty, destination="blue", headers=chunked).status_code for _ in range(4)]
+    assert set(answers) <= {400, 429}
+    assert (429 in answers) is is_refused
+
+
 BULK_ID = "b51ec534-ee48-4575-b6a9-ead2955b8069"
 
 

@@ -13,7 +13,7 @@ from tests.api.caller import dfsp, error_of
 from tests.examples import examples
 from tests.world import World
 
-BUSY, FREE = 1.0, 0.9
+BUSY, FREE, VERY_FREE = 1.0, 0.9, 0.3
 
 
 class Hub:
@@ -23,9 +23,9 @@ class Hub:
         self.now, self.use = 0.0, FREE
         self.admission = LookupAdmission(lambda: self.use, lambda: self.now)
 
-    def half_second(self, *, use: float, **sent: int) -> Counter[str]:
+    def half_second(self, *, use: float, after_s: float = 0.5, **sent: int) -> Counter[str]:
         """Returns the number of accepted lookups, by source. The sources send their lookups in turn."""
-        self.now, self.use = self.now + 0.5, use
+        self.now, self.use = self.now + after_s, use
         return Counter(source for source in _in_turn(sent) if self.admission.accepts(source))
 
 
@@ -50,6 +50,31 @@ def test_while_the_cpus_are_busy_fewer_and_fewer_lookups_are_accepted_and_then_a
     free = [hub.half_second(use=FREE, green=200)["green"] for _ in range(30)]
     assert free == sorted(free)
     assert free[-1] == 200
+
+
+@pytest.mark.parametrize("use", [BUSY, FREE])
+def test_after_a_time_without_lookups_all_are_accepted_again(use: float) -> None:
+    """The use of the CPUs is then the mean of the whole time, and says nothing about the last half second."""
+    hub = Hub()
+    for _ in range(30):
+        hub.half_second(use=BUSY, green=200)
+    assert hub.half_second(use=use, after_s=8 * 3600, green=200)["green"] == 200
+    assert hub.half_second(use=FREE, green=200)["green"] == 200
+
+
+def test_a_short_gap_between_lookups_ends_no_limit() -> None:
+    hub = Hub()
+    for _ in range(30):
+        hub.half_second(use=BUSY, green=200)
+    assert hub.half_second(use=BUSY, after_s=1.0, green=200)["green"] == 20
+
+
+def test_while_the_cpus_are_clearly_free_the_limit_doubles() -> None:
+    hub = Hub()
+    for _ in range(30):
+        hub.half_second(use=BUSY, green=200)
+    accepted = [hub.half_second(use=VERY_FREE, green=200)["green"] for _ in range(4)]
+    assert accepted == [40, 80, 160, 200]
 
 
 def test_a_flood_of_lookups_by_one_source_costs_no_other_source_a_lookup() -> None:

@@ -10,6 +10,7 @@ import pytest
 from directory.models import PartyIdentifier
 from tests.api.caller import ABSENT, dfsp, error_of
 from tests.directory.requests import counted_statements, last_callback, owner, refusal, register
+from tests.sweeps.poison import poisoned
 
 pytestmark = pytest.mark.usefixtures("world")
 
@@ -202,6 +203,29 @@ def test_ten_thousand_parties_take_two_statements_for_each_five_hundred() -> Non
     ]
     request = {"requestId": str(uuid.uuid4()), "partyList": [party("1")] * 10_001}
     assert error_of(dfsp("POST", "/participants", request, source="blue")) == (400, "3103")
+
+
+def test_a_batch_that_fails_in_the_middle_says_what_was_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("directory.builtin_oracle._AT_ONCE", 2)
+    parties = [party(str(number)) for number in range(7)] + [party("shop", party_type="BUSINESS")]
+    with poisoned("directory_partyidentifier", "identifier", "3", when="BEFORE INSERT"):
+        end, body = batch(parties)
+    results = [
+        (result["partyId"]["partyIdentifier"], result.get("errorInformation", {}).get("errorCode"))
+        for result in body["partyList"]
+    ]
+    failed = [(str(number), "2001") for number in range(2, 7)]
+    assert (end, results) == ("", [("0", None), ("1", None), *failed, ("shop", None)])
+    assert set(PartyIdentifier.objects.values_list("identifier", flat=True)) == {"0", "1", "shop"}
+    end, body = batch(parties)  # the DFSP repeats its batch
+    assert (end, [result for result in body["partyList"] if "errorInformation" in result]) == ("", [])
+
+
+def test_a_batch_of_which_nothing_was_registered_gets_one_error() -> None:
+    with poisoned("directory_partyidentifier", "identifier", "0", when="BEFORE INSERT"):
+        end, body = batch([party("0"), party("1")])
+    assert (end, body["errorInformation"]["errorCode"]) == ("/error", "2001")
+    assert not PartyIdentifier.objects.exists()
 
 
 def test_answers_to_nobody_are_taken() -> None:

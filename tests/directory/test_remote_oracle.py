@@ -221,6 +221,59 @@ def test_an_alias_without_a_usable_answer_costs_its_batch_nothing(oracle: Runnin
     assert {identifier for (_, identifier), rows in oracle.known.items() if rows} == {"1", "3"}
 
 
+def refusing(*parties: dict[str, str]) -> bytes:
+    """An oracle's answer to a batch, with an error for each of these parties."""
+    error = {"errorCode": "3003", "errorDescription": "no"}
+    return json.dumps({"partyList": [{"partyId": each, "errorInformation": error} for each in parties]}).encode()
+
+
+def _register_with_sub_ids() -> list[str | None]:
+    """The error codes of the answer to a batch of 1/home, 1/till and 2."""
+    parties = [
+        {"partyIdType": "MSISDN", "partyIdentifier": number, "fspId": "blue"}
+        | ({"partySubIdOrType": sub_id} if sub_id else {})
+        for number, sub_id in (("1", "home"), ("1", "till"), ("2", ""))
+    ]
+    body = {"requestId": str(uuid.uuid4()), "partyList": parties, "currency": "TZS"}
+    dfsp("POST", "/participants", body, source="blue")
+    (_, path, answer) = last_callback()
+    if path.endswith("/error"):
+        return [answer["errorInformation"]["errorCode"]]
+    return [result.get("errorInformation", {}).get("errorCode") for result in answer["partyList"]]
+
+
+ONE = {"partyIdType": "MSISDN", "partyIdentifier": "1", "fspId": "blue"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "codes"),
+    [
+        (b"", [None] * 3),  # an oracle need not say anything
+        (b" \r\n", [None] * 3),
+        (b'{"partyList":[]}', [None] * 3),
+        (refusing(ONE | {"partySubIdOrType": "HOME"}), ["3003", None, None]),
+        (refusing(ONE), ["3003", "3003", None]),  # an error without a sub-id may be about each of them
+        (refusing(ONE | {"partyIdentifier": "3"}), ["2003"]),  # nobody knows which alias is refused
+        (refusing(ONE | {"partySubIdOrType": "office"}), ["2003"]),
+        (b"{}", ["2003"]),
+        (b"<html>", ["2003"]),
+        (b'{"errorInformation":{"errorCode":"3003","errorDescription":"no"}}', ["2003"]),
+        (b'{"partyList":[{"errorInformation":{"errorCode":"3003","errorDescription":"no"}}]}', ["2003"]),
+    ],
+)
+def test_only_what_an_oracle_surely_registered_counts_as_registered(
+    oracle: RunningOracle, answer: bytes, codes: list[str | None]
+) -> None:
+    oracle.misbehave = lambda method, path: (201, answer) if method == "POST" else None
+    assert _register_with_sub_ids() == codes
+
+
+def test_an_unusable_answer_to_a_registration_costs_nothing_that_was_registered_before(oracle: RunningOracle) -> None:
+    oracle.known["MSISDN", "2"] = [{"fspId": "blue", "currency": "TZS", "partySubIdOrType": ""}]
+    oracle.misbehave = lambda method, path: (201, b"<html>") if method == "POST" else None
+    assert _register_three() == [("1", "3003"), ("2", ""), ("3", "3003")]
+
+
 def test_an_oracle_that_fails_for_a_whole_batch_is_asked_a_few_times(oracle: RunningOracle) -> None:
     oracle.misbehave = lambda method, path: UNUSABLE["a server error"]
     parties = [{"partyIdType": "MSISDN", "partyIdentifier": str(n), "fspId": "blue"} for n in range(200)]

@@ -18,10 +18,16 @@ def test_the_busier_the_cpus_the_longer_a_pause(monkeypatch: pytest.MonkeyPatch,
     assert pauses == pytest.approx([pause_s])
 
 
-def test_a_pause_follows_each_part_and_is_never_long(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("parts", "count"), [("", 0), ("a", 0), ("ab", 1), ("abc", 2)])
+def test_a_pause_follows_each_part_but_the_last(monkeypatch: pytest.MonkeyPatch, parts: str, count: int) -> None:
     pauses: list[float] = []
     monkeypatch.setattr(long_work, "_sleep", pauses.append)
-    assert list(long_work.with_pauses("abc")) == ["a", "b", "c"]
-    assert len(pauses) == 3
+    assert list(long_work.with_pauses(parts)) == list(parts)
+    assert len(pauses) == count
+
+
+def test_a_pause_is_never_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(long_work, "_sleep", pauses.append)
     long_work.pause_after(60)
     assert pauses[-1] == 0.5

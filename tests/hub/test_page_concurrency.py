@@ -288,3 +288,55 @@ def test_files_are_read_a_batch_at_a_time_with_pauses_where_dfsps_need_the_proce
         assert read_batches(4, 3) == 1
     assert most == (1 if "fspiop" in serves else 0)
     assert [0.01 <= pause < 0.5 for pause in pauses] == [True] * (12 if "fspiop" in serves else 0)
+
+
+def reads_soon(caller: object) -> bool:
+    """Whether this caller's file gets its next batch within two seconds."""
+    read = threading.Event()
+
+    def run() -> None:
+        with page_concurrency.reading(caller):
+            read.set()
+
+    threading.Thread(target=run, daemon=True).start()
+    return read.wait(2)
+
+
+def test_a_file_that_waits_for_a_place_keeps_no_other_file_from_being_read() -> None:
+    """Green's own pages take all that green may have."""
+    pages = Pages()
+    pages.know("green")
+    pages.begin(2, session="green")
+    try:
+        assert not reads_soon(("user", USERS["green"]))  # it waits on
+        assert reads_soon(("user", USERS["blue"]))
+    finally:
+        pages.go_on.set()
+    assert reads_soon(("user", USERS["green"]))
+
+
+def test_a_file_keeps_its_position_among_those_that_wait_for_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = Pages()
+    pages.begin(2, address="10.0.0.1")
+    pages.begin(2, address="10.0.0.2")
+    order: list[str] = []
+
+    def read() -> None:
+        with page_concurrency.reading("green"):
+            order.append("file")
+
+    def page() -> None:
+        with page_concurrency._working.taken("blue", page_concurrency.sizes(), wait_s=5):
+            order.append("page")
+
+    threads = [threading.Thread(target=read), threading.Thread(target=page)]
+    threads[0].start()
+    time.sleep(0.5)  # longer than a new request waits
+    threads[1].start()
+    time.sleep(0.05)
+    with page_concurrency._working._guard:
+        waiting = [each.caller for each in page_concurrency._working._waiting]
+    pages.go_on.set()
+    for thread in threads:
+        thread.join(10)
+    assert (waiting, sorted(order)) == (["green", "blue"], ["file", "page"])

@@ -59,6 +59,29 @@ def test_an_end_that_the_hub_itself_can_not_send_is_tried_for_a_day(kind: str) -
     assert [failure.is_dead for failure in failures] == [False] * 3
 
 
+def test_a_short_retry_after_is_believed_a_few_times_and_then_the_waits_grow() -> None:
+    """Otherwise a recipient that always answers so would get thousands of reports each second for a day."""
+    answer, age_s = Answer(503, "no", 1.0), 0.0
+    waits = []
+    for attempts in range(1, 20):
+        waits.append(judge(message("end-to-payer", attempts=attempts, age_s=age_s), answer).delay_s)
+        age_s += waits[-1]
+    assert waits[:5] == [1.0] * 5
+    assert all(wait >= 16 for wait in waits[5:])
+    assert min(judge(message("end-to-payer", attempts=30, age_s=7200), answer).delay_s for _ in range(20)) >= 150
+
+
+def test_a_long_retry_after_is_heeded_at_every_attempt() -> None:
+    for attempts in (1, 5, 6):
+        assert judge(message("participants", attempts=attempts), Answer(429, "no", 120.0)).delay_s == 120
+
+
+def test_a_short_retry_after_is_believed_as_long_as_somebody_waits_for_the_answer() -> None:
+    for age_s in range(1, 19):
+        failure = judge(message("quote-request", reply_to=5, attempts=age_s, age_s=age_s), Answer(429, "no", 1.0))
+        assert (failure.delay_s, failure.is_dead) == (1.0, False)
+
+
 @pytest.mark.parametrize("kind", sorted(BEFORE_ENDS))
 def test_what_an_end_waits_for_is_tried_as_often(kind: str) -> None:
     """The payer's question about its transfer was not answered yet, and then the transfer ends."""
