@@ -61,7 +61,7 @@ def register(alias: Alias, fsp: Participant) -> None:
 def register_many(aliases: Sequence[Alias], fsp: Participant) -> dict[Alias, FspiopError]:
     """Registers many aliases. Returns the aliases that could not be registered, with an error for each.
 
-    The number of SQL statements grows only with each 500 aliases.
+    The number of SQL statements grows only with each part of some hundred aliases.
     """
     until = time.monotonic() + settings.ORACLE_BATCH_TIMEOUT_S
     refused: dict[Alias, FspiopError] = {}

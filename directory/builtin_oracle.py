@@ -13,11 +13,14 @@ from fspiop.errors import ErrorCode, FspiopError
 from hub import long_work, sql_execution
 from hub.api import errors
 from hub.audit import record
+from hub.concurrency_shares import NoPlace
 from hub.participants.models import Participant
 
 HELD = "this alias is registered by another participant"
 """The text of the error about an alias of another DFSP."""
-_AT_ONCE = 500
+_BUSY = "the hub is registering other batches of aliases; send this alias again"
+_AT_ONCE = 250
+_PATIENCE_S = 5.0
 
 
 def serves(alias_type: str) -> bool:
@@ -46,17 +49,22 @@ def register_many(aliases: Sequence[Alias], fsp: Participant) -> dict[Alias, Fsp
     """Works like `register`, with one database transaction for each `_AT_ONCE` aliases. Returns the aliases that were
     not registered, with an error for each.
 
-    If the database cannot register a part, neither this part nor the later parts are registered. The earlier parts
-    stay registered.
+    If the database cannot register a part, or other batches keep a part waiting for `_PATIENCE_S`, this part and the
+    later parts are not registered. The earlier parts stay registered.
     """
     refused: dict[Alias, FspiopError] = {}
-    for at in long_work.with_pauses(range(0, len(aliases), _AT_ONCE)):
+    for at in range(0, len(aliases), _AT_ONCE):
+        is_last = at + _AT_ONCE >= len(aliases)
         try:
-            held = register(aliases[at : at + _AT_ONCE], fsp)
+            with long_work.turn(fsp.pk, wait_s=_PATIENCE_S, is_last=is_last):
+                try:
+                    held = register(aliases[at : at + _AT_ONCE], fsp)
+                finally:
+                    sql_execution.give_back()
         except DatabaseError as error:
             return refused | dict.fromkeys(aliases[at:], errors.as_fspiop(error))
-        finally:
-            sql_execution.give_back()
+        except NoPlace:
+            return refused | dict.fromkeys(aliases[at:], FspiopError(ErrorCode.SERVER_BUSY, _BUSY))
         refused |= dict.fromkeys(held, FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, HELD))
     return refused
 

@@ -5,29 +5,34 @@ PostgreSQL busy for a second. Payments would wait for these CPUs at each of thei
 """
 
 import time
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 
+from hub.concurrency_shares import Places, Sizes
 from hub.cpu_use import cpus
-
-T = TypeVar("T")
 
 _LEAST = 0.5  # the length of a pause on an idle machine, as a share of the time of the part before it
 _LONGEST_S = 0.5
 
+_ONE = Sizes(most=1, shared=1, share=0, waiting=256, waiting_share=64)
+_turns = Places()
+
 _sleep = time.sleep
 
 
-def with_pauses(parts: Iterable[T]) -> Iterator[T]:
-    """Yields the parts. Between two parts, pauses after the caller has worked on the first of them. The busier the CPUs
-    are, the longer is the pause."""
-    took_s: float | None = None
-    for part in parts:
-        if took_s is not None:
-            pause_after(took_s)
+@contextmanager
+def turn(caller: Hashable, *, wait_s: float, is_last: bool) -> Iterator[None]:
+    """Waits until this process works on no part of other long work. Runs the block, which works on one part. Pauses,
+    except after the last part of the caller's work.
+
+    No other part begins during the pause. Otherwise, the parts of one work would fill the pauses of another work.
+    Raises NoPlace if the turn does not come in this time.
+    """
+    with _turns.taken(caller, _ONE, wait_s=wait_s):
         began = time.monotonic()
-        yield part
-        took_s = time.monotonic() - began
+        yield
+        if not is_last:
+            pause_after(time.monotonic() - began)
 
 
 def pause_after(took_s: float) -> None:

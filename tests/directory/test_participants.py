@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from directory.models import PartyIdentifier
+from hub import long_work
 from tests.api.caller import ABSENT, dfsp, error_of
 from tests.directory.requests import counted_statements, last_callback, owner, refusal, register
 from tests.sweeps.poison import poisoned
@@ -182,7 +183,7 @@ def test_a_batch_of_which_nothing_came_is_one_error() -> None:
     assert "Oracle type:ACCOUNT_ID not found" in body["errorInformation"]["errorDescription"]
 
 
-def test_ten_thousand_parties_take_two_statements_for_each_five_hundred() -> None:
+def test_ten_thousand_parties_take_two_statements_for_each_part() -> None:
     owner("MSISDN/0", asker="blue")  # the process knows blue from now on
     counts = {}
     for size in (10, 10_000):
@@ -195,7 +196,7 @@ def test_ten_thousand_parties_take_two_statements_for_each_five_hundred() -> Non
         counts[size] = len(sent)
         print(f"{size} parties: {seconds:.2f} s")
     # who calls, is it active, which oracle; register, who holds the rest; tell
-    assert counts == {10: 6, 10_000: 6 + 2 * 19}
+    assert counts == {10: 6, 10_000: 6 + 2 * 39}
     assert PartyIdentifier.objects.count() == 10_010
     _, body = batch([party(str(number)) for number in range(9_999)] + [party("x")])
     assert [result["partyId"]["partyIdentifier"] for result in body["partyList"] if "errorInformation" in result] == [
@@ -203,6 +204,15 @@ def test_ten_thousand_parties_take_two_statements_for_each_five_hundred() -> Non
     ]
     request = {"requestId": str(uuid.uuid4()), "partyList": [party("1")] * 10_001}
     assert error_of(dfsp("POST", "/participants", request, source="blue")) == (400, "3103")
+
+
+def test_a_batch_whose_turn_does_not_come_is_answered_with_2005(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("directory.builtin_oracle._AT_ONCE", 2)
+    monkeypatch.setattr("directory.builtin_oracle._PATIENCE_S", 0.01)
+    with long_work.turn("another batch", wait_s=0, is_last=True):
+        end, body = batch([party(str(number)) for number in range(3)])
+    assert (end, body["errorInformation"]["errorCode"]) == ("/error", "2005")
+    assert not PartyIdentifier.objects.exists()
 
 
 def test_a_batch_that_fails_in_the_middle_says_what_was_registered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,12 @@
 """Long work is divided by pauses, which are longer while the CPUs are busy."""
 
+import threading
+import time
+
 import pytest
 
 from hub import long_work
+from hub.concurrency_shares import NoPlace
 from hub.cpu_use import Cpus
 
 
@@ -18,12 +22,47 @@ def test_the_busier_the_cpus_the_longer_a_pause(monkeypatch: pytest.MonkeyPatch,
     assert pauses == pytest.approx([pause_s])
 
 
-@pytest.mark.parametrize(("parts", "count"), [("", 0), ("a", 0), ("ab", 1), ("abc", 2)])
-def test_a_pause_follows_each_part_but_the_last(monkeypatch: pytest.MonkeyPatch, parts: str, count: int) -> None:
+@pytest.mark.parametrize(("is_last", "count"), [(False, 1), (True, 0)])
+def test_a_pause_follows_each_part_but_the_last(monkeypatch: pytest.MonkeyPatch, is_last: bool, count: int) -> None:
     pauses: list[float] = []
     monkeypatch.setattr(long_work, "_sleep", pauses.append)
-    assert list(long_work.with_pauses(parts)) == list(parts)
+    with long_work.turn("blue", wait_s=1, is_last=is_last):
+        assert pauses == []
     assert len(pauses) == count
+
+
+def test_batches_take_turns_and_nobody_works_during_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+
+    def pause(seconds: float) -> None:
+        events.append("pause")
+        time.sleep(0.02)
+        events.append("resume")
+
+    def work(caller: str) -> None:
+        for _ in range(4):
+            with long_work.turn(caller, wait_s=20, is_last=False):
+                events.append(caller)
+                time.sleep(0.01)
+
+    monkeypatch.setattr(long_work, "_sleep", pause)
+    threads = [threading.Thread(target=work, args=(name,)) for name in ("blue", "red")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    turns = [tuple(events[at : at + 3]) for at in range(0, len(events), 3)]
+    assert {each[1:] for each in turns} == {("pause", "resume")}
+    assert [each[0] for each in turns[:6]].count("red") == 3
+
+
+def test_who_waits_too_long_for_a_turn_is_refused() -> None:
+    with (
+        long_work.turn("blue", wait_s=0, is_last=True),
+        pytest.raises(NoPlace),
+        long_work.turn("red", wait_s=0, is_last=True),
+    ):
+        pass
 
 
 def test_a_pause_is_never_long(monkeypatch: pytest.MonkeyPatch) -> None:
