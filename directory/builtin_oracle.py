@@ -40,8 +40,12 @@ def register(aliases: Sequence[Alias], fsp: Participant) -> set[Alias]:
     No DFSP can take over an alias that another DFSP has registered. The other DFSP must first withdraw the alias.
     """
     with transaction.atomic():
-        lookup_sql.register(aliases, fsp_id=fsp.pk)
-        held = lookup_sql.held_by_others(aliases, fsp_id=fsp.pk)
+        return _register(aliases, fsp)
+
+
+def _register(aliases: Sequence[Alias], fsp: Participant) -> set[Alias]:
+    lookup_sql.register(aliases, fsp_id=fsp.pk)
+    held = lookup_sql.held_by_others(aliases, fsp_id=fsp.pk)
     return {alias for alias in aliases if alias.identity in held}
 
 
@@ -58,7 +62,9 @@ def register_many(aliases: Sequence[Alias], fsp: Participant) -> dict[Alias, Fsp
         try:
             with long_work.turn(fsp.pk, wait_s=_PATIENCE_S, is_last=is_last):
                 try:
-                    held = register(aliases[at : at + _AT_ONCE], fsp)
+                    with transaction.atomic():
+                        sql_execution.use_keys()
+                        held = _register(aliases[at : at + _AT_ONCE], fsp)
                 finally:
                     sql_execution.give_back()
         except DatabaseError as error:

@@ -23,12 +23,12 @@ _REGISTER = f"""
     ORDER BY a.type, a.identifier, a.sub_id, a.currency
     ON CONFLICT ON CONSTRAINT an_alias_belongs_to_one_dfsp_per_currency DO NOTHING
 """  # noqa: S608 (the statement is put together from constants)
+# With the condition `p.fsp_id = %s`, PostgreSQL could read all aliases of the DFSP by the index on `fsp_id`.
 _HELD_BY_OTHERS = f"""
     SELECT a.type, a.identifier, a.sub_id, a.currency FROM {_ALIASES}
-    WHERE NOT EXISTS (SELECT FROM directory_partyidentifier p
-                      WHERE (p.type, p.identifier, p.sub_id, p.currency)
-                          = (a.type, a.identifier, a.sub_id, a.currency)
-                        AND p.fsp_id = %s::bigint)
+    LEFT JOIN directory_partyidentifier p
+           ON (p.type, p.identifier, p.sub_id, p.currency) = (a.type, a.identifier, a.sub_id, a.currency)
+    WHERE p.fsp_id IS DISTINCT FROM %s::bigint
 """  # noqa: S608
 
 

@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from hub.concurrency_shares import Places, Sizes
 from hub.cpu_use import cpus
 
-_LEAST = 0.5  # the length of a pause on an idle machine, as a share of the time of the part before it
+# The length of a pause, as a multiple of the time of the part before it: the first number on an idle machine, plus the
+# second number if the CPUs are busy all the time.
+_IDLE, _BUSY = 0.5, 12.0
 _LONGEST_S = 0.5
 
 _ONE = Sizes(most=1, shared=1, share=0, waiting=256, waiting_share=64)
@@ -37,4 +39,4 @@ def turn(caller: Hashable, *, wait_s: float, is_last: bool) -> Iterator[None]:
 
 def pause_after(took_s: float) -> None:
     """Pauses after a part of the work that took this long. The caller must hold no lock and no connection meanwhile."""
-    _sleep(min(_LONGEST_S, took_s * (_LEAST + cpus.shortage())))
+    _sleep(min(_LONGEST_S, took_s * (_IDLE + _BUSY * cpus.use())))

@@ -83,9 +83,15 @@ def found_by_keys(statement: str, parameters: Sequence[Any] | Mapping[str, Any] 
     """Runs one statement, for which PostgreSQL must use indexes, and returns the rows. Use this function in threads
     that have not called `work_by_keys`."""
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_BY_KEYS_NOW)
+        use_keys()
         cursor.execute(statement, parameters)
         return list(cursor.fetchall())
+
+
+def use_keys() -> None:
+    """Until the end of the database transaction, PostgreSQL uses indexes for all statements of the transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(_BY_KEYS_NOW)
 
 
 def give_back() -> None:

@@ -206,6 +206,20 @@ def test_lookups_and_quotes_are_found_by_their_keys_also_where_their_tables_were
     assert {alias: indexes_for(alias, plan) for alias in expected} == expected
 
 
+@pytest.mark.parametrize(
+    ("statement", "parameters"),
+    [
+        (directory._REGISTER, [1, ["MSISDN"], ["1"], [""], [""], 1]),
+        (directory._HELD_BY_OTHERS, [["MSISDN"], ["1"], [""], [""], 1]),
+    ],
+)
+def test_the_aliases_of_a_batch_are_found_one_by_one_and_not_among_all_of_their_dfsp(
+    committed_world: World, statement: str, parameters: list[Any]
+) -> None:
+    execute("ANALYZE directory_partyidentifier")
+    assert indexes_for("p", plan_of(statement, parameters)) == {"an_alias_belongs_to_one_dfsp_per_currency"}
+
+
 PROFILES = {
     "lock": (profiles._LOCK, [[1, 2]], {"rules_profiles_profile": {"rules_profiles_profile_pkey"}}),
     "read": (profiles._READ, [[1, 2]], {"rules_profiles_profile": {"rules_profiles_profile_pkey"}}),
