@@ -152,7 +152,12 @@ class BulkTerms:
     async def _send(self, path: str, body: bytes, destination: str, seconds: float) -> None:
         give_up = time.monotonic() + seconds
         await self._hub.send_until_taken(
-            "PUT", path, body, destination=destination, still_wanted=lambda: time.monotonic() < give_up
+            "PUT",
+            path,
+            body,
+            destination=destination,
+            caused_by=destination,
+            still_wanted=lambda: time.monotonic() < give_up,
         )
 
 
