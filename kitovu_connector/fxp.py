@@ -186,7 +186,9 @@ class Fxp:
             return 202
         digest = strictjson.digest([strictjson.loads(message.raw), message.source])
         new = Offer(id=body.conversion_request_id, source=message.source, body=message.raw, digest=digest)
-        offer, is_new = await self._offers.add(new)
+        offer, is_new = await self._offers.add_counted(
+            new, sender=new.source, octets=len(new.body), most=self._config.stored_terms_bytes
+        )
         if is_new or not offer.is_open:
             self._begin_answer(offer)
         return 202

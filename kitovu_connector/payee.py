@@ -116,7 +116,7 @@ class Payee:
         await self._checks.run(
             quote.quote_id,
             (quote.digest, quote.payer_fsp),
-            payee,
+            [payee],
             asker=quote.payer_fsp,
             keep=lambda: self._store_quote(quote),
             refuse=lambda no: self._refusals.start(

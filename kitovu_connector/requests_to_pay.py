@@ -352,7 +352,7 @@ class RequestsToPay:
         await self._checks.run(
             new.id,
             digest,
-            (body.payer.party_id_type, body.payer.party_identifier, body.payer.party_sub_id_or_type),
+            [(body.payer.party_id_type, body.payer.party_identifier, body.payer.party_sub_id_or_type)],
             asker=message.source,
             keep=lambda: self._store_received(new),
             refuse=lambda no: self._refusals.start(self._background, new.payee_fsp, lambda: self._refuse(new, no)),

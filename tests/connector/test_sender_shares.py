@@ -1,7 +1,8 @@
-"""What one DFSP sends takes only a part of the connector's open answers and of its connections."""
+"""What one DFSP sends takes only a part of the connector's disk, of its open answers and of its connections."""
 
 import asyncio
 import contextlib
+import json
 import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 
 from kitovu_connector.backend import PartyDetails
 from kitovu_connector.sender_shares import Places
-from tests.connector.hub_stub import Scheme, scheme, terms, transfer
+from tests.connector.hub_stub import Scheme, quote, rows_of, scheme, terms, transfer
+from tests.connector.test_faulty_core import conversion_quote
 from tests.connector.test_hostile_dfsp import Fxp, until
 
 
@@ -38,6 +40,73 @@ def tell(folder: Path, story: Callable[[Scheme], Awaitable[None]], **more: Any) 
     asyncio.run(run())
 
 
+def bulk_quote(*customers: str, note: str = "") -> dict[str, Any]:
+    """A request for the terms of one payment to each of these customers."""
+    items = []
+    for customer in customers:
+        item = {name: value for name, value in quote().items() if name != "payer"}
+        item |= {"quoteId": str(uuid.uuid4()), "transactionId": str(uuid.uuid4())}
+        item["payee"] = {"partyIdInfo": {"partyIdType": "MSISDN", "partyIdentifier": customer, "fspId": "green"}}
+        items.append(item | ({"note": note} if note else {}))
+    payer = {"partyIdInfo": {"partyIdType": "MSISDN", "partyIdentifier": "1"}}
+    return {"bulkQuoteId": str(uuid.uuid4()), "payer": payer, "individualQuotes": items}
+
+
+def count(world: Scheme, kind: str) -> int:
+    return int(rows_of(world.connector, f"SELECT count(*) FROM exchange WHERE kind = '{kind}'")[0][0])
+
+
+# --- the disk ---------------------------------------------------------------------------------------------------------
+
+
+def test_terms_of_a_bulk_for_nobody_are_answered_and_not_stored(tmp_path: Path) -> None:
+    async def story(world: Scheme) -> None:
+        asked = bulk_quote("255712009001", "255712009002")
+        assert await world.hub_passes_on("POST", "/bulkQuotes", asked) == 202
+        path = f"/bulkQuotes/{asked['bulkQuoteId']}/error"
+        await world.until("PUT", path)
+        assert world.bodies("PUT", path)[0]["errorInformation"]["errorCode"] == "3204"
+        assert (count(world, "bulk_quote_received"), world.core.asked) == (0, [])
+        mixed = bulk_quote("255712009001", "255712001001")
+        assert await world.hub_passes_on("POST", "/bulkQuotes", mixed) == 202
+        assert count(world, "bulk_quote_received") == 1
+        await world.until("PUT", f"/bulkQuotes/{mixed['bulkQuoteId']}")
+
+    tell(tmp_path, story)
+
+
+def test_the_requests_for_terms_of_one_dfsp_leave_disk_space_for_those_of_another(tmp_path: Path) -> None:
+    asked = [bulk_quote("255712001001") for _ in range(4)]
+    conversion = conversion_quote()
+    conversion["conversionTerms"]["initiatingFsp"] = "red"
+
+    async def story(world: Scheme) -> None:
+        statuses = [await world.straight("POST", "/bulkQuotes", body, "red") for body in asked]
+        assert statuses == [202] * 3 + [503]
+        assert await world.straight("POST", "/bulkQuotes", asked[0], "red") == 202  # it is stored already
+        assert await world.straight("POST", "/fxQuotes", conversion, "red") == 503
+        assert await world.straight("POST", "/bulkQuotes", bulk_quote("255712001001"), "blue") == 202
+        assert await world.straight("POST", "/fxQuotes", conversion_quote(), "blue") == 202
+        assert (count(world, "bulk_quote_received"), count(world, "conversion_offer")) == (4, 1)
+
+    tell(tmp_path, story, stored_terms_bytes=3 * len(json.dumps(asked[0])))
+
+
+def test_deleted_requests_for_terms_leave_room_for_new_ones(tmp_path: Path) -> None:
+    async def story(world: Scheme) -> None:
+        asked = bulk_quote("255712001001")
+        assert await world.straight("POST", "/bulkQuotes", asked, "red") == 202
+        await world.until("PUT", f"/bulkQuotes/{asked['bulkQuoteId']}")
+        octets = "SELECT octets FROM stored_octets WHERE sender = 'red'"
+        assert rows_of(world.connector, octets) == [(len(json.dumps(asked)),)]
+        deleting = asyncio.create_task(world.connector._bulk_terms._quotes.delete_old(-60.0))
+        await until(lambda: not count(world, "bulk_quote_received"))
+        deleting.cancel()
+        assert rows_of(world.connector, octets) == [(0,)]
+
+    tell(tmp_path, story)
+
+
 # --- answers that are not stored --------------------------------------------------------------------------------------
 
 
@@ -49,6 +118,16 @@ def test_the_rejections_of_one_dfsps_transfers_leave_room_for_those_of_another(t
         assert statuses == [202] * 4 + [503] * 3
         of_blue = transfer(terms(), transferId=str(uuid.uuid4()))
         assert await world.straight("POST", "/transfers", of_blue, "blue") == 202
+
+    tell(tmp_path, story, connections=2)
+
+
+def test_the_refusals_of_one_dfsps_bulk_quotes_leave_room_for_those_of_another(tmp_path: Path) -> None:
+    async def story(world: Scheme) -> None:
+        world.refuses["PUT /bulkQuotes/error"] = (503, "2005")
+        statuses = [await world.straight("POST", "/bulkQuotes", bulk_quote("255712009001"), "red") for _ in range(7)]
+        assert statuses == [202] * 4 + [503] * 3
+        assert await world.straight("POST", "/bulkQuotes", bulk_quote("255712009001"), "blue") == 202
 
     tell(tmp_path, story, connections=2)
 
