@@ -37,6 +37,7 @@ from kitovu_connector.inbound_message import Message, Route, check_fulfilment
 from kitovu_connector.incoming_bulks import BulkBackend, BulkState, IncomingBulk, bulk_of, error_of
 from kitovu_connector.payee import Ending, Payee
 from kitovu_connector.records import Records
+from kitovu_connector.sender_shares import shares_of_answers
 from kitovu_connector.store import Incoming, QuoteGiven, Stage, Store
 
 log = structlog.get_logger(__name__)
@@ -69,6 +70,7 @@ class BulkPayee:
         self._bulks = Records(store.database, "bulk_received", IncomingBulk)
         self._background = Background()
         self._rounds = Rounds(self._background)
+        self._rejections = shares_of_answers(config.connections)
 
     def routes(self) -> list[Route]:
         """Returns the routes for the messages that this class receives.
@@ -103,7 +105,7 @@ class BulkPayee:
                 await self._store.check_is_not_own(new.id)
             conditions = [item.condition for item in body.individual_transfers]
             if not await self._store.has_usable_terms(conditions, message.source):
-                self._background.start(self._send_rejection(new, body))
+                self._rejections.start(self._background, new.payer_fsp, lambda: self._send_rejection(new, body))
                 return 202
         stored, _ = await self._bulks.add(new, None if is_on_us else partial(own_ids.check_is_not_own, ids=[new.id]))
         self._carry_on(stored.id)
@@ -267,6 +269,7 @@ class BulkPayee:
             f"/bulkTransfers/{bulk.id}",
             body,
             destination=bulk.payer_fsp,
+            caused_by=bulk.payer_fsp,
             still_wanted=lambda: time.monotonic() < until,
         )
 
@@ -276,7 +279,7 @@ class BulkPayee:
             await asyncio.sleep(pause)
             now = await self._bulks.get(bulk.id)
             if now is not None and now.state is BulkState.ANSWERED:
-                await self._hub.send("GET", f"/bulkTransfers/{bulk.id}")
+                await self._hub.send("GET", f"/bulkTransfers/{bulk.id}", caused_by=bulk.payer_fsp)
                 pause = min(pause * 2, _ASK_AT_MOST_EVERY_S)
 
     # --- the hub's report ---------------------------------------------------------------------------------------------

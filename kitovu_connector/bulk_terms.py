@@ -21,20 +21,26 @@ from kitovu_connector.client import HubClient
 from kitovu_connector.config import Config
 from kitovu_connector.core_answers import No
 from kitovu_connector.core_errors import NotUnderstood, Refused
+from kitovu_connector.customer_checks import CustomerChecks
+from kitovu_connector.identifiers import Alias
 from kitovu_connector.inbound_message import Message, Route
 from kitovu_connector.incoming_bulks import BulkBackend, BulkState, IncomingBulk, bulk_of, error_of
+from kitovu_connector.parties import Parties
 from kitovu_connector.payment_record import moment
 from kitovu_connector.records import Records
+from kitovu_connector.sender_shares import shares_of_answers
 from kitovu_connector.store import QuoteGiven, Store
 
 
 class BulkTerms:
     """All of one DFSP's received requests for the terms of bulks."""
 
-    def __init__(self, config: Config, store: Store, hub: HubClient, backend: Backend) -> None:
+    def __init__(self, config: Config, store: Store, hub: HubClient, backend: Backend, parties: Parties) -> None:
         self._config, self._store, self._hub, self._backend = config, store, hub, backend
         self._quotes = Records(store.database, "bulk_quote_received", IncomingBulk)
         self._background = Background()
+        self._checks = CustomerChecks(parties, self._background)
+        self._refusals = shares_of_answers(config.connections)
 
     def routes(self) -> list[Route]:
         """Returns the routes for the messages that this class receives."""
@@ -64,10 +70,30 @@ class BulkTerms:
                 raise FspiopError(ErrorCode.VALIDATION_ERROR, "payee.partyIdInfo.fspId: names another DFSP")
             terms.check(_single(body, item))
         new = bulk_of(body.bulk_quote_id, message)
-        stored, is_new = await self._quotes.add(new)
+        if await self._quotes.get(new.id) is not None:
+            await self._store_bulk(new)
+            return 202
+        await self._checks.run(
+            new.id,
+            new.digest,
+            list(dict.fromkeys(_customer(item) for item in body.individual_quotes)),
+            asker=new.payer_fsp,
+            keep=lambda: self._store_bulk(new),
+            refuse=lambda no: self._refusals.start(self._background, new.payer_fsp, lambda: self._refuse(new, no)),
+        )
+        return 202
+
+    async def _store_bulk(self, new: IncomingBulk) -> None:
+        stored, is_new = await self._quotes.add_counted(
+            new, sender=new.payer_fsp, octets=len(new.body), most=self._config.stored_terms_bytes
+        )
         if is_new or not stored.is_open:
             self._begin_answer(stored)
-        return 202
+
+    async def _refuse(self, new: IncomingBulk, no: No) -> None:
+        """Refuses a bulk without any customer of this DFSP. Does not store this bulk."""
+        path = f"/bulkQuotes/{new.id}/error"
+        await self._send(path, core_answers.error_put(no), new.payer_fsp, self._config.request_s)
 
     async def _quotes_asked_again(self, message: Message) -> int:
         """Handles GET /bulkQuotes/{id}: again sends the payer's DFSP the stored answer."""
@@ -152,8 +178,18 @@ class BulkTerms:
     async def _send(self, path: str, body: bytes, destination: str, seconds: float) -> None:
         give_up = time.monotonic() + seconds
         await self._hub.send_until_taken(
-            "PUT", path, body, destination=destination, still_wanted=lambda: time.monotonic() < give_up
+            "PUT",
+            path,
+            body,
+            destination=destination,
+            caused_by=destination,
+            still_wanted=lambda: time.monotonic() < give_up,
         )
+
+
+def _customer(item: IndividualQuote) -> Alias:
+    payee = item.payee.party_id_info
+    return payee.party_id_type, payee.party_identifier, payee.party_sub_id_or_type
 
 
 def _single(body: BulkQuotePost, item: IndividualQuote) -> QuotePost:

@@ -24,6 +24,7 @@ from kitovu_connector import key_files, logs, tls
 from kitovu_connector.config import Config
 from kitovu_connector.hub_clock import HubClock
 from kitovu_connector.message_forms import MessageForms
+from kitovu_connector.sender_shares import Places
 from kitovu_connector.tokens import NoToken, Tokens
 
 log = structlog.get_logger(__name__)
@@ -88,6 +89,7 @@ class HubClient:
         # RS256 takes a millisecond of CPU and releases the GIL, so a separate thread computes the signature.
         self._signing = ThreadPoolExecutor(1, thread_name_prefix="sign")
         self._session: aiohttp.ClientSession | None = None
+        self._places = Places(config.connections)
         self._tls: ssl.SSLContext | bool = True
         self._tokens = Tokens(config) if config.token_url or config.hub_token_file else None
 
@@ -119,13 +121,31 @@ class HubClient:
             tls.use_client_certificate(self._tls, self._config)
         self._key = key
 
-    async def send(self, method: str, path: str, body: bytes = b"", *, destination: str | None = None) -> Answer:
+    async def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        destination: str | None = None,
+        caused_by: str | None = None,
+    ) -> Answer:
         """Sends one request, without repetition. `path` is percent-encoded, and begins with the name of the resource.
-        `body` has the plain form.
+        `body` has the plain form. `caused_by` is the DFSP that caused the request, or None for this DFSP itself. The
+        connector shares its connections among these DFSPs.
         """
         assert self._session is not None, "use as a context manager"
         if not paths.is_sendable(path):  # an id that is not encoded could turn the path into a different request
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "the path has a character that must be percent-encoded")
+        try:
+            async with self._places.of(caused_by or self._config.dfsp, self._config.request_s):
+                return await self._send(method, path, body, destination)
+        except TimeoutError:
+            why = "no connection was free in time"
+            log.warning("not_sent_to_hub", method=method, resource=path.split("/")[1], caused_by=caused_by, why=why)
+            return _unclear(why)
+
+    async def _send(self, method: str, path: str, body: bytes, destination: str | None) -> Answer:
         body = self._forms.sent(method, path, body, destination=destination, now=self.clock.at_hub())
         headers = await self._headers(method, path, body, destination)
         url = URL(self._base + path, encoded=True)
@@ -194,6 +214,7 @@ class HubClient:
         body: bytes = b"",
         *,
         destination: str | None = None,
+        caused_by: str | None = None,
         still_wanted: Wanted,
     ) -> Answer:
         """Sends the same request repeatedly, until the hub accepts or refuses the request, or until `still_wanted`
@@ -201,7 +222,7 @@ class HubClient:
         """
         pause = 0.25
         while True:
-            answer = await self.send(method, path, body, destination=destination)
+            answer = await self.send(method, path, body, destination=destination, caused_by=caused_by)
             if answer.said is not Said.NOTHING or not await _is_true(still_wanted()):
                 return answer
             await asyncio.sleep(pause * (0.5 + random.random()))  # noqa: S311 - jitter, not a secret

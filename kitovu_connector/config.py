@@ -80,6 +80,8 @@ class Config:
     quote_expiry_s: float = 60.0  # the validity of the terms that this DFSP gives as payee DFSP
     # the connector deletes terms this long after their last change, unless a transfer needs them
     quote_retention_s: float = 86_400.0
+    # the largest total size, in octets, of the stored requests of one DFSP for the terms of bulks and conversions
+    stored_terms_bytes: int = 536_870_912
     # the connector deletes an answered request to pay this long after the request's last change
     request_retention_s: float = 2_592_000.0
     # the time in which the core can confirm a payee or a password; the core can confirm terms until they expire
@@ -279,8 +281,8 @@ def _form_faults(config: Config) -> Iterator[str]:
             yield f"{name} must be a participant's name: 1 to 32 letters, digits, spaces and _.-, not {value!r}"
         elif name.endswith("_url") and (value or name == "hub_url") and not _is_url(value):
             yield f"{name} must be a URL such as https://host:port, not {value!r}"
-        elif name == "connections" and value < 1:
-            yield f"connections must be 1 or more, not {value}"
+        elif name in ("connections", "stored_terms_bytes") and value < 1:
+            yield f"{name} must be 1 or more, not {value}"
         elif kind is float and not (math.isfinite(value) and (value > 0 or (name == "clock_margin_s" and value == 0))):
             yield f"{name} must be a number of seconds above 0, not {value}"
     if not _PREFIX.match(config.inbound_prefix):

@@ -1,11 +1,11 @@
-"""Looks a customer up at the core before the connector stores a request about this customer.
+"""Looks the customers of a request up at the core before the connector stores the request.
 
-If a request is about an unknown customer, the connector answers the request but never stores it. If the connector
+If the core knows none of these customers, the connector answers the request but never stores it. If the connector
 stored such requests, anybody could fill the connector's database.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector.background import Background
@@ -37,26 +37,27 @@ class CustomerChecks:
         self,
         request_id: str,
         content: object,
-        customer: Alias,
+        customers: Sequence[Alias],
         *,
         asker: str,
         keep: Callable[[], Awaitable[None]],
         refuse: Callable[[No], None],
     ) -> None:
-        """Looks the customer up. Calls `keep` if the customer exists, and otherwise `refuse`.
+        """Looks the customers up, one after another. Calls `keep` as soon as one of them exists. Calls `refuse` if none
+        of them exists.
 
-        Calls `keep` immediately if the core has just answered a lookup of this customer. Raises Conflict if a different
-        request with this id waits. Raises FspiopError 2005 if the core takes too long. After error 2005, the hub sends
-        the request again, because the connector has not acknowledged it.
+        Calls `keep` immediately if the core has just answered a lookup of one of these customers. Raises Conflict if a
+        different request with this id waits. Raises FspiopError 2005 if the core takes too long. After error 2005, the
+        hub sends the request again, because the connector has not acknowledged it.
         """
-        if self._parties.is_known(customer):
+        if any(self._parties.is_known(customer) for customer in customers):
             await keep()
             return
         check = self._checks.get(request_id)
         if check is None:
             self._parties.check_has_room(asker)
             check = self._checks[request_id] = _Check(content)
-            self._background.start(self._finish(request_id, check, customer, asker, keep, refuse))
+            self._background.start(self._finish(request_id, check, customers, asker, keep, refuse))
         elif check.content != content:
             raise Conflict
         try:
@@ -70,17 +71,22 @@ class CustomerChecks:
         self,
         request_id: str,
         check: _Check,
-        customer: Alias,
+        customers: Sequence[Alias],
         asker: str,
         keep: Callable[[], Awaitable[None]],
         refuse: Callable[[No], None],
     ) -> None:
         try:
-            found = await self._parties.find(customer, asker)
-            if isinstance(found, No):
-                refuse(found)
-            else:
-                await keep()
+            no = No(ErrorCode.PARTY_NOT_FOUND.code)
+            for customer in customers:
+                found = await self._parties.find(customer, asker)
+                if not isinstance(found, No):
+                    await keep()
+                    return
+                no = found
+                if no.code == ErrorCode.DESTINATION_COMMUNICATION_ERROR.code:
+                    break  # the core does not answer
+            refuse(no)
         except Exception as error:  # the connector does not acknowledge the request
             check.fault = error
         finally:

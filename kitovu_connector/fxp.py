@@ -31,6 +31,7 @@ from kitovu_connector.core_answers import No
 from kitovu_connector.core_errors import NotUnderstood, Refused, Unavailable
 from kitovu_connector.inbound_message import Message, Route, check_fulfilment
 from kitovu_connector.records import Records
+from kitovu_connector.sender_shares import shares_of_answers
 from kitovu_connector.store import Store
 
 log = structlog.get_logger(__name__)
@@ -139,6 +140,7 @@ class Fxp:
         self._conversions = Records(store.database, "conversion_received", Conversion)
         self._background = Background()
         self._rounds = Rounds(self._background)
+        self._refusals = shares_of_answers(config.connections)
         self._told: dict[str, asyncio.Event] = {}
 
     def routes(self) -> list[Route]:
@@ -180,11 +182,13 @@ class Fxp:
         if wanted.initiating_fsp != message.source or wanted.counter_party_fsp != self._config.dfsp:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "conversionTerms: the DFSPs do not match the headers")
         if not isinstance(self._backend, FxBackend):
-            await self._send_no(f"/fxQuotes/{body.conversion_request_id}", _NOT_OFFERED, message.source)
+            self._send_no(f"/fxQuotes/{body.conversion_request_id}", _NOT_OFFERED, message.source)
             return 202
         digest = strictjson.digest([strictjson.loads(message.raw), message.source])
         new = Offer(id=body.conversion_request_id, source=message.source, body=message.raw, digest=digest)
-        offer, is_new = await self._offers.add(new)
+        offer, is_new = await self._offers.add_counted(
+            new, sender=new.source, octets=len(new.body), most=self._config.stored_terms_bytes
+        )
         if is_new or not offer.is_open:
             self._begin_answer(offer)
         return 202
@@ -255,13 +259,14 @@ class Fxp:
             if problem is None and await self._conversions.of_alias(body.condition) is not None:
                 problem = _USED
             if problem is not None:
-                await self._send_no(f"/fxTransfers/{new.id}", No(_REJECTED, problem), new.source)
+                self._send_no(f"/fxTransfers/{new.id}", No(_REJECTED, problem), new.source)
                 return 202
         found, _ = await self._conversions.add(
             new, None if is_on_us else partial(own_ids.check_is_not_own, ids=[new.id])
         )
         if found.state in (ConversionState.RESERVED, ConversionState.ENDED) and found.answer:
-            self._background.start(self._send_answer(found))  # a repeated request gets the stored answer
+            # a repeated request gets the stored answer
+            self._background.start_once(f"answer {found.id}", lambda: self._send_answer(found))
         self._carry_on(found.id)
         return 202
 
@@ -381,14 +386,19 @@ class Fxp:
             await self._change(found, state=state, end=end)
             return
         if answer is Said.NO:
-            await self._hub.send("GET", f"/fxTransfers/{found.id}")
+            await self._hub.send("GET", f"/fxTransfers/{found.id}", caused_by=found.source)
         await self._change(found, state=ConversionState.RESERVED)
 
     async def _send_answer(self, found: Conversion) -> Said:
         path = f"/fxTransfers/{found.id}" + ("/error" if found.is_refusal else "")
         until = time.monotonic() + max(60.0, found.expires_at - time.time() + 3600)
         answer = await self._hub.send_until_taken(
-            "PUT", path, found.answer, destination=found.source, still_wanted=lambda: time.monotonic() < until
+            "PUT",
+            path,
+            found.answer,
+            destination=found.source,
+            caused_by=found.source,
+            still_wanted=lambda: time.monotonic() < until,
         )
         return answer.said
 
@@ -401,7 +411,7 @@ class Fxp:
                     await asyncio.wait_for(event.wait(), pause)
                     event.clear()
                 except TimeoutError:
-                    await self._hub.send("GET", f"/fxTransfers/{found.id}")
+                    await self._hub.send("GET", f"/fxTransfers/{found.id}", caused_by=found.source)
                     pause = min(pause * 2, _ASK_AT_MOST_EVERY_S)
         finally:
             self._told.pop(found.id, None)
@@ -476,13 +486,21 @@ class Fxp:
                 self._carry_on(message.id)
                 return
 
-    async def _send_no(self, path: str, no: No, destination: str) -> None:
-        self._background.start(
-            self._send(f"{path}/error", core_answers.error_put(no), destination, self._config.request_s)
+    def _send_no(self, path: str, no: No, destination: str) -> None:
+        body = core_answers.error_put(no)
+        self._refusals.start(
+            self._background,
+            destination,
+            lambda: self._send(f"{path}/error", body, destination, self._config.request_s),
         )
 
     async def _send(self, path: str, body: bytes, destination: str, seconds: float) -> None:
         give_up = time.monotonic() + seconds
         await self._hub.send_until_taken(
-            "PUT", path, body, destination=destination, still_wanted=lambda: time.monotonic() < give_up
+            "PUT",
+            path,
+            body,
+            destination=destination,
+            caused_by=destination,
+            still_wanted=lambda: time.monotonic() < give_up,
         )

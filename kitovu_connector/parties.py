@@ -1,8 +1,7 @@
 """Answers lookups of this DFSP's customers. Stores nothing, because the requester repeats an unanswered lookup."""
 
-import asyncio
 import time
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -23,6 +22,7 @@ from kitovu_connector.core_answers import No
 from kitovu_connector.identifiers import Alias
 from kitovu_connector.payment_order import PartyRef, party_of
 from kitovu_connector.resource_paths import party_path
+from kitovu_connector.sender_shares import Places, Shares
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -39,8 +39,11 @@ class Parties:
     def __init__(self, config: Config, hub: HubClient, backend: Backend) -> None:
         self._config, self._hub, self._backend = config, hub, backend
         self._background = Background()
-        self._places = asyncio.Semaphore(config.connections)
-        self._waiting = Counter[str]()  # for each requesting DFSP, the number of its waiting lookups
+        self._places = Places(config.connections)
+        # the open lookups, including those that wait for a place
+        self._waiting = Shares(
+            config.connections * _MOST_WAITING_FOR_EACH_CONNECTION, config.connections * _MOST_OF_ONE_DFSP
+        )
         # each known customer, and the time until which the customer counts as known
         self._known: OrderedDict[Alias, float] = OrderedDict()
 
@@ -67,12 +70,7 @@ class Parties:
         """Raises FspiopError 2005 if too many lookups wait for the core, either from all DFSPs together or from this
         requester.
         """
-        connections = self._config.connections
-        if (
-            self._waiting.total() >= connections * _MOST_WAITING_FOR_EACH_CONNECTION
-            or self._waiting[asker] >= connections * _MOST_OF_ONE_DFSP
-        ):
-            raise FspiopError(ErrorCode.SERVER_BUSY, http_status=503)
+        self._waiting.check_has_room(asker)
 
     def is_known(self, alias: Alias) -> bool:
         """Returns whether the core has found this customer less than a minute ago."""
@@ -95,14 +93,9 @@ class Parties:
         return found if isinstance(found, No) else core_answers.not_understood(TypeError("find_party: no PartyDetails"))
 
     async def _ask_core(self, asker: str, call: Callable[[], Awaitable[T]]) -> T | No:
-        self._waiting[asker] += 1
-        try:
-            async with self._places:
+        with self._waiting.place(asker):
+            async with self._places.of(asker):
                 return await core_answers.ask(call, seconds=self._config.request_s, otherwise=ErrorCode.PARTY_NOT_FOUND)
-        finally:
-            self._waiting[asker] -= 1
-            if not self._waiting[asker]:
-                del self._waiting[asker]
 
     async def _answer(self, asker: str, id_type: PartyIdType, id_value: str, sub_id: str | None) -> None:
         alias = PartyRef(id_type=id_type, id_value=id_value, sub_id=sub_id)
@@ -136,7 +129,7 @@ class Parties:
             path, body = path + "/error", core_answers.error_put(body)
         give_up = time.monotonic() + self._config.request_s
         return await self._hub.send_until_taken(
-            "PUT", path, body, destination=asker, still_wanted=lambda: time.monotonic() < give_up
+            "PUT", path, body, destination=asker, caused_by=asker, still_wanted=lambda: time.monotonic() < give_up
         )
 
     def _described(self, found: PartyDetails, alias: PartyRef) -> bytes | No:

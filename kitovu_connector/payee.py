@@ -30,6 +30,7 @@ from kitovu_connector.customer_checks import CustomerChecks
 from kitovu_connector.identifiers import Alias
 from kitovu_connector.parties import Parties
 from kitovu_connector.request_links import RequestLinks
+from kitovu_connector.sender_shares import shares_of_answers
 from kitovu_connector.store import DONE, Incoming, QuoteGiven, Stage, Store
 from kitovu_connector.transaction_states import TransactionStates
 
@@ -75,6 +76,7 @@ class Payee:
         self._told: dict[str, asyncio.Event] = {}
         self._requests = RequestLinks(store)
         self._checks = CustomerChecks(parties, self._background)
+        self._refusals = shares_of_answers(config.connections)
 
     async def resume(self) -> None:
         """After a start or a takeover of records, continues all unfinished quotes and transfers that have no task."""
@@ -114,10 +116,12 @@ class Payee:
         await self._checks.run(
             quote.quote_id,
             (quote.digest, quote.payer_fsp),
-            payee,
+            [payee],
             asker=quote.payer_fsp,
             keep=lambda: self._store_quote(quote),
-            refuse=lambda no: self._background.start(self._send_quote_error(quote, no)),
+            refuse=lambda no: self._refusals.start(
+                self._background, quote.payer_fsp, lambda: self._send_quote_error(quote, no)
+            ),
         )
 
     async def _store_quote(self, quote: QuoteGiven) -> None:
@@ -151,7 +155,12 @@ class Payee:
     async def _send_until(self, path: str, body: bytes, destination: str, seconds: float) -> Answer:
         give_up = time.monotonic() + seconds
         return await self._hub.send_until_taken(
-            "PUT", path, body, destination=destination, still_wanted=lambda: time.monotonic() < give_up
+            "PUT",
+            path,
+            body,
+            destination=destination,
+            caused_by=destination,
+            still_wanted=lambda: time.monotonic() < give_up,
         )
 
     async def _decide(self, quote: QuoteGiven) -> QuoteGiven:
@@ -202,7 +211,7 @@ class Payee:
         different content.
 
         Rejects a transfer without usable terms. Never stores a transfer without usable terms, because any DFSP can send
-        many such transfers.
+        many such transfers. Raises FspiopError 2005 if too many rejections of the payer DFSP's transfers are open.
         """
         is_on_us = incoming.payer_fsp == self._config.dfsp
         if await self._store.incoming(incoming.transfer_id) is None:
@@ -210,7 +219,10 @@ class Payee:
                 await self._store.check_is_not_own(incoming.transfer_id)
             problem = await self._problem_of(incoming)
             if problem is not None:
-                self._background.start(self._send_rejection(incoming, _rejected(problem)))
+                rejected = _rejected(problem)
+                self._refusals.start(
+                    self._background, incoming.payer_fsp, lambda: self._send_rejection(incoming, rejected)
+                )
                 return
         stored, is_new = await self._store.add_incoming(incoming, may_be_own=is_on_us)
         if not is_new and stored.answer and stored.stage in _ANSWERED:
@@ -376,13 +388,21 @@ class Payee:
         no = _rejected(f"the hub refused the fulfilment: {refused.text}")
         path = f"/transfers/{incoming.transfer_id}/error"
         await self._send_until(path, core_answers.error_put(no), incoming.payer_fsp, self._config.request_s)
-        await self._hub.send("GET", f"/transfers/{incoming.transfer_id}")
+        await self._ask_for_state(incoming)
 
     async def _send_answer(self, incoming: Incoming, is_wanted: Wanted = lambda: False) -> Answer:
         path = f"/transfers/{incoming.transfer_id}" + ("/error" if incoming.is_refusal else "")
         return await self._hub.send_until_taken(
-            "PUT", path, incoming.answer, destination=incoming.payer_fsp, still_wanted=is_wanted
+            "PUT",
+            path,
+            incoming.answer,
+            destination=incoming.payer_fsp,
+            caused_by=incoming.payer_fsp,
+            still_wanted=is_wanted,
         )
+
+    async def _ask_for_state(self, incoming: Incoming) -> None:
+        await self._hub.send("GET", f"/transfers/{incoming.transfer_id}", caused_by=incoming.payer_fsp)
 
     async def _await_ending(self, incoming: Incoming) -> None:
         """Waits for the hub's report. If the report is overdue, requests the state of the transfer from the hub."""
@@ -394,7 +414,7 @@ class Payee:
                     await asyncio.wait_for(event.wait(), pause)
                     event.clear()
                 except TimeoutError:
-                    await self._hub.send("GET", f"/transfers/{incoming.transfer_id}")
+                    await self._ask_for_state(incoming)
                     pause = min(pause * 2, _ASK_AT_MOST_EVERY_S)
         finally:
             self._told.pop(incoming.transfer_id, None)

@@ -10,6 +10,7 @@ from typing import Generic, Protocol, TypeVar
 import msgspec
 import structlog
 
+from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector import logs
 from kitovu_connector.conflicts import Conflict
 from kitovu_connector.group_commit import Connection, Database, Duplicate
@@ -66,19 +67,40 @@ class Records(Generic[R]):
     def __init__(self, database: Database, kind: str, of: type[R]) -> None:
         self._db, self._kind, self._of = database, kind, of
 
+    async def add_counted(self, new: R, *, sender: str, octets: int, most: int) -> tuple[R, bool]:
+        """Stores a record like `add`. Raises FspiopError 2005 if the records of this sender would together have more
+        than `most` octets. Each record counts until it is deleted.
+        """
+
+        def check_room(conn: Connection) -> None:
+            row = conn.execute("SELECT octets FROM stored_octets WHERE sender = ?", (sender,)).fetchone()
+            if row is not None and row["octets"] > most:
+                raise FspiopError(ErrorCode.SERVER_BUSY, "too many requests for terms are stored", http_status=503)
+
+        return await self._add(new, check_room, sender, octets)
+
     async def add(self, new: R, also: Callable[[Connection], None] | None = None) -> tuple[R, bool]:
         """Stores a record. Returns the stored record, and whether this call stored it as a new record.
 
         Raises Conflict if a record with the same id or alias but different content exists. The same database
         transaction runs the function `also`. If `also` raises an error, no new record is stored.
         """
+        return await self._add(new, also)
+
+    async def _add(
+        self, new: R, also: Callable[[Connection], None] | None, sender: str | None = None, octets: int = 0
+    ) -> tuple[R, bool]:
         raw = msgspec.json.encode(new)
 
         def job(conn: Connection) -> tuple[R, bool]:
             added = conn.execute(
-                "INSERT INTO exchange (kind, id, alias, digest, state, is_open, record, changed_at, owner)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, seconds_now(), ?) ON CONFLICT DO NOTHING",
-                (self._kind, new.id, new.alias, new.digest, new.state, int(new.is_open), raw, self._db.instance),
+                "INSERT INTO exchange"
+                " (kind, id, alias, digest, state, is_open, record, changed_at, owner, sender, octets)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, seconds_now(), ?, ?, ?) ON CONFLICT DO NOTHING",
+                (
+                    *(self._kind, new.id, new.alias, new.digest, new.state, int(new.is_open), raw, self._db.instance),
+                    *(sender, octets),
+                ),
             )
             if added.rowcount == 1:
                 if also is not None:

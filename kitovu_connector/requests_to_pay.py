@@ -36,6 +36,7 @@ from kitovu_connector.request_to_pay_records import (
     RequestState,
     RequestTransfers,
 )
+from kitovu_connector.sender_shares import shares_of_answers
 from kitovu_connector.store import Store
 
 log = structlog.get_logger(__name__)
@@ -90,6 +91,7 @@ class RequestsToPay:
         self._background = Background()
         self._rounds = Rounds(self._background)
         self._checks = CustomerChecks(parties, self._background)
+        self._refusals = shares_of_answers(config.connections)
         self._turns = KeyedLocks()
 
     def routes(self) -> list[Route]:
@@ -350,10 +352,10 @@ class RequestsToPay:
         await self._checks.run(
             new.id,
             digest,
-            (body.payer.party_id_type, body.payer.party_identifier, body.payer.party_sub_id_or_type),
+            [(body.payer.party_id_type, body.payer.party_identifier, body.payer.party_sub_id_or_type)],
             asker=message.source,
             keep=lambda: self._store_received(new),
-            refuse=lambda no: self._background.start(self._refuse(new, no)),
+            refuse=lambda no: self._refusals.start(self._background, new.payee_fsp, lambda: self._refuse(new, no)),
         )
         return 202
 
@@ -407,7 +409,12 @@ class RequestsToPay:
     async def _send(self, path: str, body: bytes, destination: str, seconds: float) -> None:
         give_up = time.monotonic() + seconds
         await self._hub.send_until_taken(
-            "PUT", path, body, destination=destination, still_wanted=lambda: time.monotonic() < give_up
+            "PUT",
+            path,
+            body,
+            destination=destination,
+            caused_by=destination,
+            still_wanted=lambda: time.monotonic() < give_up,
         )
 
 

@@ -115,7 +115,7 @@ class Connector:
             self._requests = RequestsToPay(
                 config, self._store, self._hub, self._backend, self._parties, self._lookups, self._exchanges
             )
-            self._bulk_terms = BulkTerms(config, self._store, self._hub, self._backend)
+            self._bulk_terms = BulkTerms(config, self._store, self._hub, self._backend, self._parties)
             self._bulk_payee = BulkPayee(config, self._store, self._hub, self._backend, self._payee)
             self._fxp = Fxp(config, self._store, self._hub, self._backend)
             self._submissions = Submissions(config, self._store, self._hub, self._payer, self._bulk_payee, self._fxp)

@@ -91,6 +91,15 @@ CREATE INDEX IF NOT EXISTS payment_due ON payment (owner, home_id) WHERE is_open
 CREATE INDEX IF NOT EXISTS quote_due ON quote (owner, quote_id) WHERE is_open = 1;
 CREATE INDEX IF NOT EXISTS incoming_due ON incoming (owner, transfer_id) WHERE is_open = 1;
 """,
+    # 6: the size of the stored requests of each DFSP; triggers add and subtract the sizes
+    """
+ALTER TABLE exchange ADD COLUMN sender TEXT;                        -- only in records whose size is counted
+ALTER TABLE exchange ADD COLUMN octets INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE IF NOT EXISTS stored_octets (
+    sender      TEXT PRIMARY KEY,           -- a DFSP
+    octets      REAL NOT NULL               -- the sum of all its records
+) STRICT, WITHOUT ROWID;
+""",
 )
 
 OPEN_TABLES = {"payment": "home_id", "quote": "quote_id", "incoming": "transfer_id", "exchange": "id"}
@@ -107,6 +116,14 @@ CREATE TRIGGER IF NOT EXISTS payment_end_is_final BEFORE UPDATE ON payment
 CREATE TRIGGER IF NOT EXISTS incoming_end_is_final BEFORE UPDATE ON incoming
     WHEN OLD.state IN ('COMMITTED', 'ABORTED') AND NEW.state <> OLD.state
     BEGIN SELECT RAISE(ABORT, 'the transfer has ended'); END;
+CREATE TRIGGER IF NOT EXISTS octets_are_added AFTER INSERT ON exchange WHEN NEW.sender IS NOT NULL BEGIN
+    INSERT INTO stored_octets SELECT NEW.sender, 0
+        WHERE NOT EXISTS (SELECT 1 FROM stored_octets WHERE sender = NEW.sender);
+    UPDATE stored_octets SET octets = octets + NEW.octets WHERE sender = NEW.sender;
+END;
+CREATE TRIGGER IF NOT EXISTS octets_are_subtracted AFTER DELETE ON exchange WHEN OLD.sender IS NOT NULL BEGIN
+    UPDATE stored_octets SET octets = octets - OLD.octets WHERE sender = OLD.sender;
+END;
 """
 
 POSTGRESQL_ONLY = """
@@ -138,6 +155,20 @@ CREATE OR REPLACE TRIGGER payment_end_is_final BEFORE UPDATE ON payment FOR EACH
     WHEN (OLD.is_open = 0 AND NEW.state <> OLD.state) EXECUTE FUNCTION end_is_final();
 CREATE OR REPLACE TRIGGER incoming_end_is_final BEFORE UPDATE ON incoming FOR EACH ROW
     WHEN (OLD.state IN ('COMMITTED', 'ABORTED') AND NEW.state <> OLD.state) EXECUTE FUNCTION end_is_final();
+
+CREATE OR REPLACE FUNCTION add_octets() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN
+    INSERT INTO stored_octets VALUES (NEW.sender, 0) ON CONFLICT DO NOTHING;
+    UPDATE stored_octets SET octets = octets + NEW.octets WHERE sender = NEW.sender;
+    RETURN NULL;
+END';
+CREATE OR REPLACE FUNCTION subtract_octets() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN
+    UPDATE stored_octets SET octets = octets - OLD.octets WHERE sender = OLD.sender;
+    RETURN NULL;
+END';
+CREATE OR REPLACE TRIGGER octets_are_added AFTER INSERT ON exchange FOR EACH ROW
+    WHEN (NEW.sender IS NOT NULL) EXECUTE FUNCTION add_octets();
+CREATE OR REPLACE TRIGGER octets_are_subtracted AFTER DELETE ON exchange FOR EACH ROW
+    WHEN (OLD.sender IS NOT NULL) EXECUTE FUNCTION subtract_octets();
 """
 
 _IN_POSTGRESQL = {

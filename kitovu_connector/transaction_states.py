@@ -1,6 +1,5 @@
 """Answers GET /transactions/{ID}: whether the customer has the money of a payment (FSPIOP API v1.1, section 6.8)."""
 
-import asyncio
 import time
 
 import msgspec
@@ -16,9 +15,11 @@ from kitovu_connector.config import Config
 from kitovu_connector.core_answers import No
 from kitovu_connector.inbound_message import Message, Route
 from kitovu_connector.records import Records
+from kitovu_connector.sender_shares import Shares
 from kitovu_connector.store import Incoming, QuoteGiven, Stage, Store
 
 _MOST_WAITING = 64
+_MOST_OF_ONE_DFSP = 16
 _STATES: dict[Stage, TransactionState] = {
     Stage.COMMITTED: "COMPLETED",
     Stage.REJECTED: "REJECTED",
@@ -44,7 +45,7 @@ class TransactionStates:
         self._config, self._store, self._hub = config, store, hub
         self._transfers = Records(store.database, "transaction_transfer", TransactionTransfer)
         self._background = Background()
-        self._waiting = asyncio.Semaphore(_MOST_WAITING)
+        self._waiting = Shares(_MOST_WAITING, _MOST_OF_ONE_DFSP)
 
     def routes(self) -> list[Route]:
         """Returns the routes for the messages that this class receives."""
@@ -67,24 +68,21 @@ class TransactionStates:
         await self._transfers.add(TransactionTransfer(id=transaction_id, transfer_id=transfer_id))
 
     async def _asked(self, message: Message) -> int:
-        if self._waiting.locked():
-            return 503  # too many requests wait; the requester can repeat its request
-        self._background.start(self._answer(message.id, message.source))
+        self._waiting.start(self._background, message.source, lambda: self._answer(message.id, message.source))
         return 202
 
     async def _answer(self, transaction_id: str, asker: str) -> None:
-        async with self._waiting:
-            path, incoming = f"/transactions/{transaction_id}", await self._incoming(transaction_id)
-            # The other DFSP must not learn whether the payment exists.
-            if incoming is None or incoming.payer_fsp != asker:
-                code = ErrorCode.TRANSACTION_ID_NOT_FOUND
-                path, body = f"{path}/error", core_answers.error_put(No(code.code, code.text))
-            else:
-                body = bodies.write(_state_of(incoming))
-            give_up = time.monotonic() + self._config.request_s
-            await self._hub.send_until_taken(
-                "PUT", path, body, destination=asker, still_wanted=lambda: time.monotonic() < give_up
-            )
+        path, incoming = f"/transactions/{transaction_id}", await self._incoming(transaction_id)
+        # The other DFSP must not learn whether the payment exists.
+        if incoming is None or incoming.payer_fsp != asker:
+            code = ErrorCode.TRANSACTION_ID_NOT_FOUND
+            path, body = f"{path}/error", core_answers.error_put(No(code.code, code.text))
+        else:
+            body = bodies.write(_state_of(incoming))
+        give_up = time.monotonic() + self._config.request_s
+        await self._hub.send_until_taken(
+            "PUT", path, body, destination=asker, caused_by=asker, still_wanted=lambda: time.monotonic() < give_up
+        )
 
     async def _incoming(self, transaction_id: str) -> Incoming | None:
         known = await self._transfers.get(transaction_id)

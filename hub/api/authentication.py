@@ -91,6 +91,16 @@ def proven_name(request: HttpRequest) -> str | None:
     return names.pop() if is_proven else None
 
 
+def proves(request: HttpRequest, participant_id: int) -> bool:
+    """Returns whether all required credentials of a request belong to this participant, and whether the participant is
+    allowed to use this address."""
+    try:
+        owners = _owners(request)
+    except _Unproven:
+        return False
+    return set(owners) <= {participant_id} and calls_from_its_network(request, participant_id)
+
+
 def _proven(request: HttpRequest, source: str) -> int:
     try:
         proven = _owners(request)

@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.conf import settings
+from django.core.handlers.wsgi import WSGIRequest
 from prometheus_client import Counter, Gauge
 
 from fspiop.errors import ErrorCode, FspiopError
-from hub.api import errors, slow_bodies
+from hub.api import authentication, errors, slow_bodies
 from hub.api.middleware import DFSP_DOORS
 from hub.outbox import delivery_delay
 from hub.participants import queries
@@ -30,7 +31,7 @@ UNDER_WAY = Gauge("kitovu_web_under_way", "DFSP requests in progress", multiproc
 _NEW_WORK = frozenset({"POST", "GET"})
 _SHARE_OF_NEW_WORK = 0.75
 
-_ONE_EVERY_S = 0.05
+_ONE_EVERY_S = 0.05  # of each source
 _MOST_DELAY = {
     ("GET", "parties"): "SHED_LOOKUPS_S",
     ("POST", "quotes"): "SHED_QUOTES_S",
@@ -55,7 +56,8 @@ class Turnstile:
     ) -> None:
         self._application = application
         self._delay_s = delay_s
-        self._delayed_admitted_at = 0.0
+        # for each source, the time at which the process last served one of its delayed requests
+        self._delayed_admitted_at: dict[int, float] = {}
         self._guard = threading.Lock()
         self._under_way = 0
         response = errors.response_for(
@@ -97,13 +99,18 @@ class Turnstile:
         if setting is None:
             return False
         most: float = getattr(settings, setting)
-        # The header FSPIOP-Source is not verified here. The view later refuses a request with a false source.
         source_id = queries.known_id(environ.get("HTTP_FSPIOP_SOURCE", ""))
-        if not most or self._delay_s(source_id) <= most:
-            return False
-        # The process always serves some requests, because the hub needs their messages to measure the delay.
-        now = time.monotonic()
-        is_one_of_few = now - self._delayed_admitted_at >= _ONE_EVERY_S
-        if is_one_of_few:
-            self._delayed_admitted_at = now
-        return not is_one_of_few
+        if source_id is None or not most or self._delay_s(source_id) <= most:
+            return False  # the view checks the sender later
+        # The process always serves some requests, because the hub needs their messages to measure the delay. Each
+        # source has its own turns. Only a sender with this source's credentials can use them.
+        if not self._has_turn(source_id) or not authentication.proves(WSGIRequest(environ), source_id):
+            return True
+        with self._guard:
+            has_turn = self._has_turn(source_id)
+            if has_turn:
+                self._delayed_admitted_at[source_id] = time.monotonic()
+        return not has_turn
+
+    def _has_turn(self, source_id: int) -> bool:
+        return time.monotonic() - self._delayed_admitted_at.get(source_id, float("-inf")) >= _ONE_EVERY_S

@@ -234,16 +234,18 @@ _IS_OVERDUE = """
     m.state = 'PENDING' AND m.created_at < statement_timestamp() - make_interval(secs => %s)
     AND (m.leased_until IS NULL OR m.leased_until < statement_timestamp())
 """
-# Each call takes only a limited number of requests from each requester. So thousands of requests of one requester do
-# not delay the error callbacks to other requesters.
+# Each call takes only a limited number of requests from each requester: first one request of each requester, then a
+# second request of each requester, and so on (as `hub.fair_overdue_rows` does). So thousands of requests of some
+# requesters do not delay the error callbacks to other requesters.
 _OVERDUE = f"""
     SELECT late.id
     FROM participants_participant requester
     CROSS JOIN LATERAL (
-        SELECT m.id FROM outbox_message m
+        SELECT m.id, m.created_at, row_number() OVER (ORDER BY m.created_at) AS turn FROM outbox_message m
         WHERE m.reply_to_id = requester.id AND {_IS_OVERDUE} AND {not_skipped(OVERDUE, "m.id")}
         ORDER BY m.created_at LIMIT %s
     ) late
+    ORDER BY late.turn, late.created_at
     LIMIT %s
 """  # noqa: S608 (put together from constants)
 _GIVE_UP = f"""
@@ -279,8 +281,8 @@ class GivenUp:
 
 
 def overdue(*, older_than_s: float, most_of_one: int, most: int) -> list[str]:
-    """Returns the ids of requests that have waited longer than `older_than_s`. Leaves out requests that the batch skips
-    now."""
+    """Returns the ids of requests that have waited longer than `older_than_s`, one request of each requester in turn.
+    Leaves out requests that the batch skips now."""
     return [str(row[0]) for row in execute(_OVERDUE, [older_than_s, most_of_one, most])]
 
 

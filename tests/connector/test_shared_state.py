@@ -176,6 +176,33 @@ def test_a_record_is_found_by_id_and_alias_and_its_alias_is_no_others(tmp_path: 
 
 
 @both
+def test_the_octets_of_one_senders_records_are_limited_until_the_records_are_deleted(
+    tmp_path: Path, url: str, kind: str
+) -> None:
+    async def story(store: Store) -> None:
+        offers = Records(store.database, "conversion_offer", Offer)
+
+        async def add(name: str, sender: str, octets: int) -> bool:
+            new = Offer(id=name, source=sender, body=b"{}", digest=b"d", state=OfferState.ANSWERED)
+            return (await offers.add_counted(new, sender=sender, octets=octets, most=100))[1]
+
+        assert await add("first", "red", 60)
+        with pytest.raises(FspiopError, match="2005"):
+            await add("second", "red", 41)
+        assert await offers.get("second") is None
+        assert not await add("first", "red", 60)  # a repetition
+        assert await add("second", "red", 40)
+        assert await add("third", "blue", 100)
+        deleting = asyncio.create_task(offers.delete_old(-60.0))
+        while await offers.get("third") is not None:
+            await asyncio.sleep(0.01)
+        deleting.cancel()
+        assert await add("fourth", "red", 100)
+
+    run(tmp_path, url, kind, story)
+
+
+@both
 def test_lists_go_on_after_any_place_in_the_order_of_changes(tmp_path: Path, url: str, kind: str) -> None:
     async def story(store: Store) -> None:
         # Capital letters, digits and small letters have an order in SQLite that is not that of a language.

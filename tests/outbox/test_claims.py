@@ -218,6 +218,23 @@ def test_requests_are_given_up_by_their_age_of_each_requester_a_share(world: Wor
     }
 
 
+def test_each_requester_has_its_turn_in_a_batch_of_overdue_requests(world: World) -> None:
+    requesters = {name: world.ids[name] for name in ("green", "blue", "red", "grey")}
+    for name, count in {"green": 5, "blue": 5, "red": 5, "grey": 1}.items():
+        of = requesters[name]
+        store.append([message(of, "/quotes", subject=f"{name}{n}", source=of, reply_to=of) for n in range(count)])
+    execute("UPDATE outbox_message SET created_at = created_at - interval '1 hour' + id * interval '1 millisecond'")
+
+    def found(most: int) -> set[str]:
+        keys = store.overdue(older_than_s=20, most_of_one=5, most=most)
+        return set(Message.objects.filter(id__in=keys).values_list("subject", flat=True))
+
+    firsts = {"green0", "blue0", "red0", "grey0"}
+    assert found(4) == firsts
+    assert found(7) == firsts | {"green1", "blue1", "red1"}
+    assert len(found(100)) == 16
+
+
 def test_who_has_too_many_waiting_at_whom(world: World) -> None:
     green, blue, red = (world.ids[name] for name in ("green", "blue", "red"))
     store.append([message(blue, subject=f"{n}", source=green) for n in range(5)])

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from hub.outbox import claims, delivery_delay, store
 from hub.outbox.claims import Room
 from hub.outbox.delivery_delay import Delays, Publisher, Reader, delay_of, delays_of, publish, published
 from hub.outbox.messages import HUB
+from hub.participants import queries
 from tests.outbox.messages import MANY, message
 from tests.world import World
 
@@ -153,20 +155,23 @@ def test_a_web_process_reads_the_delay_in_a_thread_and_no_request_waits(
 class Door:
     """A turnstile at which messages wait so long, and how often what is behind it was reached."""
 
-    def __init__(self, delay_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, delay_s: float, monkeypatch: pytest.MonkeyPatch, *, has_turns: bool = False) -> None:
         self.served = 0
         monkeypatch.setattr(load_shedding, "_ONE_EVERY_S", 1000.0)
         self._turnstile = Turnstile(self._work, delay_s=lambda source_id: delay_s)
-        self._turnstile._delayed_admitted_at = time.monotonic()
+        if not has_turns:
+            green_id = queries.id_of("green")
+            assert green_id is not None
+            self._turnstile._delayed_admitted_at[green_id] = time.monotonic()
 
     def _work(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         self.served += 1
         start_response("202 Accepted", [])
         return [b""]
 
-    def ask(self, method: str, path: str) -> str:
+    def ask(self, method: str, path: str, source: str = "green") -> str:
         said: list[Any] = []
-        environ = {"REQUEST_METHOD": method, "PATH_INFO": path}
+        environ = {"REQUEST_METHOD": method, "PATH_INFO": path, "HTTP_FSPIOP_SOURCE": source, "wsgi.input": BytesIO()}
         body = b"".join(self._turnstile(environ, lambda status, headers: said.extend([status, dict(headers)])))
         if said[0].startswith("503"):
             assert json.loads(body)["errorInformation"]["errorCode"] == "2005"
@@ -183,7 +188,7 @@ NEVER = [("PUT", "/parties/MSISDN/1"), ("PUT", "/quotes/Q"), ("PUT", "/transfers
     [(0.4, []), (0.6, [LOOKUP]), (1.5, [LOOKUP, QUOTE]), (2.5, [LOOKUP, QUOTE, TRANSFER])],
 )
 def test_the_longer_messages_wait_the_more_kinds_of_new_work_are_refused_and_never_a_callback(
-    delay_s: float, refused: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+    delay_s: float, refused: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch, world: World
 ) -> None:
     door = Door(delay_s, monkeypatch)
     for request in (LOOKUP, QUOTE, TRANSFER, *NEVER):
@@ -192,19 +197,34 @@ def test_the_longer_messages_wait_the_more_kinds_of_new_work_are_refused_and_nev
 
 
 @override_settings(SHED_LOOKUPS_S=0)
-def test_a_scheme_may_refuse_nothing_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scheme_may_refuse_nothing_for_it(monkeypatch: pytest.MonkeyPatch, world: World) -> None:
     assert Door(60, monkeypatch).ask(*LOOKUP) == "202"
 
 
 def test_a_few_are_served_in_any_case_or_a_delay_that_is_over_would_never_be_noticed(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, world: World
 ) -> None:
     door = Door(60, monkeypatch)
-    monkeypatch.setattr(load_shedding, "_ONE_EVERY_S", 0.05)
-    time.sleep(0.06)
+    monkeypatch.setattr(load_shedding, "_ONE_EVERY_S", 0.2)
+    time.sleep(0.25)
     assert [door.ask(*TRANSFER) for _ in range(3)] == ["202", "503", "503"]
-    time.sleep(0.06)
+    time.sleep(0.25)
     assert door.ask(*LOOKUP) == "202"
+
+
+def test_the_few_of_one_dfsp_are_not_used_up_by_another(monkeypatch: pytest.MonkeyPatch, world: World) -> None:
+    door = Door(60, monkeypatch, has_turns=True)
+    assert {queries.id_of("green"), queries.id_of("blue")} == {world.ids["green"], world.ids["blue"]}
+    assert [door.ask(*TRANSFER, "green") for _ in range(3)] == ["202", "503", "503"]
+    assert door.ask(*TRANSFER, "blue") == "202"
+
+
+def test_who_names_another_dfsp_uses_up_none_of_its_few(monkeypatch: pytest.MonkeyPatch, world: World) -> None:
+    door = Door(60, monkeypatch, has_turns=True)
+    assert queries.id_of("green") == world.ids["green"]
+    with override_settings(PARTICIPANT_AUTH=["certificate"]):  # red has no certificate of green
+        assert [door.ask(*TRANSFER, "green") for _ in range(3)] == ["503", "503", "503"]
+    assert door.ask(*TRANSFER, "green") == "202"
 
 
 def test_the_lookups_are_refused_first() -> None:
