@@ -1,14 +1,26 @@
 """One hub and one set of connectors for all tests of this folder."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 from hub.local import net
 from hub.local.stack import Stack
-from tests.reference.world import World
+from tests.reference.operations import unseen
+from tests.reference.world import World, until
+
+_PASSED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Lets a fixture see whether its test passed."""
+    report = yield
+    if report.when == "call":
+        item.stash[_PASSED] = report.passed
+    return report
 
 
 @pytest.fixture(scope="package")
@@ -29,9 +41,23 @@ def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.fixture
-def world(shared_world: World) -> World:
-    """The world, as it was at the beginning: settings of the SDK's defaults, cores that have noted nothing."""
-    for dfsp in shared_world.dfsps.values():
+def world(shared_world: World, request: pytest.FixtureRequest) -> Iterator[World]:
+    """The world, as it was at the beginning: settings of the SDK's defaults, cores that have noted nothing.
+
+    After the test, what the tables of operations say that it proves must have happened.
+    """
+    dfsps = shared_world.dfsps.values()
+    for dfsp in dfsps:
         dfsp.core.calls.clear()
         dfsp.core.fails.clear()
-    return shared_world
+        dfsp.core.answered.clear()
+        dfsp.answered.clear()
+    yield shared_world
+    if request.node.stash.get(_PASSED, False):
+        name, calls = request.node.name, [call for dfsp in dfsps for call in dfsp.answered]
+
+        def lacking() -> set[tuple[str, str, bool]]:
+            return unseen(name, calls, [call for dfsp in dfsps for call in dfsp.core.answered])
+
+        # A core may still be answering.
+        assert until(lambda: not lacking(), 5), lacking()

@@ -9,6 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.reference.operations import Ended
+
 REFUSED = "5006"
 """An amount for which every call that moves money is refused, with a status of 500 as the reference's own cores do."""
 NO_TERMS = "5007"
@@ -21,11 +23,12 @@ KES_ONLY = "2557770"
 
 
 class Core:
-    """One core. `calls` are method, path and body, in order."""
+    """One core. `calls` are method, path and body, in order; `answered` has the status of each that was answered."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.calls: list[tuple[str, str, Any]] = []
+        self.answered: list[Ended] = []
         self.transfers: dict[str, str] = {}
         self.bulks: dict[str, Any] = {}
         self.fails: dict[str, Callable[[], web.Response]] = {}
@@ -66,7 +69,9 @@ class Core:
         raw = await request.read()
         self.calls.append((request.method, request.path, json.loads(raw) if raw else None))
         fail = self.fails.get(f"{request.method} /{request.path.split('/')[1]}")
-        return fail() if fail is not None else await handler(request)
+        answer: web.StreamResponse = fail() if fail is not None else await handler(request)
+        self.answered.append((request.method, request.path, answer.status))
+        return answer
 
     async def _health(self, _: web.Request) -> web.Response:
         return web.Response()

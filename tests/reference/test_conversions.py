@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -137,6 +138,17 @@ def test_providers(world: World) -> None:
     assert world.green.call("GET", "/services/FXP/KES/TZS").body == {"providers": []}
     answer = world.green.call("GET", "/services/FXP/TZS/NOTHING")
     assert (answer.status, answer.body["statusCode"]) == (500, "3100"), answer
+
+
+def test_providers_for_a_dfsp_that_the_hub_does_not_know(world: World, tmp_path: Path) -> None:
+    known = world.green.config
+    world.green.set(dfsp="stranger", state=tmp_path / "state")
+    try:
+        answer = world.green.call("GET", "/services/FXP")
+    finally:
+        world.green.set(dfsp=known.dfsp, state=known.state)
+    assert (answer.status, answer.body["statusCode"]) == (500, "3200"), answer
+    assert world.green.call("GET", "/services/FXP").status == 200
 
 
 def fx_quote(**changes: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.reference.core import NO_TERMS, REFUSED
+from tests.reference.core import NO_TERMS, REFUSED, UNKNOWN
 from tests.reference.world import BARAKA, GHOST, World, to, transfer, until
 
 pytestmark = pytest.mark.live
@@ -14,6 +14,9 @@ pytestmark = pytest.mark.live
 def test_health(world: World) -> None:
     assert world.green.call("GET", "/").status == 200
     assert world.green.call("GET", "/unknown").body["statusCode"] == "3002"
+    for path in ("/", "/health"):
+        answer = world.green.call("GET", path, headers={"Origin": "https://a.page.example"})
+        assert (answer.status, answer.body["statusCode"]) == (403, "3000"), answer
 
 
 def test_a_transfer_is_paid_in_one_call(world: World) -> None:
@@ -97,8 +100,13 @@ def test_one_home_id_is_one_payment(world: World) -> None:
 
 
 def test_transfers_that_nobody_knows(world: World) -> None:
-    nobody = f"/transfers/{uuid.uuid4()}"
-    for answer in (world.green.call("GET", nobody), world.green.call("PUT", nobody, {"acceptParty": True})):
+    nobody = uuid.uuid4()
+    for method, path, body in (
+        ("GET", f"/transfers/{nobody}", None),
+        ("PUT", f"/transfers/{nobody}", {"acceptParty": True}),
+        ("GET", f"/simpleTransfers/{nobody}", None),
+    ):
+        answer = world.green.call(method, path, body)
         assert (answer.status, answer.body["statusCode"]) == (500, "3208"), answer
 
 
@@ -219,6 +227,18 @@ def test_parties(world: World) -> None:
     assert (answer.status, answer.body["errorInformation"]["errorCode"]) == (404, "3204")
     answer = world.green.call("GET", "/parties/NOTYPE/1")
     assert (answer.status, answer.body["statusCode"]) == (400, "3100")
+
+
+def test_a_sub_id_that_the_core_does_not_know(world: World) -> None:
+    """The hub knows whose it is, and the core of its DFSP says no."""
+    shop = UNKNOWN + "shop"
+    body = [{"idType": "BUSINESS", "idValue": shop, "idSubValue": "till-1"}]
+    assert world.blue.call("POST", "/accounts", body).status == 200
+    path = f"/parties/BUSINESS/{shop}/till-1"
+    answer = world.green.call("GET", path)
+    assert (answer.status, answer.body["errorInformation"]["errorCode"]) == (404, "3204"), answer
+    assert world.blue.core.bodies("GET", path) == [None]
+    assert world.blue.call("DELETE", f"/accounts/BUSINESS/{shop}/till-1").status == 200
 
 
 def test_accounts_with_and_without_a_sub_id(world: World) -> None:

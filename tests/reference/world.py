@@ -24,6 +24,7 @@ from kitovu_connector.config import Config
 from kitovu_connector.reference_api.backend import ReferenceBackend
 from kitovu_connector.service import Connector
 from tests.reference.core import KES_ONLY, UNKNOWN, Core
+from tests.reference.operations import Ended
 
 T = TypeVar("T")
 CURRENCIES = {"green": ("TZS",), "blue": ("TZS", "KES"), "fxp": ("TZS", "KES")}
@@ -51,12 +52,18 @@ class Dfsp:
     world: "World" = field(repr=False)
     connector: Connector | None = None
     backend: ReferenceBackend | None = None
+    answered: list[Ended] = field(default_factory=list)
 
-    def call(self, method: str, path: str, body: Any = None, *, port: int | None = None) -> Answer:
+    def call(self, method: str, path: str, body: Any = None, *, headers: dict[str, str] | None = None) -> Answer:
         """One call of the connector's outbound API."""
-        url = f"http://127.0.0.1:{port or self.config.reference_port}{quote(path, safe='/?=&+@')}"
+        answer = self._call(method, path, body, {"Content-Type": "application/json"} | (headers or {}))
+        self.answered.append((method, path, answer.status))
+        return answer
+
+    def _call(self, method: str, path: str, body: Any, headers: dict[str, str]) -> Answer:
+        url = f"http://127.0.0.1:{self.config.reference_port}{quote(path, safe='/?=&+@')}"
         raw = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(url, raw, {"Content-Type": "application/json"}, method=method)
+        request = urllib.request.Request(url, raw, headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=60) as response:
                 return Answer(response.status, json.loads(response.read() or b"null"))
