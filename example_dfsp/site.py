@@ -242,9 +242,9 @@ class Site:
             return self.page(request, "error.html", status=500, code=500)
 
     async def _set_language(self, request: web.Request) -> web.StreamResponse:
+        response = web.HTTPSeeOther(await _page_before(request))  # before the form: a request that was read has no copy
         form = await self.form(request)
         wanted = form.get("language", "")
-        response = web.HTTPSeeOther(await _page_before(request))
         if wanted in LANGUAGES:
             response.set_cookie(_LANGUAGE_COOKIE, wanted, max_age=_YEAR_S, samesite="Lax", path="/", httponly=True)
         raise response
