@@ -12,7 +12,8 @@ from example_dfsp.batches import Batch
 from example_dfsp.customers import read_customers
 from example_dfsp.instructions import Kind
 from example_dfsp.payment_lists import Fault
-from example_dfsp.site import Site
+from example_dfsp.site import LANGUAGE, Site
+from example_dfsp.texts import count_shown, month_shown
 from example_dfsp.wallet import reference_of
 from kitovu_connector import format_amount
 
@@ -90,8 +91,8 @@ class Bulk:
             if found.kind == "person" and not found.manner and found.currency == customer.currency
         ]
         people.sort(key=lambda found: found[0][-4:])  # so that people of different banks alternate in the list
-        note = "BENEFIT" if customer.kind == "government" else "SALARY"
-        return _file(payment_lists.example(people, customer.currency, int(lines), note), f"example-{lines}.csv")
+        month = month_shown(time.time())
+        return _file(payment_lists.example(people, customer.currency, int(lines), month), f"example-{lines}.csv")
 
     async def _batch(self, request: web.Request) -> web.StreamResponse:
         batch = self._own(request)
@@ -118,7 +119,8 @@ class Bulk:
     async def _state(self, request: web.Request) -> web.StreamResponse:
         batch = self._own(request)
         progress = await asyncio.to_thread(self._bank.batches.progress, batch.id)
-        texts = {"done": str(progress.done), "paid": str(progress.paid), "failed": str(progress.failed)}
+        counts = {"done": progress.done, "paid": progress.paid, "failed": progress.failed}
+        texts = {name: count_shown(count, request[LANGUAGE]) for name, count in counts.items()}
         return web.json_response({"state": batch.state, "done": progress.done, "texts": texts})
 
     async def _results(self, request: web.Request) -> web.StreamResponse:

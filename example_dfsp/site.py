@@ -92,6 +92,7 @@ class Site:
                 language=language,
                 languages=LANGUAGES,
                 money=lambda amount, currency: texts.money_shown(amount, currency, language),
+                count=lambda count: texts.count_shown(count, language),
                 amount=lambda amount: texts.amount_shown(amount, language),
                 moment=texts.moment_shown,
                 when=lambda timestamp: texts.when_shown(timestamp, time.time()),
@@ -241,13 +242,28 @@ class Site:
             return self.page(request, "error.html", status=500, code=500)
 
     async def _set_language(self, request: web.Request) -> web.StreamResponse:
+        response = web.HTTPSeeOther(await _page_before(request))  # before the form: a request that was read has no copy
         form = await self.form(request)
         wanted = form.get("language", "")
-        back = urlsplit(request.headers.get("Referer", "")).path or "/"
-        response = web.HTTPSeeOther(back if back.startswith("/") and not back.startswith("//") else "/")
         if wanted in LANGUAGES:
             response.set_cookie(_LANGUAGE_COOKIE, wanted, max_age=_YEAR_S, samesite="Lax", path="/", httponly=True)
         raise response
+
+
+async def _page_before(request: web.Request) -> str:
+    """Returns the path and query of the page from which the browser sent a form.
+
+    A form with a wrong entry is shown at the form's own path, which a browser cannot open. The page of such a form is
+    at a path above.
+    """
+    before = urlsplit(request.headers.get("Referer", ""))
+    path, query = before.path, f"?{before.query}" if before.query else ""
+    while path.startswith("/") and not path.startswith("//"):
+        found = await request.app.router.resolve(request.clone(method="GET", rel_url=path))
+        if found.http_exception is None:
+            return path + query
+        path, query = path.rpartition("/")[0], ""
+    return "/"
 
 
 def _templates(language: str) -> jinja2.Environment:

@@ -53,6 +53,11 @@ def amount_entered(text: str, language: str) -> tuple[str, str] | None:
     return found["whole"].replace(" ", "").replace(",", ""), found["decimals"] or ""
 
 
+def count_shown(count: int, language: str) -> str:
+    """Returns a whole number with separators."""
+    return f"{count:,}".replace(",", _THOUSANDS[language])
+
+
 def amount_shown(amount: int, language: str) -> str:
     """Returns an amount with separators, and with two decimals if the amount is not whole."""
     whole, _, decimals = format_amount(abs(amount)).partition(".")
@@ -88,6 +93,11 @@ def when_shown(timestamp: float, now: float) -> str:
 def clock_shown(timestamp: float) -> str:
     """Returns the time of the day in East Africa."""
     return datetime.fromtimestamp(timestamp, UTC).astimezone(_EAST_AFRICA).strftime("%H:%M")
+
+
+def month_shown(timestamp: float) -> str:
+    """Returns the year and the month in East Africa."""
+    return datetime.fromtimestamp(timestamp, UTC).astimezone(_EAST_AFRICA).strftime("%Y-%m")
 
 
 def start_of_day(timestamp: float) -> float:

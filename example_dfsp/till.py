@@ -114,7 +114,7 @@ class Till:
             reference=form["reference"] or uuid.uuid4().hex,
             taken=sum(found.amount for found in sold),
             fees=sum(found.fee for found in sold),
-            count=len(sold),
+            sales=len(sold),
             latest=latest,
             balance=self._bank.books.balance_of(customer.msisdn),
             status=422 if wrong else 200,

@@ -3,6 +3,7 @@ statement with the books."""
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,8 +16,11 @@ from example_dfsp.site import Site
 from example_dfsp.texts import clock_shown
 from kitovu_connector import parse_amount
 
+TEST_CURRENCY = "XTS"
 _HOURS = {"1": 1, "24": 24, "168": 168}
 _SHOWN = 50
+_PERIODS_S = (60, 600, 3600)  # the page reads no longer statement than it needs for its lines
+_MOST_LINES = 20_000
 _MARGIN_S = 120.0  # the hub and the books record a transfer at slightly different times
 _SETTLED_S = 5.0  # a statement can lack a transfer of the last seconds
 _OPEN = frozenset({"RECEIVED", "RESERVED", "HELD", "EXPECTED", "SENT"})
@@ -46,6 +50,15 @@ class Reconciliation:
     differences: list[Difference]
 
 
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """The hub's statement of a period. If `is_whole` is false, the later part of the period is missing."""
+
+    lines: list[dict[str, Any]]
+    conversions: list[dict[str, Any]]
+    is_whole: bool
+
+
 class Treasury:
     """The pages of the treasurer."""
 
@@ -60,10 +73,11 @@ class Treasury:
 
     async def _home(self, request: web.Request) -> web.StreamResponse:
         status, said = await self._bank.calls.call("GET", "/positions")
-        lines, _ = await statement_of(self._bank, time.time() - 3600, limit=_SHOWN)
+        statement = await self._latest_statement()
         names = ("scheme", "held", "fees", "cash", "capital")
         currencies = [row[0] for row in self._bank.books.rows("SELECT DISTINCT currency FROM account ORDER BY 1 DESC")]
         own = self._bank.books.currency
+        currencies.sort(key=lambda currency: (currency != own, currency == TEST_CURRENCY))
         books = {
             currency: {
                 name: self._bank.books.balance_of(name if currency == own else f"{name} {currency}") for name in names
@@ -75,10 +89,19 @@ class Treasury:
             request,
             "treasury.html",
             positions=self._positions(said) if status == 200 else None,
-            lines=[_line(line) for line in reversed(lines or [])][:_SHOWN],
+            lines=_money_of(statement)[:_SHOWN] if statement else [],
             books=books,
             faults=await asyncio.to_thread(self._bank.faults),
         )
+
+    async def _latest_statement(self) -> Statement | None:
+        """Returns a statement that ends now and has enough lines for the page, or the statement of the last hour."""
+        found = None
+        for seconds in _PERIODS_S:
+            found = await statement_of(self._bank, time.time() - seconds)
+            if found is None or len(found.lines) >= _SHOWN:
+                break
+        return found
 
     def _positions(self, said: dict[str, Any]) -> list[dict[str, Any]]:
         """Returns the positions. The first position is the position in the bank's own currency."""
@@ -96,47 +119,54 @@ class Treasury:
         hours = _HOURS.get(request.query.get("hours", "24"), 24)
         since = time.time() - hours * 3600
         until = time.time() - _SETTLED_S
-        lines, is_whole = await statement_of(self._bank, since, until=until)
-        compared_until = until if is_whole else _latest(lines or [], since)
-        found = None if lines is None else await asyncio.to_thread(compare, self._bank, lines, since, compared_until)
+        said = await statement_of(self._bank, since, until=until)
+        found = None
+        if said is not None:
+            compared_until = until if said.is_whole else _latest(said.lines, since)
+            found = await asyncio.to_thread(compare, self._bank, said.lines, since, compared_until, said.conversions)
         return self._site.page(
             request,
             "reconciliation.html",
             hours=hours,
             choices=list(_HOURS.values()),
             found=found,
-            is_whole=is_whole,
+            is_whole=said is None or said.is_whole,
             currency=self._bank.books.currency,
             faults=await asyncio.to_thread(self._bank.faults),
         )
 
 
-async def statement_of(
-    bank: Bank, since: float, *, until: float | None = None, limit: int = 20_000
-) -> tuple[list[dict[str, Any]] | None, bool]:
-    """Returns the lines of the hub's statement, and whether the lines are complete. If the hub does not answer, returns
-    None instead of lines.
-    """
+async def statement_of(bank: Bank, since: float, *, until: float | None = None) -> Statement | None:
+    """Returns the hub's statement, or None if the hub does not answer."""
     lines: list[dict[str, Any]] = []
+    conversions: list[dict[str, Any]] = []
     query = {"since": _date(since), "until": _date(until or time.time()), "limit": "1000"}
     while True:
         status, said = await bank.calls.call("GET", "/statement?" + urlencode(query))
         if status != 200:
-            return None, False
+            return None
         lines += said["transfers"]
+        conversions += said.get("conversions", [])
         if said.get("next") is None:
-            return lines, True
-        if len(lines) >= limit:
-            return lines, False
+            return Statement(lines, conversions, is_whole=True)
+        if len(lines) >= _MOST_LINES:
+            return Statement(lines, conversions, is_whole=False)
         query["after"] = said["next"]
 
 
-def compare(bank: Bank, lines: list[dict[str, Any]], since: float, until: float) -> Reconciliation:
+def compare(
+    bank: Bank,
+    lines: list[dict[str, Any]],
+    since: float,
+    until: float,
+    conversions: Sequence[dict[str, Any]] = (),
+) -> Reconciliation:
     """Compares the hub's lines with the books, for each incoming and each outgoing transfer.
 
     Compares the lines between `since` and `until`. A payment that is only in the books is a difference if it clearly
     began and ended within this period. The books record a transfer's beginning before the hub does, and a transfer's
-    end after the hub does.
+    end after the hub does. The totals contain the amounts that change the bank's position: if a transfer is converted,
+    the amount of the conversion.
     """
     books = _books_of(bank)
     equal = under_way = 0
@@ -151,7 +181,8 @@ def compare(bank: Bank, lines: list[dict[str, Any]], since: float, until: float)
             under_way += 1
         elif line["state"] == "COMMITTED":
             at_hub = parse_amount(line["amount"])
-            totals[line["direction"]] += at_hub if line["currency"] == bank.books.currency else 0
+            if line["currency"] == bank.books.currency and not line.get("isConverted"):
+                totals[line["direction"]] += at_hub
             if state in _OPEN:
                 under_way += 1
             elif state == "COMMITTED" and (amount == at_hub or line.get("isConverted")):
@@ -163,6 +194,9 @@ def compare(bank: Bank, lines: list[dict[str, Any]], since: float, until: float)
             differences.append(Difference(key[0], "STATES", key[1], None, amount, line["currency"]))
         else:
             equal += 1
+    for exchange in filter(None, map(_exchanged, conversions)):
+        if exchange["state"] == "COMMITTED" and exchange["currency"] == bank.books.currency:
+            totals[exchange["direction"]] += parse_amount(exchange["amount"])
     for key, (state, amount, begun, ended) in books.items():
         is_within = since + _MARGIN_S <= begun and ended < until - _MARGIN_S
         if key not in seen and state == "COMMITTED" and is_within:
@@ -211,11 +245,34 @@ def _figures(found: dict[str, Any]) -> dict[str, Any]:
     return {"currency": found["currency"], **amounts, "owed": owed, "used": max(0, position)}
 
 
+def _money_of(statement: Statement) -> list[dict[str, Any]]:
+    """Returns the lines that change the bank's position, the latest line first."""
+    lines = [line for line in statement.lines if not line.get("isConverted")]
+    lines += filter(None, map(_exchanged, statement.conversions))
+    return [_line(line) for line in sorted(lines, key=lambda line: str(line["receivedDate"]), reverse=True)]
+
+
+def _exchanged(conversion: dict[str, Any]) -> dict[str, Any] | None:
+    """Returns the bank's own side of a conversion as a line of the statement: the money that the bank pays to the FXP
+    or gets from the FXP. Returns None if the bank is itself the FXP."""
+    if conversion["role"] != "INITIATOR":
+        return None
+    side, direction = ("source", "OUT") if conversion["side"] == "PAYER" else ("target", "IN")
+    return {
+        "direction": direction,
+        "amount": conversion[f"{side}Amount"],
+        "currency": conversion[f"{side}Currency"],
+        "state": conversion["state"],
+        "receivedDate": conversion["receivedDate"],
+        "is_exchange": True,
+    }
+
+
 def _line(line: dict[str, Any]) -> dict[str, Any]:
     """Returns a line of the hub's statement, with the amount as a number and the time in the time zone of East
     Africa."""
     at = datetime.fromisoformat(line["receivedDate"]).timestamp()
-    return line | {"amount": parse_amount(line["amount"]), "time": clock_shown(at)}
+    return {"is_exchange": False} | line | {"amount": parse_amount(line["amount"]), "time": clock_shown(at)}
 
 
 def _signed(text: str) -> int:

@@ -174,6 +174,8 @@ def _standing(latest: Certification | None) -> tuple[bool, str]:
         return False, _("The last certification left out cases that are not optional: %(cases)s.") % {
             "cases": ", ".join(missing)
         }
+    if runs.has_new_address(latest):
+        return True, _("certified on %(date)s, with an earlier callback URL") % ended
     return True, _("certified on %(date)s") % ended
 
 

@@ -20,6 +20,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from hub.audit import record
+from hub.participants.endpoint_types_and_urls import ALARM_NUMBER_TYPES, EMAIL_TYPES
 from hub.participants.models import Participant
 from portal.certification import door, test_accounts
 from portal.certification.cases import CASES
@@ -73,6 +74,12 @@ def of(participant: Participant | None = None) -> "QuerySet[Certification]":
 def latest_judged(participant: Participant) -> Certification | None:
     """Returns the latest certification that passed or failed."""
     return of(participant).filter(state__in=(State.PASSED, State.FAILED)).order_by("-ended_at", "-pk").first()
+
+
+def has_new_address(certification: Certification) -> bool:
+    """Returns whether a callback URL of the DFSP was changed after this certification."""
+    changed = certification.participant.endpoints.filter(changed_at__gt=certification.ended_at)
+    return changed.exclude(type__in=EMAIL_TYPES | ALARM_NUMBER_TYPES).exists()
 
 
 def required_cases_left_out(certification: Certification) -> list[str]:

@@ -169,6 +169,7 @@ def _context(number: int) -> dict[str, Any]:
         "bad": [case for case in cases if case["is_open"]],
         "done": done,
         "percent": 100 * done // len(cases) if cases else 0,
+        "has_new_address": found.state == Certification.State.PASSED and runs.has_new_address(found),
         "payee": f"{found.options['payee_type']}/{found.options['payee']}",
     }
 

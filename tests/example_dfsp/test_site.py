@@ -465,6 +465,25 @@ def test_a_teller_pays_out_no_more_than_there_is(tmp_path: Path) -> None:
     tell(tmp_path, story)
 
 
+@pytest.mark.parametrize(
+    ("before", "shown"),
+    [
+        ("/reconciliation?hours=1", "/reconciliation?hours=1"),
+        ("/payments/R/confirm", "/payments/R"),  # a wrong code is reported at the path of the form
+        ("/agent/cash-in", "/agent"),
+        ("/no/such/page", "/"),
+        ("", "/"),
+    ],
+)
+def test_a_new_language_leads_to_a_page_that_a_browser_can_open(before: str, shown: str, tmp_path: Path) -> None:
+    async def story(found: People) -> None:
+        headers = {"Origin": found.origin, "Referer": found.origin + before}
+        _, _, answered = await found.ask(GRACE, "POST", "/language", {"language": "sw"}, headers)
+        assert answered["Location"] == shown
+
+    tell(tmp_path, story)
+
+
 @pytest.mark.parametrize(("language", "word"), [("sw", "Pochi"), ("fr", "Portefeuille")])
 def test_the_pages_speak_the_chosen_language(language: str, word: str, tmp_path: Path) -> None:
     async def story(found: People) -> None:

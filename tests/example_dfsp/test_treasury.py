@@ -1,6 +1,8 @@
 """The treasurer's figures: the used part of the limit, and the comparison of the hub's statement with the books."""
 
+from datetime import datetime
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -103,5 +105,79 @@ def test_reserved_money_is_counted_once(monkeypatch: pytest.MonkeyPatch, tmp_pat
         assert f'max="{1000 * UNIT}" value="{700 * UNIT}"' in text
         assert ">500\N{NO-BREAK SPACE}TZS<" in text  # owed, without the reserved amounts
         assert ">200\N{NO-BREAK SPACE}TZS<" in text
+
+    tell(tmp_path, story)
+
+
+def exchange(at: float) -> dict[str, str]:
+    return {
+        "role": "INITIATOR",
+        "side": "PAYER",
+        "sourceAmount": "20000",
+        "sourceCurrency": "TZS",
+        "targetAmount": "1020",
+        "targetCurrency": "KES",
+        "state": "COMMITTED",
+        "receivedDate": treasury._date(at),
+    }
+
+
+def test_a_converted_payment_counts_as_the_money_that_the_bank_paid(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The bank pays TZS to the FXP. The amount that arrives in KES is not the bank's money."""
+
+    async def story(people: People) -> None:
+        async def call(method: str, path: str, body: object = None) -> Answer:
+            if path == "/positions":
+                return 200, {"positions": []}
+            at = treasury.time.time() - 30
+            arrives = {"state": "COMMITTED", "amount": "1020", "currency": "KES", "isConverted": True}
+            return 200, {"transfers": [line("T", at) | arrives], "conversions": [exchange(at)]}
+
+        monkeypatch.setattr(people.bank.calls, "call", call)
+        _, text, _ = await people.ask("treasurer", "GET", "/treasury")
+        assert "Currency exchange" in text
+        assert "\N{MINUS SIGN}20,000\N{NO-BREAK SPACE}TZS" in text
+        assert "KES" not in text
+        _, text, _ = await people.ask("treasurer", "GET", "/reconciliation")
+        assert "<strong>20,000\N{NO-BREAK SPACE}TZS</strong>" in text
+
+    tell(tmp_path, story)
+
+
+def test_the_treasurer_sees_the_latest_transfers_of_a_busy_hour(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A page of the hub's statement begins with the oldest lines, and has at most a thousand lines."""
+    asked = []
+
+    async def story(people: People) -> None:
+        async def call(method: str, path: str, body: object = None) -> Answer:
+            if path == "/positions":
+                return 200, {"positions": []}
+            query = parse_qs(urlsplit(path).query)
+            begin = datetime.fromisoformat(query["since"][0]).timestamp()
+            asked.append(round(treasury.time.time() - begin))
+            first = int(query.get("after", ["0"])[0])
+            lines = [line(f"T{n}", begin + n / 100) | {"amount": str(n + 1)} for n in range(first, first + 1000)]
+            return 200, {"transfers": lines, "next": "1000" if first == 0 else None}
+
+        monkeypatch.setattr(people.bank.calls, "call", call)
+        _, text, _ = await people.ask("treasurer", "GET", "/treasury")
+        assert "2,000\N{NO-BREAK SPACE}TZS" in text
+        assert asked == [60, 60]
+
+    tell(tmp_path, story)
+
+
+def test_test_money_stands_after_the_banks_own_currency(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    async def story(people: People) -> None:
+        async def call(method: str, path: str, body: object = None) -> Answer:
+            return 200, {"positions": [], "transfers": []}
+
+        monkeypatch.setattr(people.bank.calls, "call", call)
+        _, text, _ = await people.ask("treasurer", "GET", "/treasury")
+        assert 0 < text.index("<h3>TZS") < text.index("<h3>XTS")
 
     tell(tmp_path, story)

@@ -11,6 +11,7 @@ from directory.aliases import Alias
 from directory.models import TrialLookup
 from hub.audit.models import Entry
 from hub.outbox.client import Answer
+from hub.participants import services
 from hub.participants.models import Participant
 from ledger.commands_and_outcomes import Committed, Refused
 from portal import go_live_checks
@@ -215,6 +216,25 @@ def test_a_certification_that_has_not_ended_is_not_sufficient(
     assert stops() == {"certification"}
     runs.interrupt(Q(pk=made.pk))
     assert stops() == {"certification"}
+
+
+def test_a_certification_stays_valid_when_the_callback_url_changes_and_people_see_the_change(
+    otherwise_ready: tuple[Client, Client], settings: LazySettings
+) -> None:
+    operator, _ = otherwise_ready
+    settings.CERTIFICATION_REQUIRED = True
+    passed = certify()
+    page = f"/portal/certifications/{passed.pk}/"
+    services.set_endpoint(
+        new_bank(), endpoint_type="NET_DEBIT_CAP_THRESHOLD_BREACH_EMAIL", value="a@example.org", actor="asha"
+    )
+    assert "a callback URL of the participant was changed" not in text_of(operator, page)
+    services.set_endpoint(
+        new_bank(), endpoint_type="FSPIOP_CALLBACK_URL", value="https://new.example/fspiop", actor="asha"
+    )
+    assert "a callback URL of the participant was changed" in text_of(operator, page)
+    assert "with an earlier callback URL" in text_of(operator, PAGE)
+    assert stops() == {"lookup"}  # a lookup must reach the new URL, so this check has to be repeated
 
 
 def test_another_module_joins_its_own_check(
