@@ -1,7 +1,7 @@
 """The page of a new participant's go-live: its checks, the test lookup, and the request to go live."""
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -17,6 +17,8 @@ from portal.visitor import participant_of, visitor_of
 
 def show(request: HttpRequest, name: str) -> HttpResponse:
     participant = _onboarding(request, name)
+    if participant is None:
+        return redirect("participant", name)
     checks = go_live_checks.checks_of(participant)
     context = {
         "participant": participant,
@@ -32,6 +34,8 @@ def look_up(request: HttpRequest, name: str) -> HttpResponse:
     """Sends the participant a lookup of a test number. The participant's answer comes a moment later, so the visitor
     must load the page again."""
     participant = _onboarding(request, name)
+    if participant is None:
+        return redirect("participant", name)
     form = forms.TestNumber(request.POST)
     if not form.is_valid():
         for errors in form.errors.values():
@@ -48,6 +52,8 @@ def look_up(request: HttpRequest, name: str) -> HttpResponse:
 
 def ask(request: HttpRequest, name: str) -> HttpResponse:
     participant = _onboarding(request, name)
+    if participant is None:
+        return redirect("participant", name)
     checks = go_live_checks.checks_of(participant)
     return asking(
         request,
@@ -63,9 +69,8 @@ def ask(request: HttpRequest, name: str) -> HttpResponse:
     )
 
 
-def _onboarding(request: HttpRequest, name: str) -> Participant:
-    """Returns a participant that is not live yet. Raises 404 if the participant is already live."""
+def _onboarding(request: HttpRequest, name: str) -> Participant | None:
+    """Returns the participant, or None if the participant is already live. A page that was opened before the go-live
+    then leads to the participant's page."""
     participant = participant_of(request, name)
-    if participant.onboarding_since is None:
-        raise Http404
-    return participant
+    return participant if participant.onboarding_since is not None else None

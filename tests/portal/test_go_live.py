@@ -117,7 +117,9 @@ def test_the_checks_say_what_is_missing_and_nobody_requests_it_before(
     assert "has taken effect" in approve(checker)
     assert (new_bank().may_send, new_bank().may_receive, new_bank().onboarding_since) == (True, True, None)
     assert Entry.objects.get(action="participant_went_live").subject == "newbank"
-    assert operator.get(PAGE).status_code == 404
+    for path in (PAGE, f"{PAGE}request/"):  # an old tab is loaded again
+        assert operator.get(path)["Location"] == NEW
+    assert operator.post(f"{PAGE}lookup/", {"type": "MSISDN", "identifier": NUMBER})["Location"] == NEW
     command = prepare(world, "newbank", "green", 1)
     run(command)
     assert isinstance(run(fulfil(world, "green", command.transfer_id)), Committed)
@@ -249,4 +251,5 @@ def test_the_administration_api_makes_live_participants_as_the_reference_does(wo
     assert admin("POST", "/participants", {"name": "apibank", "currency": "TZS"}).status_code == 201
     made = Participant.objects.get(name="apibank")
     assert (made.may_send, made.may_receive, made.onboarding_since) == (True, True, None)
-    assert browser(Role.OPERATOR).get("/portal/participants/apibank/go-live/").status_code == 404
+    answer = browser(Role.OPERATOR).get("/portal/participants/apibank/go-live/")
+    assert answer["Location"] == "/portal/participants/apibank/"

@@ -17,7 +17,7 @@ from hub.outbox.models import Message
 from hub.participants.models import Participant
 from ledger.models import SettlementWindow, Transfer
 from portal import tasks, users
-from portal.models import LedgerCheck
+from portal.models import LedgerCheck, Profile
 from portal.permissions import HUB_ROLES, Role
 from portal.shown_values import age, money
 from settlement.models import Settlement, SettlementModel
@@ -64,6 +64,17 @@ def test_the_overview_shows_the_scheme_as_it_is(world: World) -> None:
     page = text_of(browser(Role.VIEWER, name="second"), "/portal/overview/live/")
     assert ">consistent<" in page
     assert "112.50" in page  # green's position with what is reserved
+
+
+def test_each_page_names_the_users_time_zone_and_the_overviews_charts_use_it(world: World) -> None:
+    user = person(Role.VIEWER)
+    page = text_of(browser_of(user), "/portal/overview/")
+    assert 'title="UTC"' in page
+    assert 'data-time-zone="UTC"' in page
+    Profile.objects.filter(user=user).update(time_zone="Africa/Dar_es_Salaam")
+    page = text_of(browser_of(user), "/portal/overview/")
+    assert 'title="Africa/Dar_es_Salaam"><span class="visually-hidden">Time zone: </span>EAT</a>' in page
+    assert 'data-time-zone="Africa/Dar_es_Salaam"' in page
 
 
 def test_the_overview_says_when_the_ledger_is_broken(world: World) -> None:

@@ -10,7 +10,9 @@
 
   const ink = () => getComputedStyle(document.documentElement).getPropertyValue("--ink-soft").trim();
   const line = () => getComputedStyle(document.documentElement).getPropertyValue("--line").trim();
-  const clock = (_chart, moments) => moments.map((at) => new Date(at * 1000).toTimeString().slice(0, 5));
+  // As all times of the portal, in the time zone of the user's account. The browser can be in another zone.
+  const hours = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZone: volumeBox.dataset.timeZone });
+  const clock = (_chart, moments) => moments.map((at) => hours.format(at * 1000));
   const number = new Intl.NumberFormat(document.documentElement.lang);
   const numbers = (_chart, values) => values.map((value) => (value === null ? "" : number.format(value)));
   const axis = () => ({ stroke: ink(), grid: { stroke: line(), width: 1 }, ticks: { stroke: line(), width: 1 } });
