@@ -16,6 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from portal import invitations
+from portal.visitor import visitor_for
 
 
 class PasswordForm(forms.Form):
@@ -81,5 +82,6 @@ def accept(request: HttpRequest) -> HttpResponse:
     if form.is_bound and form.is_valid():
         user = form.set_password()
         if user is not None:
-            return render(request, "portal/invitation_done.html", {"username": user.username})
+            context = {"username": user.username, "is_confirmed": visitor_for(user).is_confirmed}
+            return render(request, "portal/invitation_done.html", context)
     return render(request, "portal/invitation.html", {"form": form}, status=400 if form.errors else 200)
