@@ -8,6 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.cache import cache
 
+from hub.audit.models import Approval
 from ledger import quoted_facts
 from ledger.models import HeldTransfer
 from portal import changes, replays, users
@@ -202,6 +203,28 @@ def test_one_person_makes_a_rule_by_a_form_and_another_activates_it(open_window:
     assert [rule["mode"] for rule in active.version.content["rules"]] == ["live"]
 
 
+def test_a_double_click_submits_and_approves_a_request_once(open_window: Open, fraud_desk: dict[str, str]) -> None:
+    maker, checker = open_window(User.objects.get(username="asha")), open_window(User.objects.get(username="ben"))
+    posts: list[str] = []
+    for window in (maker, checker):
+        window.page.on("request", lambda sent: sent.method == "POST" and posts.append(sent.url))
+    before = Approval.objects.count()
+    maker.go("/portal/rules/off/")
+    maker.page.get_by_label("Reason").fill("agreed by the council")
+    maker.page.get_by_role("button", name="Submit request").dblclick()
+    maker.page.get_by_text("You submitted this request.").wait_for()
+    assert (len(posts), Approval.objects.count()) == (1, before + 1)
+    checker.go(f"/portal/approvals/{Approval.objects.latest('pk').pk}/")
+    checker.page.get_by_role("button", name="Approve").dblclick()
+    checker.page.get_by_text("The change has taken effect").wait_for()
+    assert len(posts) == 2
+    # The page that the back button shows offers no second approval.
+    checker.page.go_back()
+    checker.page.reload()
+    checker.page.get_by_text("APPROVED", exact=True).wait_for()
+    assert checker.page.get_by_role("button", name="Approve").count() == 0
+
+
 def fill_in(page: Any, said: dict[str, Any]) -> None:
     """Fills in a form's fields as a person does, by the fields' names."""
     for name, value in said.items():
@@ -266,6 +289,9 @@ def test_a_person_sees_why_a_payment_is_held_and_another_releases_it(
 ) -> None:
     maker, checker = open_window(User.objects.get(username="asha")), open_window(User.objects.get(username="ben"))
     page = maker.page
+    for name in ("rules", "rules-version", "rules-replay"):
+        maker.go(fraud_desk[name])
+        maker.picture(f"{name}-light")
     maker.go(fraud_desk["held"])
     page.get_by_role("link", name=HeldTransfer.objects.order_by("until").first().pk).click()
     page.get_by_text("Large payments wait for the fraud desk").wait_for()

@@ -23,7 +23,7 @@ from portal.models import Confirmation, Invitation, Profile
 from portal.permissions import Role
 from portal.visitor import visitor_for
 from tests.factories import UserFactory
-from tests.portal.people import browser, browser_of, person, sign_in_first, use_invitation
+from tests.portal.people import PASSWORD, browser, browser_of, person, sign_in_first, use_invitation
 from tests.world import World
 
 NEW = {"username": "neema", "email": "neema@example.org", "roles": ["risk"], "participant": "", "reason": "new"}
@@ -288,6 +288,22 @@ def test_an_administrator_from_the_shell_is_confirmed_and_a_link_from_it_needs_n
     client = sign_in_first("asha")
     assert client.get("/portal/users/new/").status_code == 200
     assert may_act("asha")
+
+
+def test_only_a_person_whose_first_sign_in_must_be_confirmed_reads_that_it_must(
+    world: World, asha: Client, juma: Client
+) -> None:
+    def answer_to(link: str, typed_code: str = "") -> str:
+        sent = {"token": link.partition("#")[2], "code": typed_code, "password1": PASSWORD, "password2": PASSWORD}
+        return Client().post("/portal/invitation/", sent).content.decode()
+
+    said = io.StringIO()
+    call_command("create_administrator", "rita", email="rita@example.org", role=["risk"], stdout=said)
+    page = answer_to(said.getvalue())
+    assert "Your user name is" in page
+    assert "you can only read" not in page
+    create(asha, juma)
+    assert "you can only read" in answer_to(shown_to(asha), shown_to(juma))
 
 
 def test_a_password_is_judged_before_it_is_set(world: World, asha: Client, juma: Client) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -20,8 +20,9 @@ from ledger import engine, quoted_facts
 from ledger.models import Transfer
 from ledger.rule_history import replay, replayed_rules
 from ledger.rule_history.bounded_profiles import BoundedProfiles
-from ledger.rule_history.replay_report import Report
+from ledger.rule_history.replay_report import EXAMPLES, Report
 from rules import facts as facts_of_payments
+from rules.decide import Hit, verdict_of
 from rules.profiles import folding
 from rules.profiles.counted_payments import CountedPayment, Keys, Role
 from rules.rulesets import decisions, services
@@ -30,6 +31,7 @@ from tests.api import messages
 from tests.api.caller import dfsp
 from tests.directory.requests import register
 from tests.keys import FULFILMENT
+from tests.rules import documents
 from tests.rules.limits import facts_of_quotes, limit
 from tests.rules.limits import pay as group_pay
 from tests.rules.rule_sets import above, activate, create, document, hold, refuse, rule
@@ -218,6 +220,33 @@ def test_a_draft_refuses_and_does_not_count_what_it_refuses(committed_world: Wor
     )
     assert report.outcomes == {"ALLOW": 7, "HOLD": 1, "REFUSE": 1}, "the refused quote has no transfer"
     assert report.overlaps == {("cap", "new-payee"): 1}
+
+
+def test_payments_for_which_every_rule_was_skipped_are_no_examples() -> None:
+    def hit(rule: str, *, action: Literal["alert", "refuse"] = "alert", skipped: bool = False) -> Hit:
+        return Hit(rule=rule, kind="scheme", action=action, code="3140", skipped=skipped)
+
+    report = Report()
+    for subject, hits in {
+        "skipped": [hit("tier", skipped=True), hit("scenario", skipped=True)],
+        "both": [hit("tier", skipped=True), hit("cap", action="refuse")],
+        "closed": [hit("strict", action="refuse", skipped=True)],
+    }.items():
+        report.add(subject, documents.facts("transfer"), verdict_of(hits), "ALLOW")
+    assert [(each.subject, each.rules) for each in report.examples] == [("both", ("cap",)), ("closed", ("strict",))]
+    assert report.overlaps == {}
+    assert (report.rules["tier"].hits, report.rules["tier"].skipped, report.alerts.total()) == (2, 2, 4)
+
+
+def test_twenty_examples_are_kept_although_most_payments_were_only_skipped() -> None:
+    report = Report()
+    skipped = Hit(rule="tier", kind="scheme", action="alert", skipped=True)
+    capped = Hit(rule="cap", kind="scheme", action="refuse", code="3140")
+    for number in range(1_000):
+        hits = [skipped] if number % 20 else [skipped, capped]
+        report.add(str(number), documents.facts("transfer"), verdict_of(hits), "ALLOW")
+    assert len({each.subject for each in report.examples}) == EXAMPLES
+    assert {each.rules for each in report.examples} == {("cap",)}
 
 
 def test_a_replay_holds_no_snapshot_while_it_judges(committed_world: World) -> None:
