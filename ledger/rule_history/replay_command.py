@@ -11,7 +11,7 @@ from typing import Any
 from django.core.management.base import CommandError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from fspiop.money import format_amount
 from ledger.rule_history import replay, replayed_rules
@@ -127,7 +127,7 @@ def show(console: Console, rules: ReplayedRules, report: Report) -> None:
 
 def _show_rules(console: Console, report: Report) -> None:
     names = ("hits", "alerts", "holds", "refusals", "skipped", "no effect", "refused value")
-    table = Table("rule", *names, title=f"{report.hits} hits")
+    table = Table(Column("rule", overflow="fold"), *names, title=f"{report.hits} hits")
     for rule, of in sorted(report.rules.items(), key=lambda each: -each[1].hits):
         numbers = (of.hits, of.alerts, of.holds, of.refusals, of.skipped, of.no_effect)
         table.add_row(rule, *map(str, numbers), _amounts(of.refused_value))
@@ -135,7 +135,8 @@ def _show_rules(console: Console, report: Report) -> None:
 
 
 def _show_examples(console: Console, report: Report) -> None:
-    table = Table("at", "gate", "payment", "from", "to", "amount", "then", "now", "rules", title="Examples")
+    payment, rules = Column("payment", overflow="fold"), Column("rules", overflow="fold")
+    table = Table("at", "gate", payment, "from", "to", "amount", "then", "now", rules, title="Examples")
     for each in sorted(report.examples, key=lambda example: example.at):
         now = f"{each.outcome} {each.code or ''}".strip()
         amount = f"{format_amount(each.amount)} {each.currency}" if each.currency else ""

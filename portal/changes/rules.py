@@ -11,6 +11,7 @@ from ledger.held_transfers import queries as held_transfers
 from portal.changes.change_kind import Kind, Line, Payload, must_still_be
 from portal.permissions import Right
 from portal.rules import versions
+from rules.lists import queries as lists
 from rules.rulesets import queries, services
 from rules.rulesets.models import RuleSetVersion
 
@@ -30,8 +31,8 @@ def _describe_activation(payload: Payload) -> list[Line]:
         Line(_("Rules after"), _named(payload["version"])),
         *(effects_of(version, before) if version is not None else []),
         Line("SHA-256", payload["digest"] or "–"),
-        Line(_("From"), payload["from"] or _("the approval")),
-        Line(_("Until"), payload["until"] or _("the next activation")),
+        Line(_("From"), _moment(payload["from"]) or _("the approval")),
+        Line(_("Until"), _moment(payload["until"]) or _("the next activation")),
     ]
 
 
@@ -49,6 +50,10 @@ def effects_of(version: RuleSetVersion, before: RuleSetVersion | None) -> list[L
             " rule by the form Refunds."
         )
         lines.append(Line(_("Limits that refunds pass"), text % {"rules": ", ".join(limits)}))
+    missing = queries.list_names_of(version) - {each.name for each, _length in lists.lists()}
+    if missing:
+        text = _("%(lists)s. The hub treats each of these lists as empty.")
+        lines.append(Line(_("Lists that do not exist"), text % {"lists": ", ".join(sorted(missing))}))
     found = versions.difference(before.content if before is not None else {"rules": []}, version.content)
     named = ((_("Added rules"), found.added), (_("Removed rules"), found.removed), (_("Changed rules"), found.changed))
     return lines + [Line(title, ", ".join(ids)) for title, ids in named if ids]
@@ -78,7 +83,7 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def _describe_cancelling(payload: Payload) -> list[Line]:
-    return [Line(_("Rules"), _named(payload["version"])), Line(_("From"), payload["from"])]
+    return [Line(_("Rules"), _named(payload["version"])), Line(_("From"), _moment(payload["from"]))]
 
 
 def _check_planned_still(payload: Payload) -> None:
@@ -93,7 +98,7 @@ def _describe_variance(payload: Payload) -> list[Line]:
     return [
         Line(_("DFSP"), payload["dfsp"]),
         Line(_("Exempt from rule"), payload["rule"]),
-        Line(_("Until"), payload["until"]),
+        Line(_("Until"), _moment(payload["until"])),
     ]
 
 
@@ -114,8 +119,8 @@ def _describe_held(payload: Payload) -> list[Line]:
     return [
         Line(_("Transfer"), payload["transfer"]),
         Line(_("Amount"), held.transfer.amount, held.transfer.currency),
-        Line(_("Held until"), held.until.isoformat()),
-        Line(_("Expires"), held.transfer.expires_at.isoformat()),
+        Line(_("Held until"), held.until),
+        Line(_("Expires"), held.transfer.expires_at),
         *([Line(_("Error code"), payload["code"])] if "code" in payload else []),
     ]
 

@@ -10,6 +10,7 @@ from msgspec import DecodeError, to_builtins
 from portal.rules import sentences
 from rules import facts as facts_of_payments
 from rules.facts import Gate
+from rules.language.interpret import applies, reader_of
 from rules.language.readings import read_conditions
 from rules.recorded_counters import RecordedCounters
 from rules.rulesets import active_rules, queries
@@ -38,6 +39,8 @@ class JudgedRule:
     is_excused: bool
     is_skipped: bool
     readings: Sequence[Shown]
+    only_for: Sequence[str] = ()
+    """The payments to which the rule applies, in words. Empty if the rule applies to this payment."""
 
     @property
     def is_refusal(self) -> bool:
@@ -125,7 +128,9 @@ def _not_fired(decision: Decision, fired: set[str]) -> list[JudgedRule]:
         if rule.id not in fired:
             readings = shown_readings(map(to_builtins, read_conditions(rule, facts, compiled, RecordedCounters())))
             is_shadow = rule.mode == "shadow"
-            found.append(JudgedRule(rule.id, rule.title, "", is_shadow, False, False, readings))
+            is_for_others = applies(rule.when, facts, reader_of(compiled, facts, RecordedCounters().get)) is False
+            only_for = sentences.sentence_of(rule).trigger if is_for_others else ()
+            found.append(JudgedRule(rule.id, rule.title, "", is_shadow, False, False, readings, only_for))
     return found
 
 

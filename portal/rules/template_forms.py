@@ -172,6 +172,8 @@ def _texts_field(parameter: Parameter) -> forms.Field:
             label=title, required=required, max_length=4000, help_text=_("Separate the values by spaces or commas.")
         )
     help_text = "" if required else _("None selected: all.")
+    if name == "lists" and not choices:
+        help_text = _("There is no list yet. Make a list on the page Lists and markers.")
     return forms.MultipleChoiceField(
         label=title, required=required, choices=choices, widget=widget, help_text=help_text
     )

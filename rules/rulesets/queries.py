@@ -61,6 +61,14 @@ def live_rules_about(*, party_list: str = "", marker: str = "") -> list[str]:
     return [rule.id for rule in live if party_list in list_names([rule]) or marker in marker_kinds([rule])]
 
 
+def list_names_of(version: RuleSetVersion) -> frozenset[str]:
+    """Returns the names of the lists that the version's rules use."""
+    try:
+        return list_names(accept(version.content).rules)
+    except RuleSetRefused:
+        return frozenset()
+
+
 def version(number: int) -> RuleSetVersion | None:
     return RuleSetVersion.objects.filter(pk=number).first()
 

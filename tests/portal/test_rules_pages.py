@@ -7,6 +7,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -19,8 +20,9 @@ from django.utils import timezone
 from hub.audit.models import Approval, Entry
 from ledger import accounts_and_funds
 from ledger.held_transfers import services
+from ledger.models import HeldTransfer
 from portal import changes, replays
-from portal.models import RuleReplay
+from portal.models import Profile, RuleReplay
 from portal.permissions import Role
 from portal.rules import fault_texts, sentences
 from portal.tasks import replay_rules
@@ -40,7 +42,7 @@ from tests.concurrency.together import together
 from tests.portal.people import browser_of, person
 from tests.rules.documents import FixedCounters, facts
 from tests.rules.limits import limit
-from tests.rules.rule_sets import activate, cap, create, document, hold, refuse, rule
+from tests.rules.rule_sets import above, activate, cap, create, document, hold, refuse, rule
 from tests.world import World, prepare, run
 
 
@@ -377,6 +379,7 @@ def test_the_page_of_a_payment_shows_every_rule_that_was_judged(rita: Client, wo
     ]
     (reading,) = judged.others[0].readings
     assert (reading.value, reading.threshold, reading.holds) == ("20.00 TZS", "above 100.00 TZS", False)
+    assert "applies only to other payments" not in text
     assert f"/portal/held/{command.transfer_id}/release/" in text
     # The payer DFSP learns no rule, and the payee DFSP nothing of a payment that is held.
     theirs = browser_of(person(Role.PARTICIPANT_VIEWER, participant="green"))
@@ -421,6 +424,15 @@ def test_the_payee_dfsp_hears_nothing_of_a_held_transfer_before_its_release(rita
     services.release(command.transfer_id, reason="a test", actor="rita, approved by ron")
     assert seen().count(command.transfer_id) == 3
     assert operator.post(f"{path}tell/", {"to": "blue"}).status_code == 302
+
+
+def test_the_page_of_a_payment_says_that_a_rule_applies_only_to_other_payments(rita: Client, world: World) -> None:
+    others = rule("red-only", above("10"), refuse(), gate="transfer", when={"payer_dfsps": ["red"]})
+    activate(hold("PT1H", gate="transfer"), others)
+    command = prepare(world, "green", "blue", 20, expires_in=86_400)
+    run(command)
+    text = page(rita, f"transfers/{command.transfer_id}/")
+    assert "The rule applies only to other payments: Currencies: TZS; Payer DFSPs: red" in text
 
 
 def test_a_held_transfer_is_released_or_refused_by_two_people(rita: Client, ron: Client, world: World) -> None:
@@ -484,6 +496,34 @@ def test_the_activation_page_names_limits_that_a_refund_passes(world: World, rit
     refunds = make_rules("refunds", {"id": "refunds", "within": "P30D", "mode": "live"})
     assert "do not count refunds" not in page(rita, f"rules/{create(*limits, *refunds).pk}/activate/")
     assert "do not count refunds" not in page(rita, f"rules/{create(cap('10')).pk}/activate/")
+
+
+def test_the_activation_page_names_lists_that_do_not_exist(world: World, rita: Client) -> None:
+    lists.create(name="excluded", kind="EXCLUSION", title="", actor="asha")
+    said = {"id": "out", "mode": "live", "lists": ["excluded", "exclude"]}
+    text = page(rita, f"rules/{create(*make_rules('excluded_parties', said)).pk}/activate/")
+    assert "exclude. The hub treats each of these lists as empty." in text
+    said["lists"] = ["excluded"]
+    assert "as empty" not in page(rita, f"rules/{create(*make_rules('excluded_parties', said)).pk}/activate/")
+
+
+def test_the_form_of_excluded_parties_says_where_a_list_is_made(rita: Client) -> None:
+    assert "There is no list yet." in page(rita, "rules/0/add/excluded-parties/")
+    lists.create(name="excluded", kind="EXCLUSION", title="", actor="asha")
+    assert "There is no list yet." not in page(rita, "rules/0/add/excluded-parties/")
+
+
+def test_requests_show_times_in_the_time_zone_of_the_reader(rita: Client, ron: Client, world: World) -> None:
+    Profile.objects.filter(user__username="ron").update(time_zone="Africa/Dar_es_Salaam")
+    activate(hold("PT1H", gate="transfer"))
+    command = prepare(world, "green", "blue", 20, expires_in=86_400)
+    run(command)
+    rita.post(f"/portal/held/{command.transfer_id}/release/", {"reason": "called the customer"})
+    held = HeldTransfer.objects.get().until.astimezone(ZoneInfo("Africa/Dar_es_Salaam"))
+    assert f"{held:%Y-%m-%d %H:%M:%S}</time>" in page(ron, f"approvals/{Approval.objects.latest('pk').pk}/")
+    said = {"rule": "hold-10", "dfsp": "green", "until": f"{timezone.now():%Y-%m-%d}", "reason": "a pilot"}
+    rita.post("/portal/rules/exceptions/new/", said)
+    assert " 03:00:00</time>" in page(ron, f"approvals/{Approval.objects.latest('pk').pk}/")
 
 
 def replay_next() -> bool:

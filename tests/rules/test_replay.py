@@ -13,12 +13,13 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.utils import timezone
 from msgspec.structs import replace
+from rich.console import Console
 
 from fspiop import ilp
 from hub.sql_execution import execute
 from ledger import engine, quoted_facts
 from ledger.models import Transfer
-from ledger.rule_history import replay, replayed_rules
+from ledger.rule_history import replay, replay_command, replayed_rules
 from ledger.rule_history.bounded_profiles import BoundedProfiles
 from ledger.rule_history.replay_report import EXAMPLES, Report
 from rules import facts as facts_of_payments
@@ -37,6 +38,7 @@ from tests.rules.limits import pay as group_pay
 from tests.rules.rule_sets import above, activate, create, document, hold, refuse, rule
 from tests.world import World, reject, run
 
+PAYMENT = "8c3ac2c1-e5f1-4df6-b687-7f3e6e767660"
 PARTY = "/parties/MSISDN/255655001001"
 _SNAPSHOTS = """
     SELECT state, query FROM pg_stat_activity
@@ -300,6 +302,19 @@ def test_the_command_shows_versions_and_files(committed_world: World, tmp_path: 
     assert "a file" in out.getvalue()
     with pytest.raises(CommandError):
         call_command("rules", "replay", "999", stdout=StringIO())
+
+
+def test_the_command_shows_whole_ids_in_a_narrow_terminal() -> None:
+    report, names = Report(), ["excluded-payee-lookup", "excluded-payee-transfer"]
+    hits = [Hit(rule=name, kind="scheme", action="refuse", code="5540") for name in names]
+    report.add(PAYMENT, documents.facts("transfer"), verdict_of(hits), "ALLOW")
+    with Console(file=StringIO(), record=True, width=80) as console:
+        replay_command._show_rules(console, report)
+        replay_command._show_examples(console, report)
+    lines = [line.split("│") for line in console.export_text().splitlines() if line.startswith("│")]
+    rules = [line for line in lines if len(line) == 10]
+    assert "".join(line[1].strip() for line in rules) == "".join(names)
+    assert "".join(line[3].strip() for line in lines if len(line) == 11) == PAYMENT
 
 
 def test_profiles_that_wait_in_the_file_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
