@@ -1,5 +1,6 @@
 """The hub's own oracle: the aliases that participants registered at the hub."""
 
+import time
 from collections.abc import Sequence
 
 from django.conf import settings
@@ -21,6 +22,7 @@ HELD = "this alias is registered by another participant"
 _BUSY = "the hub is registering other batches of aliases; send this alias again"
 _AT_ONCE = 250
 _PATIENCE_S = 5.0
+_PAUSES_FOR_S = 8.0  # the sender of the batch waits for the response, and a front waits for 20 s at most
 
 
 def serves(alias_type: str) -> bool:
@@ -57,10 +59,12 @@ def register_many(aliases: Sequence[Alias], fsp: Participant) -> dict[Alias, Fsp
     later parts are not registered. The earlier parts stay registered.
     """
     refused: dict[Alias, FspiopError] = {}
+    paused_until = time.monotonic() + _PAUSES_FOR_S
     for at in range(0, len(aliases), _AT_ONCE):
         is_last = at + _AT_ONCE >= len(aliases)
+        pauses = not is_last and time.monotonic() < paused_until
         try:
-            with long_work.turn(fsp.pk, wait_s=_PATIENCE_S, is_last=is_last):
+            with long_work.turn(fsp.pk, wait_s=_PATIENCE_S, pauses=pauses):
                 try:
                     with transaction.atomic():
                         sql_execution.use_keys()

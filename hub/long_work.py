@@ -23,9 +23,9 @@ _sleep = time.sleep
 
 
 @contextmanager
-def turn(caller: Hashable, *, wait_s: float, is_last: bool) -> Iterator[None]:
-    """Waits until this process works on no part of other long work. Runs the block, which works on one part. Pauses,
-    except after the last part of the caller's work.
+def turn(caller: Hashable, *, wait_s: float, pauses: bool) -> Iterator[None]:
+    """Waits until this process works on no part of other long work. Runs the block, which works on one part. Then
+    pauses, if `pauses` is True.
 
     No other part begins during the pause. Otherwise, the parts of one work would fill the pauses of another work.
     Raises NoPlace if the turn does not come in this time.
@@ -33,7 +33,7 @@ def turn(caller: Hashable, *, wait_s: float, is_last: bool) -> Iterator[None]:
     with _turns.taken(caller, _ONE, wait_s=wait_s):
         began = time.monotonic()
         yield
-        if not is_last:
+        if pauses:
             pause_after(time.monotonic() - began)
 
 

@@ -97,9 +97,10 @@ class Places:
             if not ready:
                 return
             sender = min(ready, key=lambda each: self._held[each])
-            turn = self._waiting[sender].popleft()
-            if not self._waiting[sender]:
-                del self._waiting[sender]
+            waiting = self._waiting.pop(sender)
+            turn = waiting.popleft()
+            if waiting:
+                self._waiting[sender] = waiting  # behind all other senders
             if not turn.done():  # the caller was not cancelled
                 self._free -= 1
                 self._held[sender] += 1

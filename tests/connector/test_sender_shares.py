@@ -178,6 +178,25 @@ def test_a_free_connection_is_for_the_dfsp_that_has_the_fewest() -> None:
     asyncio.run(story())
 
 
+def test_senders_with_as_many_places_take_turns() -> None:
+    async def story() -> None:
+        places, begun, go_on = Places(2), list[str](), asyncio.Semaphore(0)
+
+        async def send(sender: str) -> None:
+            async with places.of(sender):
+                begun.append(sender)
+                await go_on.acquire()
+
+        tasks = [asyncio.create_task(send(sender)) for sender in ("red", "blue", "green") * 3]
+        for _ in tasks:
+            await asyncio.sleep(0.005)
+            go_on.release()
+        await asyncio.wait(tasks)
+        assert sorted(begun[:3]) == sorted(begun[3:6]) == ["blue", "green", "red"]
+
+    asyncio.run(story())
+
+
 def test_who_waits_too_long_for_a_place_gets_none() -> None:
     async def story() -> None:
         places = Places(2)

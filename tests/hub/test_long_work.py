@@ -22,13 +22,15 @@ def test_the_busier_the_cpus_the_longer_a_pause(monkeypatch: pytest.MonkeyPatch,
     assert pauses == pytest.approx([pause_s])
 
 
-@pytest.mark.parametrize(("is_last", "count"), [(False, 1), (True, 0)])
-def test_a_pause_follows_each_part_but_the_last(monkeypatch: pytest.MonkeyPatch, is_last: bool, count: int) -> None:
-    pauses: list[float] = []
-    monkeypatch.setattr(long_work, "_sleep", pauses.append)
-    with long_work.turn("blue", wait_s=1, is_last=is_last):
-        assert pauses == []
-    assert len(pauses) == count
+@pytest.mark.parametrize(("pauses", "count"), [(True, 1), (False, 0)])
+def test_a_pause_follows_a_part_if_the_caller_wants_one(
+    monkeypatch: pytest.MonkeyPatch, pauses: bool, count: int
+) -> None:
+    taken: list[float] = []
+    monkeypatch.setattr(long_work, "_sleep", taken.append)
+    with long_work.turn("blue", wait_s=1, pauses=pauses):
+        assert taken == []
+    assert len(taken) == count
 
 
 def test_batches_take_turns_and_nobody_works_during_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,7 +43,7 @@ def test_batches_take_turns_and_nobody_works_during_a_pause(monkeypatch: pytest.
 
     def work(caller: str) -> None:
         for _ in range(4):
-            with long_work.turn(caller, wait_s=20, is_last=False):
+            with long_work.turn(caller, wait_s=20, pauses=True):
                 events.append(caller)
                 time.sleep(0.01)
 
@@ -58,9 +60,9 @@ def test_batches_take_turns_and_nobody_works_during_a_pause(monkeypatch: pytest.
 
 def test_who_waits_too_long_for_a_turn_is_refused() -> None:
     with (
-        long_work.turn("blue", wait_s=0, is_last=True),
+        long_work.turn("blue", wait_s=0, pauses=False),
         pytest.raises(NoPlace),
-        long_work.turn("red", wait_s=0, is_last=True),
+        long_work.turn("red", wait_s=0, pauses=False),
     ):
         pass
 

@@ -11,6 +11,7 @@ import pytest
 import redis
 from django.conf import LazySettings
 from django.conf import settings as django_settings
+from django.db import OperationalError
 from django.test import override_settings
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -157,6 +158,7 @@ class Door:
 
     def __init__(self, delay_s: float, monkeypatch: pytest.MonkeyPatch, *, has_turns: bool = False) -> None:
         self.served = 0
+        self.path = ""  # of the last request that was served
         monkeypatch.setattr(load_shedding, "_ONE_EVERY_S", 1000.0)
         self._turnstile = Turnstile(self._work, delay_s=lambda source_id: delay_s)
         if not has_turns:
@@ -166,6 +168,7 @@ class Door:
 
     def _work(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         self.served += 1
+        self.path = environ["PATH_INFO"]
         start_response("202 Accepted", [])
         return [b""]
 
@@ -225,6 +228,25 @@ def test_who_names_another_dfsp_uses_up_none_of_its_few(monkeypatch: pytest.Monk
     with override_settings(PARTICIPANT_AUTH=["certificate"]):  # red has no certificate of green
         assert [door.ask(*TRANSFER, "green") for _ in range(3)] == ["503", "503", "503"]
     assert door.ask(*TRANSFER, "green") == "202"
+
+
+def test_the_check_of_the_sender_leaves_the_path_as_it_came(monkeypatch: pytest.MonkeyPatch, world: World) -> None:
+    """A WSGI server hands over the octets of a path as Latin-1."""
+    door = Door(60, monkeypatch, has_turns=True)
+    assert queries.id_of("green") == world.ids["green"]
+    path = "/parties/ALIAS/Zo\u00c3\u00ab"
+    assert (door.ask("GET", path), door.path) == ("202", path)
+
+
+def test_credentials_that_cannot_be_checked_prove_nothing(monkeypatch: pytest.MonkeyPatch, world: World) -> None:
+    door = Door(60, monkeypatch, has_turns=True)
+    assert queries.id_of("green") == world.ids["green"]
+
+    def fails(*_: object) -> bool:
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr(load_shedding.authentication, "proves", fails)
+    assert door.ask(*TRANSFER, "green") == "503"
 
 
 def test_the_lookups_are_refused_first() -> None:

@@ -54,14 +54,23 @@ class Dfsp:
     backend: ReferenceBackend | None = None
     answered: list[Ended] = field(default_factory=list)
 
-    def call(self, method: str, path: str, body: Any = None, *, headers: dict[str, str] | None = None) -> Answer:
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: dict[str, str] | None = None,
+        port: int | None = None,
+    ) -> Answer:
         """One call of the connector's outbound API."""
-        answer = self._call(method, path, body, {"Content-Type": "application/json"} | (headers or {}))
+        port = port or self.config.reference_port
+        answer = self._call(port, method, path, body, {"Content-Type": "application/json"} | (headers or {}))
         self.answered.append((method, path, answer.status))
         return answer
 
-    def _call(self, method: str, path: str, body: Any, headers: dict[str, str]) -> Answer:
-        url = f"http://127.0.0.1:{self.config.reference_port}{quote(path, safe='/?=&+@')}"
+    def _call(self, port: int, method: str, path: str, body: Any, headers: dict[str, str]) -> Answer:
+        url = f"http://127.0.0.1:{port}{quote(path, safe='/?=&+@')}"
         raw = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(url, raw, headers, method=method)
         try:
