@@ -6,6 +6,8 @@ stands here if the test did not see the operation end in this way on the live hu
 
 from collections.abc import Iterable
 
+from aiohttp import web
+
 Proofs = tuple[str, str]
 """The test with the success, the test with the error. A test with parameters stands here with its parameter."""
 Ended = tuple[str, str, int]
@@ -172,6 +174,12 @@ def unseen(test: str, calls: Iterable[Ended], asked: Iterable[Ended]) -> set[tup
         for succeeds, name in zip((True, False), tests, strict=True)
         if name == test and not any(_is(operation, succeeds, call) for call in ended)
     }
+
+
+def routes(app: web.Application) -> set[str]:
+    """The operations that an application serves."""
+    found = {(route.method, route.resource) for route in app.router.routes() if route.method != "HEAD"}
+    return {form(f"{method} {resource.canonical}") for method, resource in found if resource is not None}
 
 
 def form(operation: str) -> str:

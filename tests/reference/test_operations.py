@@ -5,30 +5,11 @@ import re
 from pathlib import Path
 from types import ModuleType
 
-import pytest
-from aiohttp import web
-
-from kitovu_connector.callers import Callers
-from kitovu_connector.reference_api.application import application
 from tests.reference.core import Core
-from tests.reference.operations import ADDED, CORE, FRONT_END, form, unseen
-from tests.reference.world import World
+from tests.reference.operations import ADDED, CORE, FRONT_END, form, routes, unseen
 
 OF_THE_DOCUMENTS = {"outbound": 25, "backend": 21}
 """How many operations the SDK's documents have, version 2.1.0 of each."""
-
-
-def routes(app: web.Application) -> set[str]:
-    found = {(route.method, route.resource) for route in app.router.routes() if route.method != "HEAD"}
-    return {form(f"{method} {resource.canonical}") for method, resource in found if resource is not None}
-
-
-@pytest.mark.live
-def test_each_path_that_the_connector_offers_is_in_the_table(world: World) -> None:
-    connector = world.green.connector
-    assert connector is not None
-    app = application(connector._reference_parts(), world.green.backend, Callers(world.green.config))
-    assert routes(app) == {form(operation) for operation in FRONT_END | ADDED}
 
 
 def test_each_path_of_a_core_is_in_the_table() -> None:

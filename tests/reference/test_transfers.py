@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
+from kitovu_connector.callers import Callers
+from kitovu_connector.reference_api.application import application
 from tests.reference.core import NO_TERMS, REFUSED, UNKNOWN
+from tests.reference.operations import ADDED, FRONT_END, form, routes
 from tests.reference.world import BARAKA, GHOST, World, to, transfer, until
 
 pytestmark = pytest.mark.live
@@ -17,6 +20,13 @@ def test_health(world: World) -> None:
     for path in ("/", "/health"):
         answer = world.green.call("GET", path, headers={"Origin": "https://a.page.example"})
         assert (answer.status, answer.body["statusCode"]) == (403, "3000"), answer
+
+
+def test_each_path_that_the_connector_offers_is_in_the_table_of_operations(world: World) -> None:
+    connector = world.green.connector
+    assert connector is not None
+    app = application(connector._reference_parts(), world.green.backend, Callers(world.green.config))
+    assert routes(app) == {form(operation) for operation in FRONT_END | ADDED}
 
 
 def test_a_transfer_is_paid_in_one_call(world: World) -> None:
