@@ -102,6 +102,11 @@ class Dfsp:
         await self.connector.__aexit__(None, None, None)
         await self.backend.__aexit__(None, None, None)
 
+    def has_open_transfers(self) -> bool:
+        """Tells whether the connector has yet to tell its core how some incoming transfer ended."""
+        assert self.connector is not None
+        return bool(self.world.do(self.connector._store.unfinished_incoming()))
+
     def restart(self) -> None:
         """Ends the connector and starts it again."""
         self.world.do(self._restart({}))
