@@ -87,7 +87,7 @@ def reading(caller: Hashable) -> Iterator[None]:
     A file that waits for a place does not have the turn meanwhile, so the files of other users can be read.
     """
     turn, place = _turn_and_place(caller)
-    with turn:
+    with turn, long_work.alone_on_this_machine():
         with place:
             began = time.monotonic()
             try:

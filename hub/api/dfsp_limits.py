@@ -13,8 +13,8 @@ so each process limits the number of paused requests. Paused requests also count
 
 Each web process counts the requests of each authenticated caller separately (docs/decisions/0034).
 
-If the hub refuses a large body, the body counts as up to `_MOST_FOR_A_BODY` further requests of the sender. A faulty
-body of 64 KiB needs as much work as a few correct requests.
+A faulty body of 64 KiB needs as much work as a few correct requests. So a DFSP that has sent large faulty bodies can
+send further large bodies only after a while. The DFSP's small requests are not affected.
 
 `OUTBOX_PENDING_PER_SOURCE` limits the outbox messages that a DFSP has caused and that wait for one destination. If too
 many of them wait for another participant, the hub refuses the DFSP's further requests to that participant. If too many
@@ -55,8 +55,9 @@ _STATE_QUERIES = frozenset(
 """The resources whose GET requests only read a state that the hub stores: the state of a payment or of an agreement."""
 
 
-_OCTETS_OF_A_REQUEST = 16_384
-_MOST_FOR_A_BODY = 4
+_LARGE = 16_384  # octets; an ordinary body is smaller
+_FAULTY_OCTETS_A_SECOND = 131_072
+_MOST_COUNTED = 262_144  # octets of one body
 
 _AT_ONCE = "requests at once"
 
@@ -71,6 +72,7 @@ class Limits:
         # part is None for requests, and the recipient's id for callbacks.
         self._spent_until: dict[tuple[int, int | None], float] = {}
         self._spent_on_states_until: dict[int, float] = {}
+        self._faulty_until: dict[int, float] = {}  # the time until which a caller has used up its faulty octets
         self._paused = 0
         self._open: dict[int, int] = {}
         self._said: dict[int, float] = {}
@@ -92,13 +94,22 @@ class Limits:
                 self.leave(caller)
         raise FspiopError(ErrorCode.SERVER_BUSY, f"too many {exceeded}", http_status=429)
 
-    def charge_refused_body(self, caller: int, octets: int, callback_to: int | None = None) -> None:
-        """Counts a refused large body as further requests, or as further callbacks to one recipient."""
-        further = min(_MOST_FOR_A_BODY, octets // _OCTETS_OF_A_REQUEST)
-        if further and settings.DFSP_RATE:
+    def charge_faulty_body(self, caller: int, octets: int) -> None:
+        """Counts the octets of a faulty body, if the body is large."""
+        if octets > _LARGE:
             with self._lock:
-                spent_until = max(self._spent_until.get((caller, callback_to), 0.0), self._clock())
-                self._spent_until[caller, callback_to] = spent_until + further / settings.DFSP_RATE
+                until = max(self._faulty_until.get(caller, 0.0), self._clock())
+                self._faulty_until[caller] = until + min(octets, _MOST_COUNTED) / _FAULTY_OCTETS_A_SECOND
+
+    def check_large_body(self, caller: int, name: str, octets: int | None) -> None:
+        """Raises FspiopError 2005 (429) for a large body if the caller has sent too many faulty octets in the last
+        seconds. `octets` is None for a body of unknown length."""
+        if octets is not None and octets <= _LARGE:
+            return
+        with self._lock:
+            is_spent = self._faulty_until.get(caller, 0.0) > self._clock() + _BURST_S
+        if is_spent:
+            raise self.refused(caller, name, "faulty large bodies", "too many faulty large bodies")
 
     def leave(self, caller: int) -> None:
         with self._lock:
@@ -120,9 +131,9 @@ class Limits:
             http_status=429,
         )
 
-    def refused_bulk(self, caller: int, name: str, exceeded: str, detail: str) -> FspiopError:
-        """Pauses, and then returns the error for a request that exceeds a limit on bulks. Counts the refusal in the
-        metrics."""
+    def refused(self, caller: int, name: str, exceeded: str, detail: str) -> FspiopError:
+        """Pauses, and then returns the error for a request that exceeds a limit on bulks or on faulty bodies. Counts
+        the refusal in the metrics."""
         self._say(caller, name, exceeded)
         self._pause_refusal()
         return FspiopError(ErrorCode.SERVER_BUSY, detail, http_status=429)
@@ -186,10 +197,11 @@ def is_state_query(method: str, resource: str) -> bool:
 _limits = Limits()
 enter = _limits.enter
 leave = _limits.leave
-charge_refused_body = _limits.charge_refused_body
+charge_faulty_body = _limits.charge_faulty_body
+check_large_body = _limits.check_large_body
 check_backlog = _limits.check_backlog
 no_room = _limits.no_room
-bulks = Bulks(_limits.refused_bulk)
-own_api = Bulks(_limits.refused_bulk, noun="requests of this API")
+bulks = Bulks(_limits.refused)
+own_api = Bulks(_limits.refused, noun="requests of this API")
 """Limits the requests to the hub's own API for DFSPs. A request to this API may read or write as much as a bulk, but
 does not count as a bulk."""

@@ -7,6 +7,7 @@ view parse the body.
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from typing import Any, ClassVar, TypeVar
@@ -22,9 +23,10 @@ from rest_framework.views import APIView
 from fspiop import bodies, iso20022, resources, strictjson
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.headers import FORWARDED, Headers, read_headers
-from hub import minor_unit_checks
+from hub import long_work, minor_unit_checks
 from hub.api import authentication, bulk_limits, dfsp_limits, errors, request_body, signatures
 from hub.api.bulk_limits import Answered, Bulks
+from hub.concurrency_shares import NoPlace
 from hub.outbox.messages import Recipient
 from hub.participants import credential_cache, queries
 from hub.recordings import recorder
@@ -34,6 +36,7 @@ T = TypeVar("T")
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 """The API's methods. Without this list, DRF would respond to OPTIONS, and Django would respond to HEAD as to GET."""
 _LARGE = frozenset({"POST", "PUT"})
+_TURN_WITHIN_S = 10.0
 CALLBACKS = frozenset({"PUT", "PATCH"})
 """The HTTP methods of callbacks. The hub accepts a callback even if too many of the caller's messages wait for other
 participants."""
@@ -98,6 +101,10 @@ class FspiopView(PlainView):
     has_large_bodies: ClassVar[bool] = False
     """Whether a POST or PUT to this resource can contain many items. If so, the hub allows larger bodies."""
 
+    takes_turns: ClassVar[bool] = False
+    """Whether the hub processes large bodies of this resource one at a time, with pauses between them. A view with this
+    value must not call other hosts while it processes a request."""
+
     sends_messages: ClassVar[bool] = True
     """Whether requests to this resource cause messages to DFSPs. If so, the hub refuses them while too many messages of
     the caller wait."""
@@ -114,9 +121,9 @@ class FspiopView(PlainView):
     """If this request is an answer to a bulk: the kind of answer. The handler sets this value."""
 
     _is_counted = False
-    _callback_to: int | None = None
     _end_bulk: bulk_limits.Ended | None = None
     _bulk_began = 0.0
+    _turn: ExitStack | None = None
     _unread = 0
     """The largest possible number of unread bytes of the body."""
 
@@ -135,13 +142,15 @@ class FspiopView(PlainView):
                 self.answered = Answered.BULK  # the hub caused the error, so this request counts as a correct answer
             elif response.status_code == 400 and self._is_counted:
                 octets = request.META.get(request_body.OCTETS_READ, 0)
-                dfsp_limits.charge_refused_body(self.caller, octets, self._callback_to)
+                dfsp_limits.charge_faulty_body(self.caller, octets)
         finally:
             self.__dict__.pop("head", None)  # see PlainView
             if self._unread:
                 request_body.pass_over(request, self._unread)
             if self._end_bulk is not None:
                 self._end_bulk(time.monotonic() - self._bulk_began, self.answered)
+            if self._turn is not None:
+                self._turn.close()
             if self._is_counted:
                 dfsp_limits.leave(self.caller)
         recordings = credential_cache.recorded()
@@ -183,7 +192,8 @@ class FspiopView(PlainView):
         is_callback = method in CALLBACKS
         callback_to = (queries.known_id(self.fspiop.destination or "") or 0) if is_callback else None
         dfsp_limits.enter(self.caller, self.fspiop.source, is_state_query=is_state_query, callback_to=callback_to)
-        self._is_counted, self._callback_to = True, callback_to
+        self._is_counted = True
+        dfsp_limits.check_large_body(self.caller, self.fspiop.source, length)
         if callback_to == 0 and settings.DFSP_RATE and self.fspiop.destination:
             queries.id_of(self.fspiop.destination)  # caches the id, so that the next callback counts for this recipient
         if self.sends_messages and method not in CALLBACKS:
@@ -197,11 +207,20 @@ class FspiopView(PlainView):
         used = time.thread_time()
         try:
             self.raw_body = request_body.body_of(http, length, most)
-        finally:  # the time in which the body arrives does not count
+            if self.takes_turns and len(self.raw_body) > settings.MAX_BODY_BYTES:
+                self._take_turn()
+        finally:  # the time in which the body arrives, and the wait for the turn, do not count
             self._bulk_began = time.monotonic() - (time.thread_time() - used)
         self.signed_uri = signatures.check(
             http, self.resource, self.fspiop, self.raw_body, self.caller, forwarded=self.forwarded_headers
         )
+
+    def _take_turn(self) -> None:
+        self._turn = ExitStack()
+        try:
+            self._turn.enter_context(long_work.turn(self.caller, wait_s=_TURN_WITHIN_S, pauses=True))
+        except NoPlace:
+            raise FspiopError(ErrorCode.SERVER_BUSY, "too many bulks wait; try again", http_status=503) from None
 
     def _payer(self) -> int | None:
         """Returns the id of the participant in FSPIOP-Destination. Returns None if the header is missing, or if there

@@ -156,12 +156,12 @@ def _check_endpoint(endpoint_type: str, value: str) -> None:
 
 @transaction.atomic
 def _save_endpoint(participant: Participant, *, endpoint_type: str, value: str, actor: str) -> Endpoint:
-    before = (
-        Endpoint.objects.filter(participant=participant, type=endpoint_type).values_list("value", flat=True).first()
-    )
-    endpoint, _ = Endpoint.objects.update_or_create(
-        participant=participant, type=endpoint_type, defaults={"value": value}
-    )
+    endpoint = Endpoint.objects.filter(participant=participant, type=endpoint_type).first()
+    before = None if endpoint is None else endpoint.value
+    if endpoint is None or before != value:  # `changed_at` is the time of the last change, not of the last request
+        endpoint, _ = Endpoint.objects.update_or_create(
+            participant=participant, type=endpoint_type, defaults={"value": value}
+        )
     record(
         "endpoint_set",
         subject=participant.name,

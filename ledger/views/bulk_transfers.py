@@ -48,6 +48,7 @@ class _BulkTransferView(LedgerView):
 class BulkTransfersView(_BulkTransferView):
     is_bulk = True
     has_large_bodies = True
+    takes_turns = True
 
     @fspiop_schema("bulkTransfers", request=BulkTransferPost, answer=202, summary="Prepare many transfers at once")
     def post(self, request: Request) -> HttpResponse:
@@ -109,6 +110,7 @@ class BulkTransfersView(_BulkTransferView):
 class BulkTransferView(_BulkTransferView):
     is_bulk = True
     has_large_bodies = True
+    takes_turns = True
 
     @fspiop_schema("bulkTransfers", answer=202, summary="Request the state and results of a bulk transfer")
     def get(self, request: Request, bulk_transfer_id: str) -> HttpResponse:

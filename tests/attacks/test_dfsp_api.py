@@ -206,7 +206,7 @@ def test_one_dfsps_reading_takes_a_share_of_the_time(
     world: World, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
     settings.DFSP_BULK_SHARE, settings.DFSP_PAUSE_MS = 0.2, 0
-    bulks = Bulks(dfsp_limits._limits.refused_bulk, noun="requests of this API")
+    bulks = Bulks(dfsp_limits._limits.refused, noun="requests of this API")
     monkeypatch.setattr(DfspView, "bulks", bulks)
     for _ in range(2):
         bulks._leave(world.ids["green"], 1.0)
