@@ -12,7 +12,7 @@ present lists and markers, except when the replay reproduces stored decisions.
 """
 
 import gc
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
@@ -54,6 +54,9 @@ _AFTER_THE_GATE = frozenset(each.value for each in (Refusal.REFUSED_BY_RULE, *HO
 judged."""
 _Complete = Callable[[Verdict, Facts], Verdict]
 _MOST_REMEMBERED = 200_000
+_COMMITS_WITHIN = timedelta(seconds=10)
+"""An abort's database transaction ends at most so long after the time of the abort. A group that reads the profiles
+before this end still counts the aborted payment, although the abort has the earlier time."""
 
 
 def run(
@@ -114,6 +117,7 @@ class _Replay:
         self._never_reserved: set[str] = set()
         # a heap of pairs (payer, payee), sorted by the time of their commit
         self._in_flight: list[tuple[datetime, tuple[int, int]]] = []
+        self._latest_aborts: deque[tuple[datetime, tuple[int, ...]]] = deque()  # with the keys of their profiles
         self.report = Report()
 
     def take(self, stored: Stored) -> None:
@@ -197,8 +201,17 @@ class _Replay:
         payment = self._payment(t, self._facts_of(t, stored_payments.kept_of(t)))
         if payment is None:
             return
-        for role, key in payment.keys.by_role():
+        keys = dict(payment.keys.by_role())
+        for role, key in keys.items():
             payment.remove_from(self._profiles[key], role)
+        self._latest_aborts.append((t.at, tuple(keys.values())))
+        while self._latest_aborts[0][0] < t.at - _COMMITS_WITHIN:
+            self._latest_aborts.popleft()
+
+    def _changed_by_aborts(self, moment: datetime) -> set[int]:
+        """Returns the keys of the profiles that an abort has changed shortly before this moment."""
+        since = moment - _COMMITS_WITHIN
+        return {key for at, keys in self._latest_aborts if at >= since for key in keys}
 
     # --- quotes, lookups and payments with only a decision
     # -----------------------------------------------------------------
@@ -305,9 +318,11 @@ class _Replay:
         *,
         may_be_late: bool = True,
     ) -> None:
-        if may_be_late and rules and all(self._rules.may_be_late(facts, rule) for rule in rules):
-            self.report.late += 1
-            return
+        if may_be_late and rules:
+            changed = self._changed_by_aborts(facts.now)
+            if all(self._rules.may_be_late(facts, rule, changed) for rule in rules):
+                self.report.late += 1
+                return
         now = f"{verdict.outcome} {verdict.code or ''}".strip()
         names = f", by {', '.join(sorted(rules))}" if rules else ""
         self.report.differs(f"{facts.gate} {subject}: {stored} was stored, {now} was replayed{names}")

@@ -1,7 +1,7 @@
 """The rules of a replay, and the activations and exceptions that applied at each moment of the past."""
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -43,11 +43,12 @@ class ReplayedRules:
         """Returns the rules that judge a transfer with these facts."""
         return rules_at_transfer(facts, self.by_gate["transfer"], self.without_quote, self.judged_again)
 
-    def may_be_late(self, facts: Facts, rule_id: str) -> bool:
-        """Returns whether the rule reads counters without a lock. Such counters are a profile, or the payees that the
-        payer has already paid.
+    def may_be_late(self, facts: Facts, rule_id: str, changed: Container[int]) -> bool:
+        """Returns whether the rule reads counters that could miss the latest payments or the latest aborts.
 
-        A rule that reads a profile without a lock can miss the latest payments.
+        A rule that reads a profile without a lock can miss the latest payments. The payees that the payer has already
+        paid are such counters too. A rule that reads a profile under a lock can still miss an abort, because an abort
+        does not wait for this lock. The keys of the profiles that such an abort has perhaps changed are in `changed`.
         """
         at_transfer = facts.gate == "transfer"
         compiled = self.without_quote if at_transfer else self.by_gate[facts.gate]
@@ -56,10 +57,11 @@ class ReplayedRules:
             return False
         names = {name for each in comparisons(rule.whole_condition) for name in counter_names(each, rule.when)}
         read = [need for need in compiled.needs if (need.subject, need.measure, need.window_s, need.currency) in names]
-        locked = keys_to_lock(facts, limits_of(self.by_gate["transfer"])) if at_transfer else set()
         if asks_for(read, "paid_before"):
             return True
-        return any(key_of_subject(need.subject, facts) not in locked for need in read if subjects_read([need]))
+        locked = keys_to_lock(facts, limits_of(self.by_gate["transfer"])) if at_transfer else set()
+        keys = [key_of_subject(need.subject, facts) for need in read if subjects_read([need])]
+        return any(key not in locked or key in changed for key in keys)
 
 
 def live() -> int | None:

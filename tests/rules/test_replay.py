@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
@@ -173,6 +174,48 @@ def test_payments_of_one_group_are_replayed_in_the_order_in_which_they_were_deci
     assert report.differences == []
     assert report.rules["payer-sent-count"].refusals == 6
     assert report.reproduced == report.compared == 9
+
+
+def test_a_limit_that_counted_a_payment_whose_abort_was_not_yet_committed_is_late_and_no_difference(
+    committed_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gate reads a profile before the accounts are locked. An abort that holds these accounts commits meanwhile."""
+    monkeypatch.setattr(quoted_facts, "of", facts_of_quotes)
+    version = activate(limit(above=2))
+    first = [group_pay(committed_world, 1, 1) for _ in range(2)]
+    engine.run(first)
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+    def in_thread(*commands: Any) -> list[Any]:
+        try:
+            return engine.run(list(commands))
+        finally:
+            connection.close()
+
+    def wait_for(number: int) -> None:
+        end = time.monotonic() + 1.5
+        while execute(waiting).fetchone() != (number,):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+            execute("SELECT pg_stat_clear_snapshot()")  # a transaction would see the first state again
+
+    with ThreadPoolExecutor(2) as threads:
+        with transaction.atomic():
+            execute("SELECT FROM ledger_account FOR UPDATE")
+            abort = threads.submit(in_thread, reject(committed_world, "blue", first[0].transfer_id))
+            wait_for(1)
+            third = threads.submit(in_thread, group_pay(committed_world, 1, 2))
+            wait_for(2)
+        abort.result()
+        third.result()
+    assert ("ABORTED", "REFUSED_BY_RULE") in states()
+    report = replay.run(replayed_rules.of_version(version))
+    assert report.differences == []
+    assert (report.late, report.reproduced) == (1, 1)
+
+    # A refusal that no such abort explains is a difference.
+    monkeypatch.setattr(replay, "_COMMITS_WITHIN", timedelta(0))
+    assert replay.run(replayed_rules.of_version(version)).different == 1
 
 
 def test_a_payment_without_a_stored_decision_must_have_no_hit(committed_world: World) -> None:
