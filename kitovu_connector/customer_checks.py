@@ -15,6 +15,7 @@ from kitovu_connector.identifiers import Alias
 from kitovu_connector.parties import Parties
 
 _WAIT_FOR_A_LOOKUP_S = 2.0  # the hub waits five seconds for the response to a message
+_LONGEST_CHECK_S = 30.0  # a bulk can name a thousand customers, and a slow core takes seconds for each
 
 
 class _Check:
@@ -46,7 +47,8 @@ class CustomerChecks:
         """Looks the customers up, one after another. Calls `keep` as soon as one of them exists. Calls `refuse` if none
         of them exists.
 
-        Calls `keep` immediately if the core has just answered a lookup of one of these customers. Raises Conflict if a
+        Calls `keep` immediately if the core has just answered a lookup of one of these customers. Calls `refuse` with
+        error 1001 if the core has not found a customer within `_LONGEST_CHECK_S` seconds. Raises Conflict if a
         different request with this id waits. Raises FspiopError 2005 if the core takes too long. After error 2005, the
         hub sends the request again, because the connector has not acknowledged it.
         """
@@ -77,18 +79,29 @@ class CustomerChecks:
         refuse: Callable[[No], None],
     ) -> None:
         try:
-            no = No(ErrorCode.PARTY_NOT_FOUND.code)
-            for customer in customers:
-                found = await self._parties.find(customer, asker)
-                if not isinstance(found, No):
-                    await keep()
-                    return
-                no = found
-                if no.code == ErrorCode.DESTINATION_COMMUNICATION_ERROR.code:
-                    break  # the core does not answer
-            refuse(no)
+            no = await self._why_nobody(customers, asker)
+            if no is None:
+                await keep()
+            else:
+                refuse(no)
         except Exception as error:  # the connector does not acknowledge the request
             check.fault = error
         finally:
             self._checks.pop(request_id, None)
             check.is_done.set()
+
+    async def _why_nobody(self, customers: Sequence[Alias], asker: str) -> No | None:
+        """Returns None as soon as the core knows one of these customers, and otherwise why it knows none."""
+        no = No(ErrorCode.PARTY_NOT_FOUND.code)
+        try:
+            async with asyncio.timeout(_LONGEST_CHECK_S):
+                for customer in customers:
+                    found = await self._parties.find(customer, asker)
+                    if not isinstance(found, No):
+                        return None
+                    no = found
+                    if no.code == ErrorCode.DESTINATION_COMMUNICATION_ERROR.code:
+                        break  # the core does not answer
+        except TimeoutError:
+            return No(ErrorCode.DESTINATION_COMMUNICATION_ERROR.code)
+        return no

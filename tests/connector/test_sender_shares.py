@@ -75,6 +75,31 @@ def test_terms_of_a_bulk_for_nobody_are_answered_and_not_stored(tmp_path: Path) 
     tell(tmp_path, story)
 
 
+def test_the_check_of_a_bulk_with_many_unknown_customers_ends_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kitovu_connector.customer_checks._LONGEST_CHECK_S", 0.5)
+
+    class Slow(OneCustomer):
+        async def find_party(self, id_type: str, id_value: str, sub_id: str | None) -> PartyDetails | None:
+            await asyncio.sleep(0.2)
+            return await super().find_party(id_type, id_value, sub_id)
+
+    async def story(world: Scheme) -> None:
+        await world.stop()
+        world.core = core = Slow()
+        await world.start()
+        asked = bulk_quote(*(f"25571200{number:04}" for number in range(100)))
+        assert await world.hub_passes_on("POST", "/bulkQuotes", asked) == 202
+        path = f"/bulkQuotes/{asked['bulkQuoteId']}/error"
+        await world.until("PUT", path)
+        assert world.bodies("PUT", path)[0]["errorInformation"]["errorCode"] == "1001"
+        assert len(core.looked_up) <= 4
+        assert count(world, "bulk_quote_received") == 0
+
+    tell(tmp_path, story)
+
+
 def test_the_requests_for_terms_of_one_dfsp_leave_disk_space_for_those_of_another(tmp_path: Path) -> None:
     asked = [bulk_quote("255712001001") for _ in range(4)]
     conversion = conversion_quote()
