@@ -13,6 +13,7 @@ from bench.bad.scene_and_client import World
 from bench.hubs import PROJECT
 
 COUNT = 60
+_BEGUN = 8
 _TRANSFERS = 200_000  # the sum for all thirty DFSPs; so one DFSP's file has a few megabytes
 _WHOSE = "busy-03"
 _PATH = "/portal/transfers.csv"
@@ -32,6 +33,19 @@ def sign_in(database_url: str) -> str:
     return done.stdout.strip().splitlines()[-1]
 
 
+async def begin_some(world: World, cookie: str) -> None:
+    """Requests one file after another, and ends each after its first bytes, so that every process has begun one."""
+    for _ in range(_BEGUN):
+        reader, writer = await asyncio.open_connection(world.scene.hub_host, world.scene.hub_port)
+        writer.write(_request(world, cookie))
+        await reader.read(64)
+        writer.close()
+
+
+def _request(world: World, cookie: str) -> bytes:
+    return f"GET {_PATH} HTTP/1.1\r\nHost: {world.host.decode()}\r\nCookie: {cookie}\r\n\r\n".encode()
+
+
 async def hold(world: World, cookie: str) -> None:
     """Requests all files at the same time, reads only the first bytes of each file, and never reads the rest."""
     await asyncio.gather(*(_hold_one(world, cookie) for _ in range(COUNT)))
@@ -42,10 +56,9 @@ async def _hold_one(world: World, cookie: str) -> None:
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _WINDOW)
         connection.setblocking(False)
-        head = f"GET {_PATH} HTTP/1.1\r\nHost: {world.host.decode()}\r\nCookie: {cookie}\r\n\r\n"
         try:
             await loop.sock_connect(connection, (world.scene.hub_host, world.scene.hub_port))
-            await loop.sock_sendall(connection, head.encode())
+            await loop.sock_sendall(connection, _request(world, cookie))
             world.answers[int((await loop.sock_recv(connection, 64))[9:12] or 0)] += 1
         except OSError:
             world.answers[0] += 1
