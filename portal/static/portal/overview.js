@@ -10,8 +10,16 @@
 
   const ink = () => getComputedStyle(document.documentElement).getPropertyValue("--ink-soft").trim();
   const line = () => getComputedStyle(document.documentElement).getPropertyValue("--line").trim();
+  const HOURS = { hour: "2-digit", minute: "2-digit" };
   // As all times of the portal, in the time zone of the user's account. The browser can be in another zone.
-  const hours = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZone: volumeBox.dataset.timeZone });
+  function hoursIn(timeZone) {
+    try {
+      return new Intl.DateTimeFormat("en-GB", { ...HOURS, timeZone });
+    } catch {  // this browser does not know the zone, so the times name theirs
+      return new Intl.DateTimeFormat("en-GB", { ...HOURS, timeZone: "UTC", timeZoneName: "short" });
+    }
+  }
+  const hours = hoursIn(volumeBox.dataset.timeZone);
   const clock = (_chart, moments) => moments.map((at) => hours.format(at * 1000));
   const number = new Intl.NumberFormat(document.documentElement.lang);
   const numbers = (_chart, values) => values.map((value) => (value === null ? "" : number.format(value)));
