@@ -219,10 +219,12 @@ class Scheme:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def load(self, rate: float, seconds: float) -> None:
-        """Begins payments at a fixed rate, whatever becomes of them."""
-        began = time.monotonic()
-        for number in range(round(rate * seconds)):
+    async def load(self, rate: float, seconds: float, goes_on: Callable[[], bool] = lambda: False) -> None:
+        """Begins payments at a fixed rate, whatever becomes of them: for so long, and then while `goes_on`."""
+        began, fewest = time.monotonic(), round(rate * seconds)
+        for number in count():
+            if number >= fewest and not goes_on():
+                return
             await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
             self.start(self._pay(self._next_payment()))
 

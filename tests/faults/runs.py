@@ -113,13 +113,18 @@ def run(
         use_rules(rules.document(NAMES, whole_payments=whole_payments), stack.manage)
         time.sleep(_RULES_KNOWN_S)
 
-    over = threading.Event()
-    loading = threading.Thread(target=lambda: scheme.do(scheme.load(rate, seconds), seconds + _QUIET_S), daemon=True)
+    over, healed = threading.Event(), threading.Event()
+    # The last fault can end after its time. Only a request that is sent after it shows when the hub is back.
+    load = scheme.load(rate, seconds, goes_on=lambda: not healed.is_set())
+    loading = threading.Thread(target=lambda: scheme.do(load, seconds + _QUIET_S), daemon=True)
     closing = threading.Thread(target=_close_windows, args=(stack, scheme.history, over))
     loading.start()
     closing.start()
     try:
-        harm(Site(stack, scheme, rng, tell))
+        try:
+            harm(Site(stack, scheme, rng, tell))
+        finally:
+            healed.set()
         loading.join()
     finally:
         over.set()
