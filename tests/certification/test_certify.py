@@ -1,7 +1,6 @@
 """Certifications on a hub at work: a correct DFSP passes, each of ten broken ones fails its case."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -15,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from hub.local import net
 from hub.local.demo import bring_up
 from hub.local.demo.banks import Bank
 from hub.local.demo.http import call
@@ -24,6 +22,7 @@ from portal.certification import report
 from portal.certification.cases import CASES
 from tests.certification.dfsp import CUSTOMER, FAULTS, Loop, TestDfsp
 from tests.live.bank_people import Person
+from tests.live_hubs import own_hub
 from tests.proofs import key_of, private_pem, public_pem
 
 pytestmark = pytest.mark.live
@@ -76,12 +75,9 @@ class Hub:
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     folder: Path = tmp_path_factory.mktemp("certification")
     (folder / "hub.key").write_text(private_pem(key_of("Hub")))
-    environ = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
-    environ |= {"WEB_WORKERS": "1", "WORKER_PROCESSES": "1", "SIGNATURES": "checked"}
-    environ |= {"HUB_SIGNING_KEY_FILE": str(folder / "hub.key")}
-    stack = Stack(folder / "state", net.free_port(), environ=environ)
     loop = Loop()
-    with stack:
+    settings = {"SIGNATURES": "checked", "HUB_SIGNING_KEY_FILE": str(folder / "hub.key")}
+    with own_hub(folder / "state", **settings) as stack:
         made = Hub(stack, folder / "reports", loop)
         for kind in ("HUB_RECONCILIATION", "HUB_MULTILATERAL_SETTLEMENT"):
             made.operate("POST", "/participants/Hub/accounts", {"type": kind, "currency": "TZS"})
@@ -89,8 +85,6 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     for dfsp in made.dfsps:
         loop.do(dfsp.close)
     loop.stop()
-    stack.state.open()
-    stack.state.remove()
 
 
 def verdicts(found: dict[str, Any]) -> dict[str, str]:

@@ -89,13 +89,12 @@ def use_form(stack: Stack, form: str) -> None:
 
 
 def test_each_kind_of_payment_is_made_in_iso_20022(stack: Stack, banks: list[Bank], people: People) -> None:
-    assert stack.postgres is not None
     use_form(stack, "iso20022")
     try:
-        with psycopg.connect(stack.postgres.url) as database:
+        with psycopg.connect(stack.env["DATABASE_URL"]) as database:
             (since,) = database.execute("SELECT now()").fetchone() or (None,)
         paid = Round(stack, people, [*people.kinds, "to nobody", "to a closed account"], {}, 1500).paid
-        with psycopg.connect(stack.postgres.url) as database:
+        with psycopg.connect(stack.env["DATABASE_URL"]) as database:
             found = database.execute(
                 "SELECT state, version, fulfil_version, count(*) FROM ledger_transfer WHERE received_at >= %s"
                 " GROUP BY 1, 2, 3",

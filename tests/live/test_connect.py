@@ -35,6 +35,7 @@ from kitovu_connector.hub_api import HubUnreachable
 from kitovu_connector.service import Connector
 from tests import proofs, wheels
 from tests.connector.hub_stub import Core
+from tests.live_hubs import own_hub
 from tests.proofs import key_of, private_pem, public_pem
 
 pytestmark = pytest.mark.live
@@ -74,11 +75,12 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     folder: Path = tmp_path_factory.mktemp("hub")
     (folder / "hub.key").write_text(private_pem(key_of("Hub")))
     certificate_authority.create("scheme", certificate_file=folder / "ca.pem", key_file=folder / "ca.key")
-    environ = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
-    environ |= {"WEB_WORKERS": "1", "WORKER_PROCESSES": "1", "HUB_SIGNING_KEY_FILE": str(folder / "hub.key")}
-    environ |= {"HUB_CA_CERTIFICATE_FILE": str(folder / "ca.pem"), "HUB_CA_KEY_FILE": str(folder / "ca.key")}
-    stack = Stack(folder / "state", net.free_port(), environ=environ)
-    with stack:
+    files = {
+        "HUB_SIGNING_KEY_FILE": "hub.key",
+        "HUB_CA_CERTIFICATE_FILE": "ca.pem",
+        "HUB_CA_KEY_FILE": "ca.key",
+    }
+    with own_hub(folder / "state", **{name: str(folder / file) for name, file in files.items()}) as stack:
         strict = net.free_port()
         granian = [str(Path(sys.executable).with_name("granian")), "--interface", "wsgi", "--http", "1"]
         size = ["--host", net.HOST, "--port", str(strict), "--workers", "1", "--blocking-threads", "16"]
@@ -90,8 +92,6 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         )
         banks = bring_up(stack, tell=lambda _: None)
         yield Hub(stack, f"http://{net.HOST}:{strict}", folder, banks)
-    stack.state.open()
-    stack.state.remove()
 
 
 # --- the guide --------------------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 A customer is debited once or not at all, and the books of payer, hub and payee are equal.
 """
 
-import os
 import threading
 import time
 import urllib.request
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -21,6 +21,7 @@ from fspiop.time import format_datetime
 from hub.local import net
 from hub.local.stack import Stack
 from tests.live.connector_world import Bank, LiveDfsp, LiveWorld
+from tests.live_hubs import own_hub
 from tests.reference.test_bulks import quotes, transfers
 from tests.reference.test_conversions import fx_quote, fx_transfer
 from tests.reference.test_requests_to_pay import payment as requested_payment
@@ -43,19 +44,14 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    environ = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
     folder: Path = tmp_path_factory.mktemp("crashes")
-    settings = environ | {"WEB_WORKERS": "1", "WORKER_PROCESSES": "1"}
-    stack = Stack(folder / "hub", net.free_port(), throwaway=True, environ=settings)
-    with stack:
+    with own_hub(folder / "hub") as stack:
         world = LiveWorld(stack.base_url, folder)
         try:
             world.start()
             yield Cluster(stack, world)
         finally:
             world.stop()
-    stack.state.open()
-    stack.state.remove()
 
 
 def dfsp(world: World, name: str) -> LiveDfsp:
@@ -401,9 +397,11 @@ def test_a_kill_before_and_after_each_step_of_one_kind(cluster: Cluster, side: s
 
 def state_url(stack: Stack, name: str) -> str:
     """A database of its own, at the hub's server."""
-    assert stack.postgres is not None
-    stack.postgres.sql(f"CREATE DATABASE {name}", "postgres")
-    return stack.postgres.url.rsplit("/", 1)[0] + f"/{name}"
+    url = stack.env["DATABASE_URL"]
+    with psycopg.connect(url, autocommit=True) as database:
+        database.execute(f"DROP DATABASE IF EXISTS {name}")
+        database.execute(f"CREATE DATABASE {name}")
+    return urlsplit(url)._replace(path=f"/{name}").geturl()
 
 
 def test_two_instances_on_one_state_pay_and_are_paid_though_one_is_killed(cluster: Cluster) -> None:

@@ -3,6 +3,7 @@
 import signal
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,6 +12,7 @@ from hub.local.demo.banks import Bank
 from hub.local.demo.payments import Result
 from hub.local.demo.run import DATA, pay, read_payments, wait_for_books
 from hub.local.stack import Stack
+from tests.live_hubs import own_hub
 
 pytestmark = pytest.mark.live
 
@@ -28,6 +30,12 @@ KILLS = [
     ("connector-bluewallet", False),
     ("postgres", False),
 ]
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with own_hub(tmp_path_factory.mktemp("hub") / "state", own_cluster=True, WEB_WORKERS="2") as stack:
+        yield stack
 
 
 def kill_one_web_process(stack: Stack) -> None:

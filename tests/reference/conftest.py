@@ -1,13 +1,11 @@
 """One hub and one set of connectors for all tests of this folder."""
 
-import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
-from hub.local import net
-from hub.local.stack import Stack
+from tests.live_hubs import own_hub
 from tests.reference.operations import unseen
 from tests.reference.world import World, until
 
@@ -23,21 +21,17 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    environ = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
+    """Lasts until all tests of a process have run: with several processes, other files come between those of here."""
     folder: Path = tmp_path_factory.mktemp("reference")
-    settings = environ | {"WEB_WORKERS": "1", "WORKER_PROCESSES": "1"}
-    stack = Stack(folder / "hub", net.free_port(), throwaway=True, environ=settings)
-    with stack:
+    with own_hub(folder / "hub") as stack:
         world = World(stack.base_url, folder)
         try:
             world.start()
             yield world
         finally:
             world.stop()
-    stack.state.open()
-    stack.state.remove()
 
 
 @pytest.fixture
