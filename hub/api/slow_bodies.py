@@ -170,7 +170,8 @@ class Waits:
             if not connection.is_unanswered:
                 continue
             key = connection.address, connection.port
-            # Since the module first recorded this connection, a response and a new request perhaps followed.
+            # After the module first recorded this connection, the process perhaps sent a response and got a new
+            # request.
             first = max(self._unanswered.get(key, now), now - connection.sent_s)
             since[key] = min(first, now - connection.received_s)  # nothing was sent after the last data arrived
             if now - since[key] > settings.BODY_DEADLINE_S:

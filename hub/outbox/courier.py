@@ -315,7 +315,7 @@ class Courier:
 
 def _time_of(pair: tuple[float, float]) -> float:
     """Returns a time between the two times of the pair. The busier the CPUs are, the longer the time is. During a
-    longer time more messages arrive, and one statement for many messages costs less."""
+    longer time, more messages arrive, and one statement for many messages costs less than many statements."""
     idle_s, busy_s = pair
     return idle_s + (busy_s - idle_s) * cpus.shortage()
 

@@ -143,7 +143,7 @@ def _load() -> Snapshot:
             if key is not None:
                 snapshot.keys[participant_id].append((known, key))
     for participant_id, text in AllowedNetwork.objects.values_list("participant_id", "network"):
-        listed = snapshot.networks[participant_id]  # so a list with only invalid entries allows no address
+        listed = snapshot.networks[participant_id]  # creates the list: with only invalid entries, it allows no address
         network = _network(text)
         if network is not None:
             listed.append(network)
