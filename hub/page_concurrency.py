@@ -1,5 +1,5 @@
 """Limits the number of simultaneous page requests in a web process. Page requests are all requests except those of
-DFSPs: to the portal, the administration, documents and files.
+DFSPs: requests to the portal and the administration, and requests for documents and files.
 
 Only a few page requests run at the same time (`WEB_PAGES`), and they use at most half of the pooled database
 connections. So threads and connections remain for DFSPs' requests, even if page requests are slow. One signed-in user

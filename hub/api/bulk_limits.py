@@ -7,10 +7,10 @@ item. Each such request waits for its turn, for a few seconds at most. The hub r
 
 Answers to bulks have separate counts, because the payer DFSP decides how many bulks the payee DFSP must answer. Each
 pair of payee DFSP and payer DFSP has its own limit on the time for answers to bulks. So the bulks of one payer DFSP
-never delay the payee DFSP's own bulks, nor its answers to other payer DFSPs. For each pair, this limit is higher than
-the limit on the time for the payer DFSP's requests. So an answer to a bulk always gets its turn. The limits for answers
-also apply to a payee DFSP's progress reports about a bulk. If the hub cannot read an answer, or does not know the
-answered bulk, the answer counts only against the answer's sender.
+never delay the payee DFSP's own bulks, nor its answers to other payer DFSPs. For each pair, the limit on the time for
+answers is higher than the limit on the time for the payer DFSP's requests. So an answer to a bulk always gets its turn.
+The limits for answers also apply to a payee DFSP's progress reports about a bulk. If the hub cannot read an answer, or
+does not know the answered bulk, the answer counts only against the answer's sender.
 """
 
 import threading

@@ -26,7 +26,7 @@ Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
 _REFRESHED_AT = 0.75  # after this part of the refresh time, a request refreshes the snapshot
-_TOO_OLD = 5  # while the database is down, a snapshot can be used for this number of refresh times in a row
+_TOO_OLD = 5  # while the database is down, a snapshot can be used until it is this number of refresh times old
 _TRY_AGAIN_S = 1.0  # pause after a failed read
 
 
