@@ -7,10 +7,10 @@ item. Each such request waits for its turn, for a few seconds at most. The hub r
 
 Answers to bulks have separate counts, because the payer DFSP decides how many bulks the payee DFSP must answer. Each
 pair of payee DFSP and payer DFSP has its own limit on the time for answers to bulks. So the bulks of one payer DFSP
-never delay the payee DFSP's own bulks, nor its answers to other payer DFSPs. In each pair, the time for answers is
-longer than the time for the payer DFSP's requests. So an answer to a bulk always gets its turn. The limits for answers
-also apply to a payee DFSP's progress reports about a bulk. If the hub cannot read an answer, or does not know the
-answered bulk, the answer counts only against the answer's sender.
+never delay the payee DFSP's own bulks, nor its answers to other payer DFSPs. For each pair, the limit on the time for
+answers is higher than the limit on the time for the payer DFSP's requests. So an answer to a bulk always gets its turn.
+The limits for answers also apply to a payee DFSP's progress reports about a bulk. If the hub cannot read an answer, or
+does not know the answered bulk, the answer counts only against the answer's sender.
 """
 
 import threading
@@ -94,7 +94,7 @@ class Bulks:
         """Counts this answer to a bulk as open, until the returned function is called. `payer` is the recipient that
         the answer names.
 
-        First waits for the participant's turn, and then until few enough answers are in progress. Raises FspiopError
+        First waits for the participant's turn. Then waits until few enough answers are in progress. Raises FspiopError
         2005 with 429 if the participant has sent too many late, repeated or faulty answers. Raises FspiopError 2005
         with 503 if too many answers remain in progress.
         """
