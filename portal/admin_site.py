@@ -18,7 +18,7 @@ _READING = ("GET", "HEAD")
 
 class Site(AdminSite):
     def has_permission(self, request: HttpRequest) -> bool:
-        """A staff user must sign in with two factors. This user can then only read and sign out.
+        """A staff user must sign in with two factors. After the sign-in, this user can only read and sign out.
 
         Changes in Django's admin are not allowed, because no second person would check them.
         """
@@ -26,8 +26,8 @@ class Site(AdminSite):
         return is_harmless and super().has_permission(request) and has_second_factor(request)
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
-        """If a signed-in user lacks the permission, shows a page about the missing permission. The sign-in page would
-        only redirect this user back."""
+        """If a signed-in user lacks the permission, shows a page about the missing permission. Without this page, the
+        user would get the sign-in page, and the sign-in page would only redirect the user back."""
         guarded = super().admin_view(view, cacheable)
 
         @wraps(view)

@@ -62,8 +62,8 @@ def look() -> int:
             if not connection.in_atomic_block:
                 connection.close_if_unusable_or_obsolete()
             failed.append(Cause(check.kind, {"kind": check.kind, "error": type(error).__name__}))
-    # A check that is not due has neither failed nor succeeded now. So an alarm about a failed check has a longer calm
-    # time than other alarms.
+    # If a check is not due, nobody knows whether the check would still fail. So an alarm about a failed check has a
+    # longer calm time than other alarms.
     longest_s = max(check.every_s for check in checks.CHECKS)
     store("failed_check", failed, calm_s=max(settings.ALARM_CALM_S, 2 * longest_s))
     return len(failed)

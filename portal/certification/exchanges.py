@@ -19,7 +19,7 @@ class Exchange:
     at: float
     sender: str
     recipient: str
-    way: str  # "hub": through the hub; "direct": from the certifier to the DFSP, in the same way as a hub
+    way: str  # "hub": through the hub; "direct": from the certifier to the DFSP, like a message from a hub
     method: str
     path: str
     status: int  # the HTTP status of the response; 0 if there was no response
