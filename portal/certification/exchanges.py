@@ -41,8 +41,8 @@ def shown(body: bytes) -> str:
 
 
 def storable(value: Any) -> Any:
-    """Returns a copy of JSON data in which text replaces NUL, half surrogates and NaN, because PostgreSQL cannot store
-    these values."""
+    """Returns a copy of JSON data. In the copy, NUL, half surrogates and NaN are replaced by text, because PostgreSQL
+    cannot store these values."""
     match value:
         case str():
             return _UNSTORABLE.sub("\ufffd", value)

@@ -60,7 +60,7 @@ def latest(sources: "Sequence[QuerySet[T]]", condition: Q, *, before: Key | None
 @dataclass(frozen=True, slots=True)
 class Source(Generic[T]):
     """Rows that an index finds, and a condition without an index. `most` is the maximum number of rows to read for the
-    condition, or None for MOST.
+    condition. If `most` is None, this maximum is MOST.
     """
 
     rows: "QuerySet[T]"

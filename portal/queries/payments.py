@@ -64,8 +64,8 @@ class Sought:
     def reads_open_quotes(self) -> bool:
         """Returns whether the search also reads accepted quotes without a transfer.
 
-        If the search has no number and no amount, the search reads accepted quotes only for a short period, because no
-        index finds them.
+        If the search has no number and no amount, no index finds accepted quotes. In this case, the search reads
+        accepted quotes only if the period of the search is short.
         """
         if self.identifier or self.amount is not None:
             return True

@@ -35,7 +35,7 @@ class Check:
     """A requirement that a prepare must meet. One or several successive entries of `PREPARE_IS_REFUSED_BY` check this
     requirement.
 
-    Two different checks never compare as equal.
+    A check equals only itself, even if another check has the same values.
     """
 
     text: Promise
