@@ -16,8 +16,8 @@ from portal.written_values import spellings_of_id, spellings_of_identifier
 from quotes import queries as quotes
 
 _QUOTES_AT_ONCE = 200
-_MOST_QUOTES = 1000  # the maximum number of quotes that the search for one page reads
-# in one batch, the maximum number of quotes whose transfers are searched by the quote's ILP condition
+_MOST_QUOTES = 1000  # the maximum number of quotes to read for one page
+# in one batch, the maximum number of quotes for which the hub searches transfers by the ILP condition
 _MOST_BY_CONDITION = 20
 _NEXT_TRANSFERS = 5000  # for each such quote, the statement reads at most this many later transfers
 
@@ -152,8 +152,8 @@ def of_identifier(identifier: str, wish: Wish, *, before: Key | None, size: int)
 
 
 def _is_before(quoted_at: datetime, since: datetime | None) -> bool:
-    """Returns whether the quote is too old for a search from `since` on. The transfers of too old a quote, and of all
-    earlier quotes, arrived before `since` or never."""
+    """Returns whether the quote is too old for a search from `since` on. If a quote is too old, the transfers of this
+    quote and of all earlier quotes arrived before `since`, or never arrived."""
     return since is not None and quoted_at < since - timedelta(seconds=settings.TRANSFER_MAX_VALIDITY_S)
 
 
