@@ -34,7 +34,7 @@ _TIME_OF_ANSWERS = 3.0
 
 
 class Answered(Enum):
-    """The kinds of answers: to an open bulk, to an ended bulk, or to an unknown bulk."""
+    """The kinds of answers: to an open bulk, to an ended bulk, and all others."""
 
     NOTHING = "nothing"  # the hub has no such bulk for this sender, or the answer was faulty
     ENDED_BULK = "ended bulk"  # the answer is late or repeated
@@ -48,8 +48,8 @@ class Refuse(Protocol):
 
 
 Ended = Callable[[float, Answered], None]
-"""A function to call when a bulk has been processed. Its argument is the time that the process has spent on the
-bulk."""
+"""A function to call when a bulk has been processed. Its arguments are the time that the process has spent on the
+bulk, and for an answer the kind of the answer."""
 
 _Pair = tuple[int, int | None]  # the ids of the payee DFSP and the payer DFSP; None if the payer DFSP is not proven
 

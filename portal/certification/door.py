@@ -180,8 +180,8 @@ def open_recordings(dfsps: Iterable[str], counterpart: str, *, seconds: float) -
 
 
 def forget_recordings() -> None:
-    """Ends all recordings, and deletes the recorded requests. Only one process certifies at a time, so this process has
-    begun all recordings."""
+    """Ends all recordings, and deletes the recorded requests. Only one process certifies at a time, so no other
+    process needs these recordings."""
     if Recording.objects.exists() or RecordedRequest.objects.exists():
         Recording.objects.all().delete()
         RecordedRequest.objects.all().delete()

@@ -109,7 +109,7 @@ def latest(wish: Wish, *, before: Key | None, size: int) -> Found[Transfer]:
 def in_window(window_id: int) -> tuple[Q, datetime | None, datetime | None]:
     """Returns the search condition that selects the transfers committed in this settlement window.
 
-    Also returns the earliest and the latest arrival of these transfers.
+    Also returns two times: no transfer of the window arrived before the first time or after the second time.
     """
     entries = Entry.objects.filter(transfer_id=OuterRef("pk"), kind="TRANSFER", window_id=window_id)
     window = SettlementWindow.objects.filter(pk=window_id).first()
