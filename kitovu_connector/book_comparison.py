@@ -174,8 +174,8 @@ def _compare_funds(postings: list[Posting], funds: list[dict[str, str]] | None) 
 
 
 def _numbered(rows: Iterable[tuple[Key, Side]]) -> dict[Key, Side]:
-    """Returns a mapping from keys to rows. If several rows have the same reference, numbers them in the order of their
-    amounts.
+    """Returns a mapping from keys to rows. If several rows have the same reference, the rows get numbers in the order
+    of their amounts.
     """
     found: dict[Key, Side] = {}
     seen: Counter[Key] = Counter()

@@ -43,7 +43,9 @@ Wanted = Callable[[], bool | Awaitable[bool]]
 
 
 class Said(Enum):
-    """The kind of the hub's response: the hub has accepted the request, has refused the request, or it is unclear."""
+    """The kind of the hub's response: the hub has accepted the request, has refused the request, or the response is
+    unclear.
+    """
 
     YES = "taken"
     NO = "refused"

@@ -154,7 +154,7 @@ class Inbound:
         )
 
     async def _body_of(self, request: web.Request, resource: str) -> bytes:
-        """Returns the body. Reads the body. The body must not exceed the resource's size limit, and must arrive within
+        """Reads and returns the body. The body must not exceed the resource's size limit, and must arrive within
         `request_s`.
         """
         most = _most_bytes(request, resource)

@@ -25,7 +25,7 @@ from kitovu_connector.hub_api import HubApi, HubRefused, HubUnreachable, Signing
 
 log = structlog.get_logger(__name__)
 
-_AT_MOST_EVERY_S = 5.0  # even if many messages have unknown keys, the connector does not send more requests to the hub
+_AT_MOST_EVERY_S = 5.0  # so that many messages with unknown keys cause only a few requests to the hub
 
 
 @dataclass(frozen=True, slots=True)

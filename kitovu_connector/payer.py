@@ -199,7 +199,8 @@ class Payer:
         return payment
 
     async def resume(self) -> None:
-        """After a start or a takeover of records, continues every unfinished payment that no task processes yet."""
+        """Continues every unfinished payment that no task processes yet. Runs after a start or a takeover of records.
+        """
         for payment in await self._store.unfinished_payments():
             home_id = payment.order.home_id
             if home_id in self._turns or self._is_news(payment):
@@ -217,7 +218,7 @@ class Payer:
         return known is None or known.version < payment.version
 
     def changed(self, home_id: str) -> None:
-        """After another instance has changed a payment, wakes the callers in this instance that wait for this payment.
+        """Wakes the callers in this instance that wait for a payment, after another instance has changed the payment.
         The other instance continues the payment.
         """
         if home_id in self._changed:

@@ -1,5 +1,5 @@
 """The states of a payment before its transfer is sent. In these states, the connector agrees on the payee, the
-conversion, the terms and the one-time password. Pure.
+conversion, the terms and the one-time password. Pure functions, without I/O.
 
 In each of these states, the payment can end without risk, because no transfer exists.
 """

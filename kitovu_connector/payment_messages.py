@@ -24,7 +24,7 @@ from kitovu_connector.store import Incoming, QuoteGiven, Store
 
 
 class PaymentMessages:
-    """Passes each message to the payment, the incoming transfer, or the call of the front end that waits for it."""
+    """Passes each message to its recipient: a payment, an incoming transfer, or a waiting call of the front end."""
 
     def __init__(
         self, config: Config, store: Store, clock: HubClock, payer: Payer, payee: Payee, exchanges: Exchanges

@@ -179,7 +179,7 @@ def _noting(payment: Payment, cause: tuple[str, str] | None) -> Payment:
 
 
 def _ask_at_once(payment: Payment, now: float) -> Step:
-    """Requests GET /transfers. Sends at most one such request per second, even if reports arrive more often."""
+    """Sends GET /transfers to the hub, but at most once per second, even if reports arrive more often."""
     again_in = payment.asked_at + _ASK_ABOUT_CLAIMS_EVERY_S - now
     if again_in > 0:
         return Step(payment, [Wait(again_in)])

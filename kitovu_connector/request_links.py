@@ -21,12 +21,12 @@ class RequestLinks:
         self._transfers = Records(store.database, "request_to_pay_transfers", RequestTransfers)
 
     async def answered_by(self, quote: QuoteGiven) -> str | None:
-        """Returns the id of a request to pay, or None. A transfer on these terms would pay this request. This DFSP
-        itself has made the request.
+        """Returns the id of this DFSP's own request to pay that a transfer on these terms would pay. Returns None if
+        there is no such request.
 
         Only a transfer from the payer DFSP that received the request can pay the request. The transfer must have the
-        requested amount and the requested payee. The payee of another transfer gets the money, but this transfer does
-        not count as payment of the request.
+        requested amount and the requested payee. The payee of any other transfer also gets the money, but such a
+        transfer does not count as a payment of the request.
         """
         asked = bodies.read(QuotePost, quote.request)
         made = None if asked.transaction_request_id is None else await self._made.get(asked.transaction_request_id)

@@ -1,4 +1,6 @@
-"""Converts parties and terms between the connector's form and the form of the SDK's backend API. Pure."""
+"""Converts parties and terms between the connector's form and the form of the SDK's backend API. Pure functions,
+without I/O.
+"""
 
 from collections.abc import Sequence
 from typing import Any
