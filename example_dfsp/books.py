@@ -116,7 +116,9 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """An incoming transfer to a customer. The scheme pays `amount` to the bank. Of this amount, the bank keeps `fee`.
+    """An incoming transfer to a customer.
+
+    The scheme pays `amount` to the bank. Of this amount, the bank keeps `fee`.
     """
 
     transfer_id: str
@@ -341,7 +343,7 @@ class Books:
     def transaction(self) -> Iterator[None]:
         """Runs the SQL statements of the `with` block in one database transaction.
 
-        A nested call does not begin a second database transaction, and uses the transaction of the outer call.
+        A nested call uses the database transaction of the outer call, and does not begin a second database transaction.
         """
         with self._lock:
             if self._depth:

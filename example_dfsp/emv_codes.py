@@ -90,7 +90,7 @@ def read(text: str) -> PaymentCode:
 
 
 def data_objects(text: str) -> list[tuple[str, str]]:
-    """Returns the data objects of a text with a correct form and checksum. Raises CodeError."""
+    """Returns the data objects of a text. Raises CodeError if the form or the checksum of the text is wrong."""
     if len(text) > LONGEST:
         raise CodeError("the code is too long")
     if text[:4] != "0002":

@@ -222,7 +222,9 @@ def _compare_gross(postings: list[Posting], here: Here) -> Iterable[Compared]:
 
 
 def _compare_settlement(part: SettlementPart, hub: AtHub, here: Here, begin: str) -> Compared:
-    """Compares a settlement's net amount with the sum of this connector's own amounts in the settlement's windows."""
+    """Compares the net amount of a settlement with the sum of the amounts that this connector has recorded for the
+    windows of the settlement.
+    """
     name, windows = f"settlement {part.settlement_id}", frozenset(part.window_ids)
     at_hub = Side(part.state, part.net, part.currency, part.created_date)
     if part.windows_from < begin:  # the hub's statement does not contain all transfers of the first window

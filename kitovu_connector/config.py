@@ -53,7 +53,7 @@ class Config:
     command_cert: str = ""  # PEM files: the client certificate that the command line presents on outbound_port
     command_key: str = ""
     webhook_url: str = ""  # the core's URL for events: the end of a payment, transfer, request, bulk or conversion
-    webhook_secret: str = field(default="", repr=False)  # the key of the webhooks' signatures: whsec_ and base64
+    webhook_secret: str = field(default="", repr=False)  # the key that signs the webhooks: whsec_ and base64
     webhook_secret_file: str = ""  # instead of webhook_secret
     # the connector stops sending an event if the core has not accepted the event within this time
     webhook_give_up_s: float = 604_800.0

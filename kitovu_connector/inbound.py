@@ -211,7 +211,7 @@ class Inbound:
 
     async def _end_lookups_of(self, request: web.Request, source: str, resource: str) -> None:
         """Ends a lookup if the connector cannot verify the signature of the answer. The waiting payment then ends
-        immediately. Does nothing unless the connection proves that the message came from the hub.
+        immediately. Does this only if the connection proves that the message came from the hub.
         """
         if not (self._config.is_pinned and (request.method, resource) == ("PUT", "parties")):
             return

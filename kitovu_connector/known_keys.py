@@ -67,8 +67,8 @@ class KnownKeys:
         await self._background.close()
 
     def of(self, sender: str) -> list[RSAPublicKey]:
-        """Returns the sender's keys that are valid now. Because of the clock margin, a key is valid a little earlier
-        and a little longer than the hub states.
+        """Returns the sender's keys that are valid now. Because of the clock margin, a key becomes valid a little
+        earlier than the hub states, and stays valid a little longer.
         """
         now, margin = time.time(), self._config.clock_margin_s
         fetched = [

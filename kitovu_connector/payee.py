@@ -79,7 +79,9 @@ class Payee:
         self._refusals = shares_of_answers(config.connections)
 
     async def resume(self) -> None:
-        """Continues all unfinished quotes and transfers that have no task. Runs after a start or a takeover of records.
+        """Continues all unfinished quotes and transfers that have no task.
+
+        Runs after a start or a takeover of records.
         """
         for quote in await self._store.unfinished_quotes():
             self._begin_answer(quote)

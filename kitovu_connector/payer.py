@@ -113,7 +113,8 @@ class Payer:
         The core must send back the password that it has checked. An acceptance of the terms never accepts a password. A
         repeated acceptance changes nothing.
 
-        Raises FspiopError and changes nothing if the payment has no terms yet, no password, or a different password.
+        Raises FspiopError and changes nothing if the payment has no terms yet, or if the core sends a password that is
+        not the payment's password.
         """
         if password is not None:
             await self._confirm_password(home_id, password)
@@ -199,7 +200,9 @@ class Payer:
         return payment
 
     async def resume(self) -> None:
-        """Continues every unfinished payment that no task processes yet. Runs after a start or a takeover of records.
+        """Continues every unfinished payment that no task processes yet.
+
+        Runs after a start or a takeover of records.
         """
         for payment in await self._store.unfinished_payments():
             home_id = payment.order.home_id

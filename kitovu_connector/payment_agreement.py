@@ -287,7 +287,7 @@ def _problem_of(quote: QuotePut, payment: Payment, no_later_than: float) -> tupl
 
 
 def _asked(payment: Payment) -> tuple[int, str]:
-    """Returns the amount and currency for the request for terms: those of the order, or those after the conversion."""
+    """Returns the amount and the currency for the request for terms: either from the order, or after the conversion."""
     if payment.order.amount_type == "SEND" and payment.fx_quote_answer:
         _, target = conversion.sides(payment)
         return money.parse_amount(target.amount), target.currency

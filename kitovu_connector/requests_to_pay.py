@@ -104,7 +104,9 @@ class RequestsToPay:
         ]
 
     async def resume(self) -> None:
-        """Continues every unfinished request that no task processes yet. Runs after a start or a takeover of records.
+        """Continues every unfinished request that no task processes yet.
+
+        Runs after a start or a takeover of records.
         """
         for made in await self._made.unfinished():
             if not made.is_told:

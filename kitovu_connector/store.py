@@ -477,8 +477,8 @@ def _counts(conn: Connection) -> list[tuple[str, str, int]]:
 
 
 def readable(stored: Iterable[bytes], kind: type[Record]) -> list[Record]:
-    """Returns the records, without those that cannot be read. A record that cannot be read must not stop the processing
-    of other records.
+    """Returns only the records that can be read. A record that cannot be read must not stop the processing of other
+    records.
 
     For example, a newer connector can store a record with a state that this version does not have.
     """

@@ -20,7 +20,7 @@ _ASK_AT_MOST_EVERY_S = 30.0
 NOT_FOUND = frozenset(
     {ErrorCode.ID_NOT_FOUND.code, ErrorCode.TRANSFER_ID_NOT_FOUND.code, ErrorCode.BULK_TRANSFER_ID_NOT_FOUND.code}
 )
-"""The error codes by which the hub reports: the hub has no transfer, conversion or bulk with the given id."""
+"""The error codes by which the hub reports that it has no transfer, conversion or bulk with the given id."""
 
 
 class Sent(StrEnum):
