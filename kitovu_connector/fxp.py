@@ -166,7 +166,7 @@ class Fxp:
         )
 
     def changed(self, record_id: str) -> None:
-        """Continues one of this instance's conversions after another instance has changed it."""
+        """Continues a conversion of this instance after another instance has changed the conversion."""
         if record_id in self._told:
             self._told[record_id].set()
         else:

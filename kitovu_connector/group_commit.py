@@ -140,7 +140,7 @@ class Database(ABC):
         """Closes all connections."""
 
     def tell(self, conn: Connection, topic: str, key: str) -> None:  # noqa: B027 - one instance tells nobody
-        """Notifies the other instances of a change once the change is durable."""
+        """Notifies the other instances of a change as soon as the change is durable."""
 
     def listen(self, told: Callable[[str, str], None]) -> None:  # noqa: B027
         """For each change by another instance, calls `told` with the topic and the key of the change. Uses a separate

@@ -98,7 +98,7 @@ class Payer:
         return await self._store.payment(order.home_id) or payment
 
     async def _begin(self, home_id: str) -> None:
-        """Takes the first step of one of this instance's payments, unless another task has already taken this step."""
+        """Takes the first step of a payment of this instance, unless another task has already taken this step."""
         async with self._turns.hold(home_id):
             if home_id in self._open:
                 return

@@ -162,7 +162,7 @@ class PaymentMessages:
 
         All instances share the records of incoming transfers.
 
-        With the reference API, a report can also concern a front end's call that waits in another instance.
+        With the reference API, a report can also be about a call of the front end that waits in another instance.
         """
         return incoming is not None and not (self._config.reference_api and message.is_from_hub)
 

@@ -59,9 +59,9 @@ class RequestLinks:
 def _pays(order: RequestOrder, quote: QuoteGiven, asked: QuotePost) -> bool:
     """Returns whether the payee gets at least the amount in the request to pay.
 
-    A request for an amount to RECEIVE is paid if the payee receives this amount after this DFSP's fee. A request for an
-    amount to SEND is paid if the payer DFSP transfers this amount. As long as the terms are unknown, the function uses
-    the amount in the payer DFSP's request for terms.
+    A request for an amount to RECEIVE is paid if the payee receives this amount after the deduction of this DFSP's fee.
+    A request for an amount to SEND is paid if the payer DFSP transfers this amount. As long as the terms are unknown,
+    the function uses the amount in the payer DFSP's request for terms.
     """
     amount = money.parse_amount(asked.amount.amount)
     if quote.condition is not None:

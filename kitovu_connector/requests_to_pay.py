@@ -121,7 +121,7 @@ class RequestsToPay:
         self._background.start_once("delete old links", lambda: self._transfers.delete_old(2 * kept_s))
 
     def changed(self, request_id: str) -> None:
-        """Continues one of this instance's requests after another instance has changed it."""
+        """Continues a request of this instance after another instance has changed the request."""
         self._begin_telling(request_id)
 
     def _begin_telling(self, request_id: str) -> None:
