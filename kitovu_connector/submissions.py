@@ -63,7 +63,7 @@ class Submissions:
         ]
 
     async def resume(self) -> None:
-        """After a start or a takeover of records, continues every open submission that no task processes yet."""
+        """Continues every open submission that no task processes yet. Runs after a start or a takeover of records."""
         for records in self._records.values():
             for found in await records.unfinished():
                 if found.id not in self._timers and found.id not in self._turns:
