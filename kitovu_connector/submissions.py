@@ -278,7 +278,7 @@ class Submissions:
         found = await self.get(resource, message.id)
         if found is None:
             if resource == "fxTransfers":
-                return None  # the message can be about the conversion of a payment, and the payment may have continued
+                return None  # the message can be about the conversion of a payment, which no submission knows
             raise FspiopError(ErrorCode.ID_NOT_FOUND)
         message.met(True)
         message.check_sender(found.destination)
