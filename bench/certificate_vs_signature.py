@@ -67,7 +67,7 @@ class Core:
 
 @dataclass
 class Figures:
-    """The figures of one kind of measurement: with one way to recognise the hub, and with one kind of answer."""
+    """The figures of one kind of measurement: one way to recognise the hub, together with one kind of answer."""
 
     seconds: list[float] = field(default_factory=list)
     asked: Counter[str] = field(default_factory=Counter)  # requests of the payer's connector to the hub

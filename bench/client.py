@@ -14,7 +14,7 @@ Done = Callable[[int], None]
 
 
 class Client:
-    """Sends requests over `most` connections or fewer. Passes each HTTP status, or NO_ANSWER, to a callback."""
+    """Sends requests over at most `most` connections. Passes each HTTP status, or NO_ANSWER, to a callback."""
 
     def __init__(self, host: str, port: int, *, most: int = 128) -> None:
         self._host, self._port, self._most = host, port, most

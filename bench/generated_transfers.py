@@ -9,7 +9,7 @@ from typing import Any
 from bench import messages
 
 PAYER, PAYEE = "limitpayer", "limitpayee"
-AMOUNT = 10_000  # the messages' AMOUNT of "1" in ten-thousandths
+AMOUNT = 10_000  # the amount "1" (`messages.AMOUNT`) in ten-thousandths
 
 
 @dataclass(frozen=True)

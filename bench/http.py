@@ -22,8 +22,8 @@ class Message(NamedTuple):
 class Reader:
     """Receives bytes and returns complete messages.
 
-    A message without Content-Length or chunks has no body. The parser does not support a body whose end is the end of
-    the connection.
+    A message without Content-Length or chunks has no body. The parser does not support a body that ends only when the
+    connection closes.
     """
 
     def __init__(self) -> None:

@@ -68,8 +68,9 @@ class Load:
 def pairs(dfsps: list[str], hot: float, *, biller: bool = False) -> Iterator[tuple[str, str]]:
     """Yields the payer and the payee of one transfer after another, without end.
 
-    The generator uses all pairs of DFSPs one after the other. `hot` is a share of all transfers between 0 and 1: in
-    addition to its turns, the first DFSP pays this share. With `biller`, all other DFSPs pay the first DFSP.
+    The generator uses all pairs of DFSPs one after the other. `hot` is a share of all transfers, a number between 0 and
+    1. The first DFSP pays this share in addition to the transfers in its turns. With `biller`, all other DFSPs pay the
+    first DFSP.
     """
     if biller:
         yield from cycle([(payer, dfsps[0]) for payer in dfsps[1:]])

@@ -15,7 +15,7 @@ GOAL_S, GOAL_SHARE = 1.0, 0.99  # GOAL_SHARE of the payments must be done within
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Returns the nearest-rank percentile: at least `percent` % of the values are at most this value.
+    """Returns the nearest-rank percentile: at least `percent` % of the values are equal to or less than the result.
 
     Returns 0 if there are no values.
     """

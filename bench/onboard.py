@@ -76,7 +76,7 @@ class Administration:
 
     def add_customers(self, name: str, aliases: list[str], *, key_file: Path | None = None) -> None:
         """Registers a DFSP's customers in the hub's own oracle. The DFSP sends this request (FSPIOP API v1.1, section
-        6.2.2.4), and signs it with the private key in the file, if there is one.
+        6.2.2.4). If a key file is given, the DFSP signs the request with the private key in this file.
         """
         kind = "application/vnd.interoperability.participants+json;version=1"
         parties = [{"partyIdType": "MSISDN", "partyIdentifier": alias, "fspId": name} for alias in aliases]

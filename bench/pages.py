@@ -80,7 +80,7 @@ def main(crowd: Crowd) -> None:
     if is_new:
         fill(crowd, tell=lambda text: print(f"{text} after {time.monotonic() - began:,.0f} s", file=sys.stderr))
     filled = time.monotonic()
-    while balance_checkpoints.mark():  # a running hub writes these marks every ten seconds
+    while balance_checkpoints.mark():  # a running hub writes these checkpoints every ten seconds
         pass
     history.fold(for_s=3600, most=_SLICE)  # a running hub counts history every half minute
     counted = time.monotonic()

@@ -43,8 +43,8 @@ class Difference:
 def run(pairs: int, rules: int, measure: Callable[[int], Figures]) -> list[tuple[Figures, Figures]]:
     """Measures as many pairs of runs as the argument states.
 
-    Each pair is one run without rules and one run with rules. The function `measure` performs one run on a new hub with
-    this number of rules.
+    Each pair is one run without rules and one run with rules. The function `measure` performs one run on a new hub,
+    with as many rules as the function's argument states.
 
     In every second pair, the run with rules comes first. So a machine that becomes slower or faster favours neither the
     runs with rules nor the runs without rules.

@@ -7,10 +7,10 @@ from bench import messages
 
 PARTIES = 100_000
 ONE_IN = 50
-"""One payment in this number of payments has the KYC tier for which a rule raises an alert."""
+"""One in `ONE_IN` payments has the KYC tier for which a rule raises an alert."""
 WATCHED_TIER = "9"
 CUSTOMERS = 1_000
-"""The number of customers of each DFSP whom payers look up before the payment."""
+"""Each DFSP has this number of customers that payers look up before a payment."""
 MSISDN = "44{:09}"
 
 

@@ -24,7 +24,7 @@ from bench.onboard import Administration
 from bench.signing import make_key
 from bench.simulated_dfsps import Dfsps
 
-_LEAD_S = 1.5  # from the start of the generator's process to the first transfer, so that Python can start
+_LEAD_S = 1.5  # the time from the generator's start to the first transfer, because Python needs time to start
 _READ_EACH_S = 4000  # the number of presigned transfers that the generator reads per second
 _SINKS = 2  # the number of processes for all DFSPs together
 _CUSTOMERS = 200  # the number of customers of each DFSP
@@ -238,7 +238,7 @@ class Run:
             raise RuntimeError(f"the generator ended with status {code}")
 
     def _drain(self, sent: int) -> None:
-        """Waits until every transfer has ended. Stops waiting if no transfer ends for the drain time."""
+        """Waits until every transfer has ended. Stops waiting if no transfer ends during the drain time."""
         seen, until = -1, time.monotonic() + self._plan.drain
         while seen < sent and time.monotonic() < until:
             now = sum(ends_at(port) for port in self._ports.values())

@@ -38,7 +38,7 @@ class Dfsps:
     results: str
     keys: str = ""  # a folder with the DFSPs' private keys; if empty, nobody signs messages
     iso20022: bool = False
-    packets: int = 0  # for each payer and payee, if each transfer has its own quote; 0: a few, used in turn
+    packets: int = 0  # packets for each payer and payee, if each transfer has its own quote; 0: a few packets in turn
     has_parties: bool = False  # true if the payers are many customers, because rules count payments by customer
     biller: bool = False
 

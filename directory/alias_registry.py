@@ -61,7 +61,7 @@ def register(alias: Alias, fsp: Participant) -> None:
 def register_many(aliases: Sequence[Alias], fsp: Participant) -> dict[Alias, FspiopError]:
     """Registers many aliases. Returns the aliases that could not be registered, with an error for each.
 
-    The number of SQL statements grows only with each part of some hundred aliases.
+    The number of SQL statements grows only with the number of parts. A part has a few hundred aliases.
     """
     until = time.monotonic() + settings.ORACLE_BATCH_TIMEOUT_S
     refused: dict[Alias, FspiopError] = {}
@@ -77,7 +77,7 @@ def register_many(aliases: Sequence[Alias], fsp: Participant) -> dict[Alias, Fsp
     for group in groups.values():
         try:
             refused |= _register_group(group, fsp, until)
-        except (FspiopError, DatabaseError) as error:  # other groups are perhaps registered
+        except (FspiopError, DatabaseError) as error:  # the other groups can already be registered
             refused |= dict.fromkeys(group, errors.as_fspiop(error))
     return refused
 

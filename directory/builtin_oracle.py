@@ -55,8 +55,8 @@ def register_many(aliases: Sequence[Alias], fsp: Participant) -> dict[Alias, Fsp
     """Works like `register`, with one database transaction for each `_AT_ONCE` aliases. Returns the aliases that were
     not registered, with an error for each.
 
-    If the database cannot register a part, or other batches keep a part waiting for `_PATIENCE_S`, this part and the
-    later parts are not registered. The earlier parts stay registered.
+    A part is not registered if the database cannot register the part, or if the part has waited for other batches for
+    `_PATIENCE_S`. In this case, the later parts are not registered either. The earlier parts stay registered.
     """
     refused: dict[Alias, FspiopError] = {}
     paused_until = time.monotonic() + _PAUSES_FOR_S
@@ -80,8 +80,8 @@ def register_many(aliases: Sequence[Alias], fsp: Participant) -> dict[Alias, Fsp
 
 
 def take_back(alias_type: str, identifiers: Sequence[str], *, to: Participant) -> None:
-    """These identifiers are reserved for one participant. Deletes every other DFSP's registrations of these
-    identifiers."""
+    """Deletes every other DFSP's registrations of these identifiers, because the identifiers are reserved for one
+    participant."""
     PartyIdentifier.objects.filter(type=alias_type, identifier__in=identifiers).exclude(fsp=to).delete()
 
 

@@ -156,8 +156,8 @@ def ask(lookups: Sequence[tuple[Outgoing, str]], *, wait_s: int) -> None:
     execute(_ASK, [wait_s, *columns])
 
 
-# After a lookup's end, the hub still accepts late and repeated answers from the same DFSP. If the requester has since
-# looked up the alias at another DFSP, the hub accepts no late answer. A DFSP that retries sends an answer fewer than
+# After a lookup's end, the hub still accepts late and repeated answers from the same DFSP. If the requester has looked
+# up the alias at another DFSP meanwhile, the hub accepts no late answer. A DFSP that retries sends an answer fewer than
 # ten times, and the requester's queue has room for ten answers.
 _END = """
     UPDATE directory_partylookup l

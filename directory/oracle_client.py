@@ -32,7 +32,7 @@ log = structlog.get_logger("oracles")
 
 T = TypeVar("T")
 
-THE_HUB: Caller = 0  # the caller's name for requests that the hub makes for itself
+THE_HUB: Caller = 0  # the caller if the hub makes a request for itself
 
 _MOST_OF_AN_ANSWER = 1024 * 1024
 _MOST_OF_A_BATCH = 32 * 1024 * 1024  # limit in bytes for all answers of a batch together
@@ -66,9 +66,9 @@ class Reply:
 
 
 def sizes_of(shared: int) -> Sizes:
-    """Returns the limits on simultaneous requests to one oracle, if all callers together may have `shared` requests.
-    One caller may have up to half of these requests. In addition, at least `_FIRSTS` callers may each have one request
-    that the limit does not count.
+    """Returns the limits on simultaneous requests to one oracle. All callers together may have `shared` requests. One
+    caller may have up to half of these requests. In addition, at least `_FIRSTS` callers may each have one request that
+    the limit does not count.
     """
     half = max(1, shared // 2)
     return Sizes(most=shared + max(shared, _FIRSTS), shared=shared, share=half, waiting=shared, waiting_share=half)

@@ -1,10 +1,12 @@
-"""Decides when the hub pauses an oracle: for a while, the hub sends no requests of some or all callers to this oracle.
-The module uses a clock, but no database and no network. Each process uses only the outcomes of its own requests.
+"""Decides when the hub pauses an oracle for some or all callers. During the pause, the hub sends no requests of these
+callers to the oracle. The module uses a clock, but no database and no network. Each process uses only the outcomes of
+its own requests.
 
 - If five requests in a row get no connection to an oracle, the oracle is paused for all callers.
-- One alias that the caller chose can be the only cause of a server error or a missing answer. If one caller's
-  requests for five aliases in a row fail, the oracle is paused for this caller. If requests of three or more callers
-  fail, and no caller gets an answer during this time, the oracle is paused for all callers.
+- The alias that the caller chose can alone cause a server error or a missing answer. So if one caller's requests for
+  five different aliases fail, and the caller gets no answer meanwhile, the oracle is paused only for this caller. If
+  requests of three or more callers fail, for at least five different aliases in total, and no caller gets an answer
+  meanwhile, the oracle is paused for all callers.
 - After a pause each caller may have one open request to the oracle. When a caller gets an answer, this limit ends for
   the caller, and every other caller can immediately send one request. So if requests of one caller get no answer, the
   other callers are not delayed.

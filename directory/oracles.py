@@ -14,8 +14,8 @@ from hub.participants import endpoint_types_and_urls
 
 
 def add(*, alias_type: str, endpoint: str, currency: str, is_default: bool, actor: str) -> Oracle:
-    """Registers an oracle. Adds an oracle. From now on, this oracle instead of the hub's own oracle serves the oracle's
-    alias type and currency."""
+    """Registers an oracle. From now on, this oracle serves its alias type and currency, and the hub's own oracle no
+    longer serves them."""
     check_endpoint(endpoint)
     oracle = Oracle(type=alias_type, endpoint=endpoint, currency=currency, is_default=is_default)
     return _save(oracle, "oracle_added", before=None, actor=actor)

@@ -61,8 +61,8 @@ def _load(commands: list[AskParty | AnswerParty], scene: Scene, gate: Gate | Non
         for each in commands
         if isinstance(each, AnswerParty) and (to := scene.parties.get(each.destination or "")) is not None
     }
-    # One SQL statement finds a lookup, checks that the requester has not since looked up the alias at another DFSP, and
-    # ends the lookup.
+    # One SQL statement finds a lookup, checks that the requester has not looked up the alias at another DFSP meanwhile,
+    # and ends the lookup.
     ended = lookup_sql.end(answered, keep_s=settings.PARTY_ANSWER_S) if answered else set()
     return Facts(oracles, settings.BUILTIN_ORACLE_TYPES, registrations, owners, ended, gate)
 

@@ -60,8 +60,9 @@ class Approvals:
             await asyncio.to_thread(self._reject_unless_paid, found)
 
     def _reject_unless_paid(self, found: RequestReceived) -> None:
-        """Rejects the request. Does nothing if the customer has in the meantime confirmed a payment for this request on
-        another page."""
+        """Rejects the request. Does nothing if the customer has meanwhile confirmed a payment for this request on
+        another page.
+        """
         with self._instructions.books.transaction():
             begun = self.begun(found)
             if begun is None or begun.state not in ("SENT", "PAID"):

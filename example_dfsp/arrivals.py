@@ -26,7 +26,7 @@ CREATE INDEX IF NOT EXISTS arrival_of_payee ON arrival (payee, arrived_at);
 class Arrival:
     """One transfer to a customer of this bank.
 
-    `amount` is the amount that the scheme pays to the bank. The bank keeps `fee` of this amount.
+    `amount` is the amount that the scheme pays to the bank. Of this amount, the bank keeps `fee`.
     """
 
     transfer_id: str
@@ -91,8 +91,9 @@ class Arrivals:
             )
 
     def credit_own(self, arrival: Arrival, reference: str, fee: int) -> None:
-        """Credits the payee of a payment between two customers of this bank with the money that the books hold for the
-        payment."""
+        """Ends a payment between two customers of this bank: credits the payee with the money that the books hold for
+        the payment.
+        """
         with self._books.transaction():
             self._books.settle_own(reference, _money(arrival), fee)
             self._add(arrival)

@@ -49,7 +49,7 @@ class Bank:
     def application(self) -> web.Application:
         """Returns the aiohttp application for the connector and the staff's scripts.
 
-        No other program must be able to reach the application's address.
+        Other programs must not be able to reach the application's address.
         """
         app = web.Application(middlewares=[no_browsers, conflicts])
         CoreApi(self.customers, self.books, self.arrivals, self.requests, self.approvals).add_to(app)

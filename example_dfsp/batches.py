@@ -57,7 +57,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How many lines of a batch are paid, failed and open, and the total amount of the paid lines."""
+    """The numbers of paid, failed and open lines of a batch, and the total amount of the paid lines."""
 
     paid: int
     failed: int
@@ -80,7 +80,7 @@ class Batches:
         books.define(_SCHEMA)
 
     def resume(self) -> None:
-        """When the bank starts, continues with every interrupted batch."""
+        """Continues with every interrupted batch. Runs when the bank starts."""
         for found in self.find("state = 'RUNNING'"):
             self._start(found.id)
 

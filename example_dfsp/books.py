@@ -116,8 +116,10 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """An incoming transfer to a customer. The scheme pays `amount` to the bank, and the bank keeps `fee` of this
-    amount."""
+    """An incoming transfer to a customer.
+
+    The scheme pays `amount` to the bank. Of this amount, the bank keeps `fee`.
+    """
 
     transfer_id: str
     payee: str
@@ -201,8 +203,8 @@ class Books:
             )
 
     def settle_own(self, reference: str, credited: Incoming, fee: int = 0) -> None:
-        """Moves the money that the books hold for a payer to a payee at this bank. The payer's fee and the payee's fee
-        go to `fees`."""
+        """Moves a payer's held money to the account of a payee at this bank. The payer's fee and the payee's fee go to
+        `fees`."""
         with self.transaction():
             payer, held, state, known_id, _, currency = self._payment(reference)
             if state == "COMMITTED" and known_id == credited.transfer_id:
@@ -341,7 +343,7 @@ class Books:
     def transaction(self) -> Iterator[None]:
         """Runs the SQL statements of the `with` block in one database transaction.
 
-        A nested call does not begin a second database transaction, and uses the transaction of the outer call.
+        A nested call uses the database transaction of the outer call, and does not begin a second database transaction.
         """
         with self._lock:
             if self._depth:
@@ -415,7 +417,7 @@ class Books:
     def _incoming(self, announced: Incoming) -> str | None:
         """Returns the state of the transfer with this id, or None if the books do not have this transfer.
 
-        Raises Conflict if the id has different content.
+        Raises Conflict if the books already have different content under this id.
         """
         known = self._db.execute(
             "SELECT payee, amount, fee, state FROM incoming WHERE transfer_id = ?", (announced.transfer_id,)

@@ -1,8 +1,9 @@
-"""The text of QR codes that a payee presents: EMVCo's Merchant-Presented Mode 1.1. Pure.
+"""The text of QR codes that a payee presents: EMVCo's Merchant-Presented Mode 1.1. Pure functions, without I/O.
 
-The text is a list of data objects. Each object has two digits of an id, two digits of a length in characters, and a
-value. The last object is a checksum of all earlier objects. One of the objects 26 to 51 (account information) has
-SCHEME as its globally unique identifier. The object with SCHEME contains the payee's alias and the alias's type.
+The text is a list of data objects. Each object consists of an id (two digits), the length of the value in characters
+(two digits), and the value. The last object is a checksum of all earlier objects. One of the objects 26 to 51 (account
+information) has SCHEME as its globally unique identifier. The object with SCHEME contains the payee's alias and the
+alias's type.
 """
 
 from collections.abc import Iterable
@@ -89,7 +90,7 @@ def read(text: str) -> PaymentCode:
 
 
 def data_objects(text: str) -> list[tuple[str, str]]:
-    """Returns the data objects of a text with a correct form and checksum. Raises CodeError."""
+    """Returns the data objects of a text. Raises CodeError if the form or the checksum of the text is wrong."""
     if len(text) > LONGEST:
         raise CodeError("the code is too long")
     if text[:4] != "0002":

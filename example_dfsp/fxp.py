@@ -1,8 +1,8 @@
 """python -m example_dfsp.fxp NAME --state DIR --hub-url URL --inbound-port PORT: an example FXP, in one process.
 
-An FXP converts one currency into another as a part of other DFSPs' payments. A core in Python can run the connector in
-its own process, as this FXP shows. The FXP's own books record the amount that it receives in the source currency and
-the amount that it pays in the target currency.
+An FXP converts one currency into another as a part of other DFSPs' payments. If a core is written in Python, the
+connector can run in the process of the core. This FXP is an example of such a core. The FXP's own books record the
+amount that it receives in the source currency and the amount that it pays in the target currency.
 """
 
 import argparse
@@ -36,8 +36,8 @@ from kitovu_connector import (
 
 log = structlog.get_logger(__name__)
 
-# How many ten-thousandths of the target currency one unit of the source currency buys. The FXP earns the difference
-# between the rates of the two directions.
+# The number of ten-thousandths of the target currency that the FXP pays for one unit of the source currency. The FXP
+# earns the difference between the rates of the two directions.
 RATES = {("TZS", "KES"): 510, ("KES", "TZS"): 190_000}
 _UNIT, _CENT = 10_000, 100
 _TERMS_ARE_VALID = timedelta(minutes=10)

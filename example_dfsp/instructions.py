@@ -93,7 +93,7 @@ class Instruction:
 
     @property
     def is_converted(self) -> bool:
-        """Whether the payee receives a different currency from the currency in which the payer pays."""
+        """Whether the payer pays in one currency and the payee receives another currency."""
         return self.receive_currency not in (None, self.currency)
 
 

@@ -1,7 +1,8 @@
 """Reads lists of payments from CSV files. Refuses the whole file if any line is wrong, and reports the numbers of the
 wrong lines. Writes results.
 
-A file has the same columns as for `kitovu-connector bulk`: id, to, amount and currency, and optionally name and note.
+A file has the same columns as a file for the command `kitovu-connector bulk`: id, to, amount and currency, and
+optionally name and note.
 """
 
 import csv

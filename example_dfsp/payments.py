@@ -52,7 +52,7 @@ class Payments:
         self.reject_request: Callable[[str], None] = lambda request_id: None
 
     def resume(self) -> None:
-        """When the bank starts, continues with every payment whose money is held."""
+        """Continues with every payment whose money is held. Runs when the bank starts."""
         for found in self._instructions.open():
             self._start(found.reference, self._drive(found.reference))
         for found in self._instructions.find("state = 'NEW' AND asks_first"):

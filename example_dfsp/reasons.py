@@ -3,7 +3,7 @@ translated."""
 
 from collections.abc import Callable
 
-_ = str  # marks a text for the catalogues
+_ = str  # marks a text for the catalogues of translations
 
 _REASONS = {
     "1001": _("The other bank cannot be reached now. Try again in a few minutes."),

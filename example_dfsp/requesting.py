@@ -11,7 +11,7 @@ from example_dfsp.site import Entries, Site, Wrong
 from example_dfsp.wallet import Wallet, reference_of
 
 _SHOWN = 8
-_MOST_OPEN = 50  # the most open requests of one customer, because payers see each of these requests
+_MOST_OPEN = 50  # the largest number of open requests of one customer, because payers see each of these requests
 
 
 class Requesting:

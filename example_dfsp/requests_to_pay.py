@@ -51,7 +51,7 @@ _LONGEST_PAUSE_S = 5.0
 FIXED_CODE = "123456"
 """The one-time code of every customer with the manner "approves". Scripts enter this code."""
 OPEN_FOR_S = 24 * 3600.0
-"""How long a customer can approve a request."""
+"""The time in which a customer can approve a request."""
 MOST_WRONG_CODES = 3
 """After this number of wrong approval codes, the customer can no longer pay the request."""
 
@@ -135,7 +135,7 @@ class RequestsToPay:
         books.define(_SCHEMA)
 
     def resume(self) -> None:
-        """When the bank starts, continues with every request that was perhaps not sent."""
+        """Continues with every request that was perhaps not sent. Runs when the bank starts."""
         self._loop = asyncio.get_running_loop()
         for made in self.find_made("state IN ('NEW', 'ASKED') AND created_at > ?", time.time() - OPEN_FOR_S):
             if self._customers.get(made.payer) is None:
@@ -187,7 +187,7 @@ class RequestsToPay:
         return [RequestMade(**dict(zip(_MADE, row, strict=True))) for row in self._books.rows(query, *values)]
 
     def open_of(self, payee: str) -> int:
-        """Returns how many requests that this customer made wait for an answer."""
+        """Returns the number of this customer's own requests that still wait for an answer."""
         return len(
             self.find_made(
                 "payee = ? AND state IN ('NEW', 'ASKED') AND created_at > ?", payee, time.time() - OPEN_FOR_S

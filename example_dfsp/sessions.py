@@ -28,7 +28,7 @@ class Who:
 
 
 class Sessions:
-    """The sessions, in the database file of the books, so that a restart of the bank signs nobody out."""
+    """The sessions, in the database file of the books, so that people stay signed in after a restart of the bank."""
 
     def __init__(self, books: Books, customers: Customers) -> None:
         self._books, self._customers = books, customers

@@ -253,8 +253,8 @@ class Site:
 async def _page_before(request: web.Request) -> str:
     """Returns the path and query of the page from which the browser sent a form.
 
-    A form with a wrong entry is shown at the form's own path, which a browser cannot open. The page of such a form is
-    at a path above.
+    If a form has a wrong entry, the site shows the form again at the path to which the browser sent the form. A browser
+    cannot open this path. The page that contains the form is at one of the parent paths.
     """
     before = urlsplit(request.headers.get("Referer", ""))
     path, query = before.path, f"?{before.query}" if before.query else ""

@@ -35,8 +35,9 @@ def catalogue(language: str) -> gettext.NullTranslations:
 
 
 def chosen(wanted: str | None, accepted: str) -> str:
-    """Returns the language in the cookie. If the cookie has no language, returns the browser's first language that the
-    site has."""
+    """Returns the language in the cookie. If the cookie has no language, returns the first of the browser's languages
+    that the site also has.
+    """
     candidates: Iterable[str] = [
         wanted or "",
         *(part.split(";")[0].strip()[:2].lower() for part in accepted.split(",")),

@@ -19,7 +19,7 @@ from kitovu_connector import parse_amount
 TEST_CURRENCY = "XTS"
 _HOURS = {"1": 1, "24": 24, "168": 168}
 _SHOWN = 50
-_PERIODS_S = (60, 600, 3600)  # the page reads no longer statement than it needs for its lines
+_PERIODS_S = (60, 600, 3600)  # the page reads the shortest statement that has enough lines
 _MOST_LINES = 20_000
 _MARGIN_S = 120.0  # the hub and the books record a transfer at slightly different times
 _SETTLED_S = 5.0  # a statement can lack a transfer of the last seconds
@@ -28,8 +28,9 @@ _OPEN = frozenset({"RECEIVED", "RESERVED", "HELD", "EXPECTED", "SENT"})
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A transfer about which the hub and the books record different things. `kind` names the difference, and the page
-    explains this name."""
+    """A transfer whose records at the hub and in the books differ. `kind` names the difference, and the page explains
+    this name.
+    """
 
     transfer_id: str
     kind: str

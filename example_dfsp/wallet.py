@@ -23,7 +23,7 @@ from example_dfsp.site import Entries, Site, Wrong
 _SHOWN = 6
 _PAGE = 30
 _DOUBT_AFTER_S = 15.0
-_MOST_ASKED = 20  # the most payments of one customer that can wait for terms at the same time
+_MOST_ASKED = 20  # the largest number of one customer's payments that wait for terms at the same time
 _PICTURES_AT_ONCE = 2  # reading a picture takes a thread and up to a tenth of a second
 
 
@@ -210,7 +210,7 @@ class Wallet:
         if not asked.is_open:
             return Wrong("", _("This request was rejected or has expired. Nothing was paid."))
         if asked.code is not None:
-            return None  # the bank compares the code of a shop's or an agent's request later
+            return None  # the request is from a shop or an agent; the bank compares the code later
         tries = self._bank.requests.try_approval(asked.request_id, code.replace(" ", ""))
         if tries == 0:
             return None

@@ -1,6 +1,6 @@
 """Converts identifiers and sub-ids to the one spelling under which the hub stores an alias. Pure.
 
-With two spellings of one alias, the hub could register or count one customer twice.
+If one alias had two spellings, the hub could register or count one customer twice.
 """
 
 import re

@@ -28,7 +28,8 @@ FORWARDED = (
 
 _PARTICIPANT_NAME = re.compile(r"[A-Za-z0-9 _.\-]{1,32}\Z")
 _ANSWERED = frozenset({"GET", "POST", "DELETE"})  # requests with these methods get a callback
-_NEED_DESTINATION = frozenset({("POST", "quotes"), ("POST", "bulkQuotes")})  # a sender of these knows the payee DFSP
+# The sender of such a request knows the payee DFSP.
+_NEED_DESTINATION = frozenset({("POST", "quotes"), ("POST", "bulkQuotes")})
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ OCTETS_OF_A_VALUE = 32
 Values need memory: five megabytes of `[],[],...` become 1.7 million objects of a hundred bytes each."""
 MOST_VALUES = 5_242_880 // OCTETS_OF_A_VALUE  # the limit for the largest body that the API allows
 _QUOTES_OF_A_VALUE = 4  # two quotation marks around a key, and two around its value; escaped quotation marks count too
-_MOST_DIGITS = 18  # a whole number with so many digits fits into 64 bits, and amounts have fewer digits
+_MOST_DIGITS = 18  # a whole number with this many digits fits into 64 bits, and amounts have fewer digits
 _MOST_NUMBER_CHARACTERS = 40
 
 
@@ -77,7 +77,7 @@ class Structure:
         opens = bare.count(b"[") + bare.count(b"{")
         self._opens += opens
         self._commas += bare.count(b",")
-        if self._opens <= self._max_depth:  # with so few opening brackets, no body is nested too deeply
+        if self._opens <= self._max_depth:  # the body has too few opening brackets for deep nesting
             self._depth += opens - bare.count(b"]") - bare.count(b"}")
         elif brackets := bare.translate(None, _NOT_BRACKETS):
             depths = list(accumulate(map(_DEEPER.__getitem__, brackets), initial=self._depth))
@@ -175,7 +175,7 @@ def _check_text(text: str) -> None:
         _refuse("the body has half of a surrogate pair")
 
 
-_PIECE = 65_536  # the check of so many bytes takes about a millisecond
+_PIECE = 65_536  # the check of this many bytes takes about a millisecond
 _NOT_MARKS = bytes(octet for octet in range(256) if octet not in b'[{,"')
 _NOT_BRACKETS = bytes(octet for octet in range(256) if octet not in b"[{]}")
 _DEEPER = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}

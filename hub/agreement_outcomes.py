@@ -20,7 +20,7 @@ class Scene:
 
     now: datetime
     hub_name: str
-    # maps names to active participants: all participants that the group's messages mention
+    # the active participants that the group's messages mention, by name
     parties: Mapping[str, Party]
     # pairs (source, destination): too many messages from the source wait for the destination
     crowded: Collection[tuple[str, str]]
@@ -61,7 +61,7 @@ class Refused:
 class NotObeyed:
     """The hub refuses the message in the HTTP response, because the message's sender gets no callback. The hub stores
     nothing about the message. This class contains an error code instead of an exception. An exception would keep its
-    stack frames, and so the message, in memory.
+    stack frames in memory, and with them the message.
     """
 
     error: ErrorCode

@@ -16,8 +16,9 @@ _IDLE, _BUSY = 0.5, 0.9
 
 
 def _read() -> tuple[int, int]:
-    """Returns two times since the start of the machine, added over all CPUs: the whole time, and the idle time. The
-    time of programs with a lower priority (nice) counts as idle, because these programs give way to the hub."""
+    """Returns the total time and the idle time since the start of the machine. Each of the two times is the sum over
+    all CPUs. The time of programs with a lower priority (nice) counts as idle, because these programs give way to the
+    hub."""
     with _STATISTICS.open() as lines:
         user, nice, system, idle, waiting, *interrupts_and_stolen = map(int, lines.readline().split()[1:9])
     return user + nice + system + idle + waiting + sum(interrupts_and_stolen), nice + idle + waiting
@@ -39,7 +40,7 @@ class Cpus:
         self._guard = threading.Lock()
 
     def shortage(self) -> float:
-        """Returns how short CPU time was in the last half second: from 0 for idle CPUs to 1 for busy CPUs."""
+        """Returns the shortage of CPU time in the last half second: from 0 for idle CPUs to 1 for busy CPUs."""
         return min(1.0, max(0.0, (self.use() - _IDLE) / (_BUSY - _IDLE)))
 
     def use(self) -> float:

@@ -53,7 +53,7 @@ class Reply:
 
 
 class _Exchange:
-    """A libcurl handle. The handle sends one request at a time, and later sends other requests."""
+    """A libcurl handle. The handle sends one request at a time, and can be used again for later requests."""
 
     def __init__(self) -> None:
         self.handle = handle = pycurl.Curl()

@@ -54,7 +54,7 @@ class LostRace(Exception):
 def retried(transact: Callable[[], T], *, attempts: int, lost: Callable[[str], None], waits_again: bool = True) -> T:
     """Runs a whole transaction and returns its result.
 
-    If the transaction conflicts with another transaction, runs it again, `attempts` times in total at most. If
+    If the transaction conflicts with another transaction, runs it again, but at most `attempts` times in total. If
     `waits_again` is false, a transaction that waited too long for a lock is not repeated. Before each repetition, the
     function calls `lost` with the name of the conflict.
     """
@@ -224,7 +224,7 @@ class Engine(ABC, Generic[C, R]):
 
     def _part(self, group: list[Waiting[C, R]], error: Exception, *, until: float | None) -> None:
         """Divides a group that failed because rows were locked or slow. The database has stored nothing about the
-        failed group. After a failure with shortened timeouts, perhaps only the whole machine is slow. So the engine
+        failed group. If a group fails with shortened timeouts, the only cause is perhaps a slow machine. So the engine
         first repeats the group with the usual timeouts. Such a repetition delays other messages if a row is really
         locked. So it happens at most once every `_WARY_S` seconds. Only a failure with the usual timeouts makes the
         engine shorten the timeouts again.

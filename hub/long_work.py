@@ -15,8 +15,8 @@ from pathlib import Path
 from hub.concurrency_shares import Places, Sizes
 from hub.cpu_use import cpus
 
-# The length of a pause, as a multiple of the time of the part before it: the first number on an idle machine, plus the
-# second number if the CPUs are busy all the time.
+# The length of a pause, as a multiple of the time that the previous part took. On an idle machine, the multiple is the
+# first number. If the CPUs are busy all the time, the multiple is the sum of both numbers.
 _IDLE, _BUSY = 0.5, 12.0
 _LONGEST_S = 0.5
 
@@ -32,11 +32,11 @@ _sleep = time.sleep
 
 @contextmanager
 def turn(caller: Hashable, *, wait_s: float, pauses: bool) -> Iterator[None]:
-    """Waits until this process works on no part of other long work. Runs the block, which works on one part. Then
+    """Waits until no part of other long work runs in this process. Runs the block, which works on one part. Then
     pauses, if `pauses` is True.
 
     No other part begins during the pause. Otherwise, the parts of one work would fill the pauses of another work.
-    Raises NoPlace if the turn does not come in this time.
+    Raises NoPlace if this part does not get its turn within `wait_s` seconds.
     """
     with _turns.taken(caller, _ONE, wait_s=wait_s), alone_on_this_machine():
         began = time.monotonic()

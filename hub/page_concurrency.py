@@ -1,13 +1,13 @@
 """Limits the number of simultaneous page requests in a web process. Page requests are all requests except those of
-DFSPs: to the portal, the administration, documents and files.
+DFSPs: requests to the portal and the administration, and requests for documents and files.
 
 Only a few page requests run at the same time (`WEB_PAGES`), and they use at most half of the pooled database
 connections. So threads and connections remain for DFSPs' requests, even if page requests are slow. One signed-in user
-can use only half of the places for page requests. The same limit applies to all requests from one address without a
-signed-in user, together. If no place is free, a page request waits for some seconds and then gets 503.
+can use only half of the places for page requests. The same limit applies to all requests together that come from one
+address and have no signed-in user. If no place is free, a page request waits for some seconds and then gets 503.
 
-Anybody can invent a session cookie. So a process first counts requests with an unknown cookie under their address. When
-such a request has proved to belong to a user's session, later requests with the same cookie count under this user.
+Anybody can invent a session cookie. So a process first counts requests with an unknown cookie under their address. If
+the cookie of such a request proves to be a user's session, later requests with the same cookie count under this user.
 
 A response in several parts occupies a thread of the web server until the client has read almost all parts. So the hub
 sends a response from memory or from a small file as a single part. A process sends only a few responses in several
@@ -81,10 +81,12 @@ def reading(caller: Hashable) -> Iterator[None]:
     """Occupies a place while a batch of a long response is read. After that, returns the database connection to the
     pool.
 
-    A process reads one batch at a time. If the process also serves DFSPs, no batch is read during a pause after each
-    batch. Without the pauses, files of several megabytes would keep a CPU core busy for seconds.
+    A process reads one batch at a time. If the process also serves DFSPs, the process pauses after each batch, and
+    reads no batch during the pause. Without the pauses, files of several megabytes would keep a CPU core busy for
+    seconds.
 
-    A file that waits for a place does not have the turn meanwhile, so the files of other users can be read.
+    While a file waits for a place, it does not have the turn to read a batch. So the process can read the files of
+    other users.
     """
     turn, place = _turn_and_place(caller)
     with turn, long_work.alone_on_this_machine():
@@ -117,7 +119,7 @@ def _turn_and_place(caller: Hashable) -> tuple[ExitStack, ExitStack]:
 
 
 def _waited_for(places: Places, caller: Hashable, limits: Sizes, until: float) -> ExitStack:
-    """Waits longer for a place than a new request does, so that a response in progress does not break off. The caller
+    """Waits longer for a place than a new request does, so that a response in progress is not interrupted. The caller
     keeps its position in the queue."""
     held = ExitStack()
     while True:
@@ -209,8 +211,8 @@ def _whole(answer: HttpResponseBase) -> list[bytes]:
 
 
 class _Users:
-    """The sessions of signed-in users, and the user of each session. Earlier requests have proved these sessions. An
-    invented cookie is never in this list."""
+    """The sessions of signed-in users, and the user of each session. The hub has verified each session in an earlier
+    request. An invented cookie is never in this list."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -225,7 +227,7 @@ class _Users:
         return ("user", user) if user is not None and time.monotonic() - seen < _KEPT_FOR_S else None
 
     def note(self, session: str | None, user: object) -> None:
-        """Stores the user of this session, if a request has proved that the session is this user's."""
+        """Stores the user of this session, after a request has proved that the session belongs to this user."""
         if not session or user is None:
             return
         with self._guard:

@@ -110,7 +110,8 @@ ALERT_RECIPIENTS = env.list("ALERT_RECIPIENTS", default=[])
 # ALARM_RECIPIENTS are the e-mail addresses and URLs that receive new alarms, in addition to NOTIFICATION_WEBHOOKS. An
 # alarm ends when its cause has been absent for ALARM_CALM_S seconds. A change request that waits for approval causes an
 # alarm after ALARM_APPROVAL_S seconds. A settlement window causes an alarm if it is open for longer than ALARM_WINDOW_S
-# seconds, or not settled so long after it was closed (0: never).
+# seconds. It also causes an alarm if it is not settled ALARM_WINDOW_S seconds after it was closed. If ALARM_WINDOW_S is
+# 0, windows cause no alarm.
 ALARM_RECIPIENTS = env.list("ALARM_RECIPIENTS", default=[])
 ALARM_CALM_S = env.int("ALARM_CALM_S", default=60)
 ALARM_APPROVAL_S = env.int("ALARM_APPROVAL_S", default=4 * 3600)
@@ -137,7 +138,8 @@ ORACLE_CACHE_S = env.int("ORACLE_CACHE_S", default=30)
 # part of this time, so the time must be longer than the longest delivery. After any request has ended, the hub still
 # accepts late or repeated answers for this time.
 PARTY_ANSWER_S = env.int("PARTY_ANSWER_S", default=25)
-# The time limit for an answer, if the request for terms has no expiration: a quote, a bulk quote or an FX quote.
+# The time limit for the answer to a request for terms (a quote, a bulk quote or an FX quote), if the request has no
+# expiration.
 QUOTE_ANSWER_S = env.int("QUOTE_ANSWER_S", default=60)
 # The time limit for a DFSP's answer to GET /authorizations, /transactions and /transactionRequests. This time is long,
 # because the DFSP sometimes waits for its customer.
@@ -167,7 +169,7 @@ MAX_ADMINISTRATION_BODY_BYTES = env.int("MAX_ADMINISTRATION_BODY_BYTES", default
 # detects a slow body by the missing response.
 BODY_DEADLINE_S = env.int("BODY_DEADLINE_S", default=20)
 
-# Whether the hub connects only to public addresses, and the other networks (or address:port) that are also allowed.
+# Whether the hub connects only to public addresses, and which other networks (or address:port) are also allowed.
 CALLBACK_PUBLIC_ONLY = env.bool("CALLBACK_PUBLIC_ONLY", default=PRODUCTION)
 CALLBACK_ALLOW = env.list("CALLBACK_ALLOW", default=[])
 # PEM files for the requests that the hub sends: the trusted authorities, and the hub's client certificate and key.
@@ -192,7 +194,8 @@ EMAIL_USE_SSL = bool(_EMAIL.get("EMAIL_USE_SSL", env.bool("EMAIL_USE_SSL", defau
 EMAIL_FILE_PATH = _EMAIL.get("EMAIL_FILE_PATH") or None
 EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT", default=10)  # seconds, for each response of the mail server
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="kitovu@localhost")
-# Whether this hub sends e-mail. If not, one person hands over the link of an invitation, and another person the code.
+# Whether this hub sends e-mail. If not, one person hands over the link of an invitation, and another person hands over
+# the code.
 SENDS_EMAIL = bool(_EMAIL or EMAIL_HOST)
 # The address at which people open the portal. Links in e-mails begin with this address.
 PORTAL_URL = env.str("PORTAL_URL", default=f"http://127.0.0.1:{env.int('PORT', default=8000)}")

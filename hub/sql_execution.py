@@ -49,8 +49,8 @@ def _execute(statement: str, bound: Sequence[Any]) -> psycopg.Cursor[TupleRow]:
 
 
 # The statistics of a table, or the plan of a prepared statement, can be from a time when the table was empty. With such
-# a plan, PostgreSQL would read, join or sort the whole table, even if the table is large now. Without these methods,
-# every plan uses indexes.
+# a plan, PostgreSQL would read, join or sort the whole table, even if the table is large now. If PostgreSQL cannot use
+# the methods in this list, every plan uses indexes.
 _OTHER_WAYS = ("seqscan", "bitmapscan", "sort", "hashjoin", "mergejoin", "material")
 _BY_KEYS = "".join(f" -c enable_{way}=off" for way in _OTHER_WAYS)
 _BY_KEYS_NOW = "SELECT " + ", ".join(

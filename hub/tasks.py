@@ -31,7 +31,7 @@ def each_second() -> None:
     """Does all periodic work that is due now.
 
     Before each part of this work, records that the work is in progress. Otherwise standby threads would begin the same
-    work while the database is slow, and slow the database further.
+    work while the database is slow, and would make the database even slower.
     """
     run_all(of_each_second(), before_each=_note_the_work)
 

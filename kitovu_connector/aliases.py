@@ -49,9 +49,9 @@ class Aliases:
         await self._ask("DELETE", alias, b"")
 
     def told(self, alias: Alias, error: ErrorInformation | None) -> bool:
-        """If a request about this alias is waiting, gives the hub's callback to this request.
+        """Passes the hub's callback to the waiting request about this alias, if there is such a request.
 
-        Returns whether such a request was waiting.
+        Returns whether a request was waiting.
         """
         future = self._waiting.get(identifiers.same(alias))
         if future is None or future.done():

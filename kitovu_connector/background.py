@@ -57,7 +57,7 @@ class Rounds:
 
     def __init__(self, background: Background) -> None:
         self._background = background
-        self._again: dict[str, bool] = {}  # for each record with a task, by key: whether the task must run again
+        self._again: dict[str, bool] = {}  # key: a record with a task; value: whether the task must run again
 
     def __len__(self) -> int:
         return len(self._again)

@@ -174,8 +174,8 @@ def _compare_funds(postings: list[Posting], funds: list[dict[str, str]] | None) 
 
 
 def _numbered(rows: Iterable[tuple[Key, Side]]) -> dict[Key, Side]:
-    """Returns a mapping from keys to rows. If several rows have the same reference, numbers them in the order of their
-    amounts.
+    """Returns a mapping from keys to rows. If several rows have the same reference, the rows get numbers in the order
+    of their amounts.
     """
     found: dict[Key, Side] = {}
     seen: Counter[Key] = Counter()
@@ -222,7 +222,9 @@ def _compare_gross(postings: list[Posting], here: Here) -> Iterable[Compared]:
 
 
 def _compare_settlement(part: SettlementPart, hub: AtHub, here: Here, begin: str) -> Compared:
-    """Compares a settlement's net amount with the sum of this connector's own amounts in the settlement's windows."""
+    """Compares the net amount of a settlement with the sum of the amounts that this connector has recorded for the
+    windows of the settlement.
+    """
     name, windows = f"settlement {part.settlement_id}", frozenset(part.window_ids)
     at_hub = Side(part.state, part.net, part.currency, part.created_date)
     if part.windows_from < begin:  # the hub's statement does not contain all transfers of the first window

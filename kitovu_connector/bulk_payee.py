@@ -80,7 +80,7 @@ class BulkPayee:
         return [("POST", "/bulkTransfers", self._transfers_asked)]
 
     async def resume(self) -> None:
-        """After a start or a takeover of records, continues every open bulk that no task processes yet."""
+        """Continues every open bulk that no task processes yet. Runs after a start or a takeover of records."""
         for bulk in await self._bulks.unfinished():
             self._carry_on(bulk.id, is_repeated=True)
 

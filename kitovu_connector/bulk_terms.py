@@ -33,7 +33,7 @@ from kitovu_connector.store import QuoteGiven, Store
 
 
 class BulkTerms:
-    """All of one DFSP's received requests for the terms of bulks."""
+    """The requests for the terms of bulks that one DFSP has received."""
 
     def __init__(self, config: Config, store: Store, hub: HubClient, backend: Backend, parties: Parties) -> None:
         self._config, self._store, self._hub, self._backend = config, store, hub, backend
@@ -50,7 +50,7 @@ class BulkTerms:
         ]
 
     async def resume(self) -> None:
-        """After a start or a takeover of records, continues every open request that no task processes yet."""
+        """Continues every open request that no task processes yet. Runs after a start or a takeover of records."""
         for quotes in await self._quotes.unfinished():
             self._begin_answer(quotes, is_repeated=True)
         self._background.start_once(
@@ -91,12 +91,12 @@ class BulkTerms:
             self._begin_answer(stored)
 
     async def _refuse(self, new: IncomingBulk, no: No) -> None:
-        """Refuses a bulk without any customer of this DFSP. Does not store this bulk."""
+        """Refuses a bulk if none of the payees is a customer of this DFSP. Does not store this bulk."""
         path = f"/bulkQuotes/{new.id}/error"
         await self._send(path, core_answers.error_put(no), new.payer_fsp, self._config.request_s)
 
     async def _quotes_asked_again(self, message: Message) -> int:
-        """Handles GET /bulkQuotes/{id}: again sends the payer's DFSP the stored answer."""
+        """Handles GET /bulkQuotes/{id}: sends the stored answer to the payer's DFSP again."""
         found = await self._quotes.get(message.id)
         if found is None or found.payer_fsp != message.source:
             raise FspiopError(ErrorCode.BULK_QUOTE_ID_NOT_FOUND)

@@ -86,7 +86,7 @@ class BulkTransactions:
         self._stopped: dict[str, asyncio.Event] = {}  # set when the bulk has stopped
 
     async def resume(self) -> None:
-        """After a start or a takeover of records, continues every open bulk that no task processes yet."""
+        """Continues every open bulk that no task processes yet. Runs after a start or a takeover of records."""
         for bulk in await self._records.unfinished():
             self._begin_run(bulk.id)
 
@@ -104,8 +104,8 @@ class BulkTransactions:
         await self._background.close()
 
     async def begin(self, new: BulkTransaction) -> BulkTransaction:
-        """Stores a bulk and begins its payments in the background. Raises Conflict if a bulk with this id but different
-        content is stored.
+        """Stores a bulk and begins its payments in the background. Raises Conflict if this id is already stored with
+        different content.
         """
         bulk, is_new = await self._records.add(new)
         if is_new:
@@ -142,7 +142,7 @@ class BulkTransactions:
         return await self._store.payments_of([order.home_id for order in bulk.orders])
 
     async def answer(self, bulk: BulkTransaction, answers: dict[str, tuple[str, bool]]) -> None:
-        """Passes each answer of the front end to the payment that the answer is about. The keys of `answers` are
+        """Passes each answer of the front end to the payment to which the answer belongs. The keys of `answers` are
         transfer ids. Each value has the subject of the answer, and True if the front end accepts this subject.
         """
         for payment in await self.payments(bulk):

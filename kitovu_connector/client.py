@@ -43,7 +43,9 @@ Wanted = Callable[[], bool | Awaitable[bool]]
 
 
 class Said(Enum):
-    """The kind of the hub's response: the hub has accepted the request, has refused the request, or it is unclear."""
+    """The kind of the hub's response: the hub has accepted the request, has refused the request, or the response is
+    unclear.
+    """
 
     YES = "taken"
     NO = "refused"
@@ -282,8 +284,8 @@ def _answer_of(status: int, raw: bytes) -> Answer:
     try:
         information = read(ErrorPut, raw).error_information
     except FspiopError:
-        # A 4xx response without FSPIOP's error body may come from a proxy before the hub, so it does not count as the
-        # hub's answer.
+        # A 4xx response without FSPIOP's error body may come from a proxy in front of the hub, so this response does
+        # not count as the hub's answer.
         return _turned_away(status, f"HTTP {status}") if _is_wrong(status) else _unclear(f"HTTP {status}")
     assert isinstance(information.error_code, str)
     if 400 <= status < 500 and status not in NOT_A_WORD and information.error_code not in NOT_A_CODE:

@@ -53,7 +53,7 @@ class Config:
     command_cert: str = ""  # PEM files: the client certificate that the command line presents on outbound_port
     command_key: str = ""
     webhook_url: str = ""  # the core's URL for events: the end of a payment, transfer, request, bulk or conversion
-    webhook_secret: str = field(default="", repr=False)  # the key of the webhooks' signatures: whsec_ and base64
+    webhook_secret: str = field(default="", repr=False)  # the key that signs the webhooks: whsec_ and base64
     webhook_secret_file: str = ""  # instead of webhook_secret
     # the connector stops sending an event if the core has not accepted the event within this time
     webhook_give_up_s: float = 604_800.0
@@ -80,7 +80,7 @@ class Config:
     quote_expiry_s: float = 60.0  # the validity of the terms that this DFSP gives as payee DFSP
     # the connector deletes terms this long after their last change, unless a transfer needs them
     quote_retention_s: float = 86_400.0
-    # the largest total size, in octets, of the stored requests of one DFSP for the terms of bulks and conversions
+    # for each DFSP: the largest total size, in octets, of its stored requests for the terms of bulks and conversions
     stored_terms_bytes: int = 536_870_912
     # the connector deletes an answered request to pay this long after the request's last change
     request_retention_s: float = 2_592_000.0
@@ -116,14 +116,14 @@ class Config:
     token_url: str = ""  # instead of the file: the URL of the hub's token endpoint ("https://hub.example/token")
     token_client: str = ""
     token_secret: str = field(default="", repr=False)
-    token_secret_file: str = ""  # instead of token_secret; read at each renewal
+    token_secret_file: str = ""  # instead of token_secret: a file with the secret; each renewal reads the file
 
     inbound_cert: str = ""  # PEM files for TLS on inbound_port
     inbound_key: str = ""
     # PEM file: the certificate authority that must have signed the hub's client certificate
     inbound_client_ca: str = ""
-    # the name in the hub's certificate; if this setting is empty, a DFSP with the authority's certificate could pose as
-    # the hub
+    # the name in the hub's certificate; if this setting is empty, a DFSP with a certificate from the same authority
+    # could pose as the hub
     inbound_client_name: str = ""
 
     def __post_init__(self) -> None:

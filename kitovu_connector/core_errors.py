@@ -4,8 +4,8 @@
 class Refused(Exception):
     """The core's definite refusal, with an FSPIOP code (5104 payee rejected transaction, 5200 payee limit, ...).
 
-    If `is_perhaps_done` is true, the core may have reserved the money before the call failed. The connector then
-    requests from the core that the core releases the money.
+    If `is_perhaps_done` is true, the core may have reserved the money before the call failed. The connector then sends
+    the core a request to release the money.
     """
 
     def __init__(self, code: str, text: str, *, is_perhaps_done: bool = False) -> None:

@@ -68,7 +68,7 @@ class CoreRequests:
         return await self._call("GET", "/requests/" + quote(home_id, safe=""))
 
     async def enter_password(self, home_id: str, password: str) -> Mapping[str, Any]:
-        """Passes on the one-time password that the payer has entered."""
+        """Sends the connector the one-time password that the payer has entered."""
         return await self._call("POST", f"/requests/{quote(home_id, safe='')}/otp", {"otp": password})
 
     async def incoming(self, transfer_id: str) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Looks the customers of a request up at the core before the connector stores the request.
+"""Looks up the customers of a request at the core, before the connector stores the request.
 
 If the core knows none of these customers, the connector answers the request but never stores it. If the connector
 stored such requests, anybody could fill the connector's database.
@@ -44,13 +44,13 @@ class CustomerChecks:
         keep: Callable[[], Awaitable[None]],
         refuse: Callable[[No], None],
     ) -> None:
-        """Looks the customers up, one after another. Calls `keep` as soon as one of them exists. Calls `refuse` if none
-        of them exists.
+        """Looks up the customers, one after another. Calls `keep` as soon as the core has found one of the customers.
+        Calls `refuse` if none of the customers exists.
 
         Calls `keep` immediately if the core has just answered a lookup of one of these customers. Calls `refuse` with
         error 1001 if the core has not found a customer within `_LONGEST_CHECK_S` seconds. Raises Conflict if a
         different request with this id waits. Raises FspiopError 2005 if the core takes too long. After error 2005, the
-        hub sends the request again, because the connector has not acknowledged it.
+        hub sends the request again, because the connector has not acknowledged the request.
         """
         if any(self._parties.is_known(customer) for customer in customers):
             await keep()

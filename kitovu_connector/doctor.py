@@ -191,7 +191,7 @@ def _state_in_postgresql(url: str) -> Finding:
 
 
 async def _core(config: Config) -> Finding:
-    """Looks up, at the core, a number that no customer can have."""
+    """Sends the core a lookup of a number that no customer can have."""
     path = f"{config.backend_url.rstrip('/')}/parties/{'/'.join(NOBODY)}"
     try:
         async with core_of(config) as core:

@@ -101,7 +101,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class ConversionState(StrEnum):
     """The state of a conversion."""
 
-    RECEIVED = "RECEIVED"  # stored; the core must reserve next
+    RECEIVED = "RECEIVED"  # stored; the core must reserve the money next
     RESERVING = "RESERVING"  # reserved at the core; the connector must send the fulfilment next
     RESERVED = "RESERVED"  # the hub has the fulfilment; the hub's report is pending
     REJECTING = "REJECTING"  # refused; the connector must send the error next
@@ -154,7 +154,9 @@ class Fxp:
         ]
 
     async def resume(self) -> None:
-        """After a start or a takeover of records, continues the work on all open records that no task processes yet."""
+        """Continues the work on all open records that no task processes yet. Runs after a start or a takeover of
+        records.
+        """
         for offer in await self._offers.unfinished():
             self._begin_answer(offer)
         for found in await self._conversions.unfinished():
@@ -164,7 +166,7 @@ class Fxp:
         )
 
     def changed(self, record_id: str) -> None:
-        """Continues one of this instance's conversions after another instance has changed it."""
+        """Continues a conversion of this instance after another instance has changed the conversion."""
         if record_id in self._told:
             self._told[record_id].set()
         else:

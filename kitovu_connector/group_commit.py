@@ -98,9 +98,11 @@ class Database(ABC):
     is_shared = False
     """Whether several instances of the connector use the database at the same time."""
     instance = ""
-    """The name of this instance. Empty if there is only one."""
+    """The name of this instance. Empty if there is only one instance."""
     describe: Callable[[str, Any], Event | None] | None = None
-    """Returns the event of a record's new state, by the record's kind. None: no events are stored."""
+    """Returns the event of a record's new state. The first argument is the record's kind. If there is no such function
+    (None), no events are stored.
+    """
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
@@ -138,7 +140,7 @@ class Database(ABC):
         """Closes all connections."""
 
     def tell(self, conn: Connection, topic: str, key: str) -> None:  # noqa: B027 - one instance tells nobody
-        """Notifies the other instances of a change once the change is durable."""
+        """Notifies the other instances of a change as soon as the change is durable."""
 
     def listen(self, told: Callable[[str, str], None]) -> None:  # noqa: B027
         """For each change by another instance, calls `told` with the topic and the key of the change. Uses a separate

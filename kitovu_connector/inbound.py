@@ -154,7 +154,7 @@ class Inbound:
         )
 
     async def _body_of(self, request: web.Request, resource: str) -> bytes:
-        """Returns the body. Reads the body. The body must not exceed the resource's size limit, and must arrive within
+        """Reads and returns the body. The body must not exceed the resource's size limit, and must arrive within
         `request_s`.
         """
         most = _most_bytes(request, resource)
@@ -211,7 +211,7 @@ class Inbound:
 
     async def _end_lookups_of(self, request: web.Request, source: str, resource: str) -> None:
         """Ends a lookup if the connector cannot verify the signature of the answer. The waiting payment then ends
-        immediately. Does nothing unless the connection proves that the message came from the hub.
+        immediately. Does this only if the connection proves that the message came from the hub.
         """
         if not (self._config.is_pinned and (request.method, resource) == ("PUT", "parties")):
             return

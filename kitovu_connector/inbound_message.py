@@ -59,8 +59,9 @@ class Message:
     def ends_without_payment(self, expires_at: float, margin_s: float) -> bool:
         """Returns whether this error from the hub proves that another DFSP's request has ended or can never begin.
 
-        A DFSP can send a request to the connector, but not to the hub. The hub can still receive this request until
-        `expires_at`. Before `expires_at`, an error does not prove that the request never begins.
+        A DFSP can send a request to the connector without sending the request to the hub. The hub can still receive
+        this request later, until `expires_at`. So an error before `expires_at` does not prove that the request never
+        begins.
         """
         code = str(self.error.error_code)
         return code == ErrorCode.TRANSFER_EXPIRED.code or (code in NOT_FOUND and self.sent_at >= expires_at + margin_s)

@@ -36,7 +36,7 @@ _LIVES = "lease_until > seconds_now()"
 
 
 class Continued(Protocol):
-    """One of the connector's parts: it continues the work on open records."""
+    """The interface of a part of the connector that continues the work on open records."""
 
     async def resume(self) -> None:
         """Continues the work on this instance's open records, if no task processes them yet."""
@@ -135,9 +135,10 @@ def _join(database: Database, conn: Connection) -> None:
 
 def _renew(database: Database, conn: Connection) -> int:
     """Renews this instance's lease. Then makes this instance the owner of records whose owner has no valid lease.
-    Returns how much.
+    Returns the number of these records.
 
-    Takes over at most TAKEN_AT_ONCE records at a time, because meanwhile the other instances cannot renew their leases.
+    Takes over at most TAKEN_AT_ONCE records at a time, because the other instances cannot renew their leases during a
+    takeover.
     """
     conn.execute(
         "INSERT INTO instance (id, lease_until, tells_events) VALUES (?, seconds_now() + ?, ?)"

@@ -25,7 +25,7 @@ from kitovu_connector.hub_api import HubApi, HubRefused, HubUnreachable, Signing
 
 log = structlog.get_logger(__name__)
 
-_AT_MOST_EVERY_S = 5.0  # even if many messages have unknown keys, the connector does not send more requests to the hub
+_AT_MOST_EVERY_S = 5.0  # so that many messages with unknown keys cause only a few requests to the hub
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,8 @@ class KnownKeys:
         await self._background.close()
 
     def of(self, sender: str) -> list[RSAPublicKey]:
-        """Returns the sender's keys that are valid now. Because of the clock margin, a key is valid a little earlier
-        and a little longer than the hub states.
+        """Returns the sender's keys that are valid now. Because of the clock margin, a key becomes valid a little
+        earlier than the hub states, and stays valid a little longer.
         """
         now, margin = time.time(), self._config.clock_margin_s
         fetched = [

@@ -32,7 +32,7 @@ def trace_of(error: BaseException) -> str:
 
 
 def configure(level: str) -> None:
-    """Configures structlog and the standard library's logging (aiohttp's) for this process."""
+    """Configures the logging of this process: structlog, and the standard library's logging, which aiohttp uses."""
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,

@@ -65,8 +65,8 @@ class Lookups:
         return identifiers.same(alias) in self._waiting
 
     def told(self, alias: Alias, event: Event) -> str | None:
-        """Gives the waiting lookups a message from the hub about this alias. Returns None, or a reason if nothing
-        proves the message's sender.
+        """Gives the waiting lookups a message from the hub about this alias. Returns the reason for a refusal if
+        nothing proves the message's sender, and otherwise None.
         """
         refusal = None
         for lookup in self._waiting.get(identifiers.same(alias), []):

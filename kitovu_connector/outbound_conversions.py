@@ -1,5 +1,5 @@
-"""Lists three kinds of conversions for the core. A conversion belongs to a payment, or the core has sent it, or this
-DFSP makes it as an FXP.
+"""Lists three kinds of conversions for the core: conversions that belong to payments, conversions that the core has
+sent, and conversions that this DFSP makes as an FXP.
 """
 
 from typing import Literal

@@ -98,7 +98,7 @@ class OutboundLists:
         limit = limit_of(wanted)
         since, after = after_of(wanted)
         outgoing = [
-            # A payment that ended before its transfer was prepared gets no line in the list. So a page can have fewer
+            # The list has no line for a payment that ended before its transfer was prepared. So a page can have fewer
             # lines than its limit.
             (
                 changed_at,

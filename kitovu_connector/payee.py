@@ -79,7 +79,10 @@ class Payee:
         self._refusals = shares_of_answers(config.connections)
 
     async def resume(self) -> None:
-        """After a start or a takeover of records, continues all unfinished quotes and transfers that have no task."""
+        """Continues all unfinished quotes and transfers that have no task.
+
+        Runs after a start or a takeover of records.
+        """
         for quote in await self._store.unfinished_quotes():
             self._begin_answer(quote)
         for incoming in await self._store.unfinished_incoming():
@@ -90,7 +93,7 @@ class Payee:
         self._background.start_once("delete old quotes", self._delete_old_quotes)
 
     def changed(self, transfer_id: str) -> None:
-        """Continues one of this instance's transfers after another instance has changed it."""
+        """Continues a transfer of this instance after another instance has changed the transfer."""
         if transfer_id in self._told:
             self._told[transfer_id].set()
         else:
@@ -166,7 +169,7 @@ class Payee:
     async def _decide(self, quote: QuoteGiven) -> QuoteGiven:
         quote = msgspec.structs.replace(quote, home_request_id=await self._requests.home_id_of(quote))
         given = await self._terms_of(quote)
-        # Looks for the request to pay again, now with the core's terms: after a fee, the payee can get less than the
+        # Looks for the request to pay again, now with the core's terms: a fee can reduce the payee's amount below the
         # requested amount.
         if isinstance(given, QuoteGiven):
             return msgspec.structs.replace(given, home_request_id=await self._requests.home_id_of(given))

@@ -98,7 +98,7 @@ class Payer:
         return await self._store.payment(order.home_id) or payment
 
     async def _begin(self, home_id: str) -> None:
-        """Takes the first step of one of this instance's payments, unless another task has already taken this step."""
+        """Takes the first step of a payment of this instance, unless another task has already taken this step."""
         async with self._turns.hold(home_id):
             if home_id in self._open:
                 return
@@ -113,7 +113,8 @@ class Payer:
         The core must send back the password that it has checked. An acceptance of the terms never accepts a password. A
         repeated acceptance changes nothing.
 
-        Raises FspiopError and changes nothing if the payment has no terms yet, no password, or a different password.
+        Raises FspiopError and changes nothing if the payment has no terms yet, or if the core sends a password that is
+        not the payment's password.
         """
         if password is not None:
             await self._confirm_password(home_id, password)
@@ -199,7 +200,10 @@ class Payer:
         return payment
 
     async def resume(self) -> None:
-        """After a start or a takeover of records, continues every unfinished payment that no task processes yet."""
+        """Continues every unfinished payment that no task processes yet.
+
+        Runs after a start or a takeover of records.
+        """
         for payment in await self._store.unfinished_payments():
             home_id = payment.order.home_id
             if home_id in self._turns or self._is_news(payment):
@@ -217,7 +221,7 @@ class Payer:
         return known is None or known.version < payment.version
 
     def changed(self, home_id: str) -> None:
-        """After another instance has changed a payment, wakes the callers in this instance that wait for this payment.
+        """Wakes the callers in this instance that wait for a payment, after another instance has changed the payment.
         The other instance continues the payment.
         """
         if home_id in self._changed:

@@ -1,5 +1,5 @@
 """The states of a payment before its transfer is sent. In these states, the connector agrees on the payee, the
-conversion, the terms and the one-time password. Pure.
+conversion, the terms and the one-time password. Pure functions, without I/O.
 
 In each of these states, the payment can end without risk, because no transfer exists.
 """
@@ -287,7 +287,7 @@ def _problem_of(quote: QuotePut, payment: Payment, no_later_than: float) -> tupl
 
 
 def _asked(payment: Payment) -> tuple[int, str]:
-    """Returns the amount and currency for the request for terms: those of the order, or those after the conversion."""
+    """Returns the amount and the currency for the request for terms: either from the order, or after the conversion."""
     if payment.order.amount_type == "SEND" and payment.fx_quote_answer:
         _, target = conversion.sides(payment)
         return money.parse_amount(target.amount), target.currency

@@ -1,4 +1,4 @@
-"""The messages and the checks of a payment whose currency an FXP converts. Pure.
+"""The messages and the checks of a payment whose currency an FXP converts. Pure functions, without I/O.
 
 For a SEND amount, the connector first requests the FXP's terms for this amount, and then the payee DFSP's terms for the
 converted amount. For a RECEIVE amount, the connector first requests the payee DFSP's terms, and then the FXP's price

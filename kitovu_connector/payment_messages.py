@@ -24,7 +24,7 @@ from kitovu_connector.store import Incoming, QuoteGiven, Store
 
 
 class PaymentMessages:
-    """Passes each message to the payment, the incoming transfer, or the call of the front end that waits for it."""
+    """Passes each message to its recipient: a payment, an incoming transfer, or a waiting call of the front end."""
 
     def __init__(
         self, config: Config, store: Store, clock: HubClock, payer: Payer, payee: Payee, exchanges: Exchanges
@@ -162,7 +162,7 @@ class PaymentMessages:
 
         All instances share the records of incoming transfers.
 
-        With the reference API, a report can also concern a front end's call that waits in another instance.
+        With the reference API, a report can also be about a call of the front end that waits in another instance.
         """
         return incoming is not None and not (self._config.reference_api and message.is_from_hub)
 

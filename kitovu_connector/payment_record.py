@@ -1,4 +1,6 @@
-"""The record of an outgoing payment, with its states, its fields, and the small steps that all states share. Pure."""
+"""The record of an outgoing payment, with its states, its fields, and the small steps that all states share. Pure
+functions, without I/O.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -93,7 +95,7 @@ class Policy:
     """The settings that the decisions about payments use."""
 
     dfsp: str
-    asks_owner: bool = False  # first looks up the payee's DFSP at the hub, as PUT /parties proves nothing
+    asks_owner: bool = False  # first looks up the payee's DFSP at the hub, because PUT /parties proves nothing
     transfer_expiry_s: float = 30.0
     agree_s: float = 30.0
     ask_again_s: float = 4.0
@@ -104,8 +106,8 @@ class Policy:
     clock_margin_s: float = 10.0
     hub_ahead_s: float = 0.0  # seconds by which the hub's clock is ahead; expirations are times of the hub's clock
     ask_at_most_every_s: float = 30.0
-    tells_conversion: bool = False  # quotes have version 2.0, and so can contain the payer's intended conversion
-    known_signers: frozenset[str] | None = None  # the DFSPs whose messages the connector can verify; None: all
+    tells_conversion: bool = False  # quotes have version 2.0, so they can contain the payer's intended conversion
+    known_signers: frozenset[str] | None = None  # the DFSPs whose messages the connector can verify; None means all
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Creates the requests of an outgoing payment to the hub. Pure."""
+"""Creates the requests of an outgoing payment to the hub. Pure functions, without I/O."""
 
 from dataclasses import dataclass
 from urllib.parse import urlencode

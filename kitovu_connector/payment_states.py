@@ -7,12 +7,12 @@ The functions do no I/O. The caller passes the time.
                                       v  |        v
                                       DOUBT <-----+    (GET /transfers/{id}, or send the identical bytes again)
 
-`payment_agreement` has the states before PREPARED. Some states exist only for some payments: the core's acceptance of
-the payee, of a conversion, or of a one-time password. Before PREPARED no money can have moved, so the payment can end
-without risk. In PREPARED and all later states, only the hub's report ends the payment (API Definition 6.7.2). A payer
-DFSP never decides by itself that a transfer did not happen. A payee DFSP can report the end of a transfer, although
-nothing proves that the hub has forwarded this report. After such an unproven report, the connector only requests the
-transfer's state from the hub.
+`payment_agreement` has the states before PREPARED. Only some payments have the states in which the core accepts the
+payee, a conversion, or a one-time password. Before PREPARED no money can have moved, so the payment can end without
+risk. In PREPARED and all later states, only the hub's report ends the payment (API Definition 6.7.2). A payer DFSP
+never decides by itself that a transfer did not happen. A payee DFSP can report the end of a transfer, although nothing
+proves that the hub has forwarded this report. After such an unproven report, the connector only requests the transfer's
+state from the hub.
 """
 
 from fspiop import ilp
@@ -179,7 +179,7 @@ def _noting(payment: Payment, cause: tuple[str, str] | None) -> Payment:
 
 
 def _ask_at_once(payment: Payment, now: float) -> Step:
-    """Requests GET /transfers. Sends at most one such request per second, even if reports arrive more often."""
+    """Sends GET /transfers to the hub, but at most once per second, even if reports arrive more often."""
     again_in = payment.asked_at + _ASK_ABOUT_CLAIMS_EVERY_S - now
     if again_in > 0:
         return Step(payment, [Wait(again_in)])

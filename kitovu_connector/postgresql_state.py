@@ -161,7 +161,7 @@ class PostgresqlDatabase(Database):
             link.drop()
 
     def tell(self, conn: Connection, topic: str, key: str) -> None:
-        """Notifies the other instances of a change, once the change is durable."""
+        """Notifies the other instances of a change as soon as the change is durable."""
         text = f"{self.instance} {topic} {key}"
         if len(text.encode()) < _LONGEST_NOTICE:  # if the notification is lost, other instances see the change later
             conn.execute("SELECT pg_notify(?, ?)", (self._channel, text))

@@ -1,4 +1,4 @@
-"""Compares a DFSP's books with the hub's statement, and returns the differences. Pure."""
+"""Compares a DFSP's books with the hub's statement, and returns the differences. Pure functions, without I/O."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -68,8 +68,8 @@ class Records(Generic[R]):
         self._db, self._kind, self._of = database, kind, of
 
     async def add_counted(self, new: R, *, sender: str, octets: int, most: int) -> tuple[R, bool]:
-        """Stores a record like `add`. Raises FspiopError 2005 if the records of this sender would together have more
-        than `most` octets. Each record counts until it is deleted.
+        """Stores a record, as the method `add` does. Raises FspiopError 2005 if the records of this sender would
+        together have more than `most` octets. Each record counts until it is deleted.
         """
 
         def check_room(conn: Connection) -> None:
@@ -82,8 +82,8 @@ class Records(Generic[R]):
     async def add(self, new: R, also: Callable[[Connection], None] | None = None) -> tuple[R, bool]:
         """Stores a record. Returns the stored record, and whether this call stored it as a new record.
 
-        Raises Conflict if a record with the same id or alias but different content exists. The same database
-        transaction runs the function `also`. If `also` raises an error, no new record is stored.
+        Raises Conflict if the id or the alias is already stored with different content. The same database transaction
+        runs the function `also`. If `also` raises an error, no new record is stored.
         """
         return await self._add(new, also)
 
@@ -142,8 +142,8 @@ class Records(Generic[R]):
             raise Conflict from None
 
     async def update(self, record_id: str, change: Callable[[R], R | None]) -> R | None:
-        """Calls `change` with the stored record. As `save` does, stores the record that `change` returns. Also returns
-        this record.
+        """Calls `change` with the stored record. Stores the record that `change` returns, in the same way as `save`,
+        and returns this record.
 
         Nobody else can change the record between the read and the write. If `change` returns None, returns the stored
         record and changes nothing. Returns None if there is no record.
@@ -249,7 +249,7 @@ class Records(Generic[R]):
         return await self._db.read_many(job)
 
     async def delete_old(self, retention_s: float) -> None:
-        """Deletes records that ended longer ago than a given age, a hundred records at a time. Runs as long as the
+        """Deletes the records that ended more than `retention_s` ago, a hundred records at a time. Runs as long as the
         connector runs.
         """
 

@@ -58,7 +58,7 @@ class Relay:
         self._is_behind = False  # a notification has arrived since the previous read
 
     async def start(self) -> None:
-        """Notes the number of the latest stored callback, because earlier callbacks do not concern this instance."""
+        """Reads the number of the latest stored callback, because earlier callbacks do not concern this instance."""
 
         def job(conn: Connection) -> int:
             row = conn.execute("SELECT coalesce(max(id), 0) AS last FROM relayed").fetchone()

@@ -21,12 +21,12 @@ class RequestLinks:
         self._transfers = Records(store.database, "request_to_pay_transfers", RequestTransfers)
 
     async def answered_by(self, quote: QuoteGiven) -> str | None:
-        """Returns the id of a request to pay, or None. A transfer on these terms would pay this request. This DFSP
-        itself has made the request.
+        """Returns the id of this DFSP's own request to pay that a transfer on these terms would pay. Returns None if
+        there is no such request.
 
         Only a transfer from the payer DFSP that received the request can pay the request. The transfer must have the
-        requested amount and the requested payee. The payee of another transfer gets the money, but this transfer does
-        not count as payment of the request.
+        requested amount and the requested payee. The payee of any other transfer also gets the money, but such a
+        transfer does not count as a payment of the request.
         """
         asked = bodies.read(QuotePost, quote.request)
         made = None if asked.transaction_request_id is None else await self._made.get(asked.transaction_request_id)
@@ -59,9 +59,9 @@ class RequestLinks:
 def _pays(order: RequestOrder, quote: QuoteGiven, asked: QuotePost) -> bool:
     """Returns whether the payee gets at least the amount in the request to pay.
 
-    A request for an amount to RECEIVE is paid if the payee receives this amount after this DFSP's fee. A request for an
-    amount to SEND is paid if the payer DFSP transfers this amount. As long as the terms are unknown, the function uses
-    the amount in the payer DFSP's request for terms.
+    A request for an amount to RECEIVE is paid if the payee receives this amount after the deduction of this DFSP's fee.
+    A request for an amount to SEND is paid if the payer DFSP transfers this amount. As long as the terms are unknown,
+    the function uses the amount in the payer DFSP's request for terms.
     """
     amount = money.parse_amount(asked.amount.amount)
     if quote.condition is not None:

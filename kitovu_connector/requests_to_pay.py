@@ -71,7 +71,7 @@ class RequestNotesBackend(Protocol):
 
 
 class RequestsToPay:
-    """All requests to pay of one DFSP, as payee DFSP and as payer DFSP."""
+    """All requests to pay that one DFSP makes as payee DFSP or receives as payer DFSP."""
 
     def __init__(
         self,
@@ -104,7 +104,10 @@ class RequestsToPay:
         ]
 
     async def resume(self) -> None:
-        """After a start or a takeover of records, continues every unfinished request that no task processes yet."""
+        """Continues every unfinished request that no task processes yet.
+
+        Runs after a start or a takeover of records.
+        """
         for made in await self._made.unfinished():
             if not made.is_told:
                 self._begin_telling(made.id)
@@ -118,7 +121,7 @@ class RequestsToPay:
         self._background.start_once("delete old links", lambda: self._transfers.delete_old(2 * kept_s))
 
     def changed(self, request_id: str) -> None:
-        """Continues one of this instance's requests after another instance has changed it."""
+        """Continues a request of this instance after another instance has changed the request."""
         self._begin_telling(request_id)
 
     def _begin_telling(self, request_id: str) -> None:
@@ -164,8 +167,8 @@ class RequestsToPay:
             return await self._ask(request)
 
     async def accept(self, request_id: str, *, is_accepted: bool) -> RequestMade | None:
-        """After the core has accepted or refused the payer, sends the request to the payer's DFSP or ends the request.
-        Returns None if the request does not exist.
+        """Sends the request to the payer's DFSP if the core has accepted the payer, and ends the request if the core
+        has refused the payer. Returns None if the request does not exist.
         """
         async with self._turns.hold(request_id):
             request = await self._made.get(request_id)
@@ -209,8 +212,8 @@ class RequestsToPay:
         return await self._change(request, state=RequestState.FAILED, error_code=code, error_text=text)
 
     async def _change(self, request: RequestMade, **changes: object) -> RequestMade:
-        """Changes fields if the stored request is still in the state of `request`, and returns the stored request. All
-        other fields keep their stored values, such as the payer DFSP's new request for a password.
+        """Changes fields if the stored request still has the same state as `request`, and returns the stored request.
+        All other fields, such as the payer DFSP's new request for a password, keep their stored values.
         """
 
         def change(now: RequestMade) -> RequestMade | None:

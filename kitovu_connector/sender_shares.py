@@ -67,7 +67,7 @@ class Places:
     @asynccontextmanager
     async def of(self, sender: str, seconds: float | None = None) -> AsyncIterator[None]:
         """Waits for a place, and has this place until the end of the context. Raises TimeoutError if no place is free
-        for this sender within this time. None means any time.
+        for this sender within `seconds`. None means that there is no time limit.
         """
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(sender, deque()).append(turn)
@@ -77,7 +77,7 @@ class Places:
                 await turn
         except (asyncio.CancelledError, TimeoutError):
             if turn.done() and not turn.cancelled():
-                self._take_back(sender)  # the place came at the same moment
+                self._take_back(sender)  # the sender got the place at the same moment
             raise
         try:
             yield
@@ -100,7 +100,7 @@ class Places:
             waiting = self._waiting.pop(sender)
             turn = waiting.popleft()
             if waiting:
-                self._waiting[sender] = waiting  # behind all other senders
+                self._waiting[sender] = waiting  # this sender is now behind all other waiting senders
             if not turn.done():  # the caller was not cancelled
                 self._free -= 1
                 self._held[sender] += 1

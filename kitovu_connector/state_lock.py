@@ -1,6 +1,6 @@
 """Ensures that at most one connector uses a state directory.
 
-If two connectors used one state directory, both would continue all payments, and so would send each request twice.
+If two connectors used one state directory, both would continue all payments. Each request would then be sent twice.
 """
 
 import sqlite3

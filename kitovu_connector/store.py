@@ -147,7 +147,8 @@ class Store:
     async def save_payment(self, before: Payment, after: Payment) -> Payment | None:
         """Stores the payment's new state, and makes this instance the payment's owner. Returns the stored payment.
 
-        If another instance has changed the payment since `before` was read, returns None and changes nothing.
+        `before` is the payment as the caller has read it. If another instance has changed the payment since then,
+        returns None and changes nothing.
         """
         stored = msgspec.structs.replace(after, version=before.version + 1)
         home_id, record = stored.order.home_id, _encode(stored)
@@ -255,7 +256,7 @@ class Store:
         return await self._one("SELECT record FROM quote WHERE condition = ?", condition, QuoteGiven)
 
     async def has_usable_terms(self, conditions: Sequence[str], payer_fsp: str) -> bool:
-        """Returns whether this DFSP has given terms with one of these conditions to `payer_fsp`, and no transfer has
+        """Returns True if this DFSP has given `payer_fsp` terms with one of these conditions, and if no transfer has
         used these terms.
         """
 
@@ -476,8 +477,8 @@ def _counts(conn: Connection) -> list[tuple[str, str, int]]:
 
 
 def readable(stored: Iterable[bytes], kind: type[Record]) -> list[Record]:
-    """Returns the records, without those that cannot be read. A record that cannot be read must not stop the processing
-    of other records.
+    """Returns only the records that can be read. A record that cannot be read must not stop the processing of other
+    records.
 
     For example, a newer connector can store a record with a state that this version does not have.
     """

@@ -1,9 +1,9 @@
 """The states of a submission: a conversion or a bulk that the front end itself sends. From a state and an event, the
-functions compute the next state. Pure.
+functions compute the next state. The functions are pure: they do no I/O.
 
-The same rules apply to a submission as to the transfer of a payment. The connector stores a request before it sends the
-request. Each repetition has the same bytes. Only the hub's report ends a submission. A submission for a conversion ends
-when the FXP has answered. The conversion itself ends later, together with its transfer.
+The rules for a submission are the same as the rules for the transfer of a payment. The connector stores a request
+before it sends the request. Each repetition has the same bytes. Only the hub's report ends a submission. A submission
+for a conversion ends when the FXP has answered. The conversion itself ends later, together with its transfer.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _ASK_AT_MOST_EVERY_S = 30.0
 NOT_FOUND = frozenset(
     {ErrorCode.ID_NOT_FOUND.code, ErrorCode.TRANSFER_ID_NOT_FOUND.code, ErrorCode.BULK_TRANSFER_ID_NOT_FOUND.code}
 )
-"""The error codes by which the hub reports: the hub has no transfer, conversion or bulk with the given id."""
+"""The error codes by which the hub reports that it has no transfer, conversion or bulk with the given id."""
 
 
 class Sent(StrEnum):

@@ -63,7 +63,7 @@ class Submissions:
         ]
 
     async def resume(self) -> None:
-        """After a start or a takeover of records, continues every open submission that no task processes yet."""
+        """Continues every open submission that no task processes yet. Runs after a start or a takeover of records."""
         for records in self._records.values():
             for found in await records.unfinished():
                 if found.id not in self._timers and found.id not in self._turns:
@@ -278,7 +278,7 @@ class Submissions:
         found = await self.get(resource, message.id)
         if found is None:
             if resource == "fxTransfers":
-                return None  # the message can be about the conversion of a payment, and the payment may have continued
+                return None  # the message can be about the conversion of a payment, which no submission knows
             raise FspiopError(ErrorCode.ID_NOT_FOUND)
         message.met(True)
         message.check_sender(found.destination)

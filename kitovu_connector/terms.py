@@ -1,5 +1,5 @@
 """The terms of a payment to a customer: reads requests for terms, offers terms, and compares transfers with the offered
-terms. Pure.
+terms. Pure functions, without I/O.
 
 The ILP packet describes the whole payment. The fulfilment is an HMAC of the packet. The HMAC's key is this DFSP's
 secret. So the connector can compute the fulfilment again, and does not have to store it (FSPIOP API v1.1, section

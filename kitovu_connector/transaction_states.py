@@ -28,7 +28,7 @@ _STATES: dict[Stage, TransactionState] = {
 
 
 class TransactionTransfer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The transfer with which a transaction is paid."""
+    """The transfer that pays a transaction."""
 
     id: str  # of the transaction
     transfer_id: str

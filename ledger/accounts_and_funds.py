@@ -109,7 +109,7 @@ def _account_types(currency: str) -> list[str]:
 
 
 def open_missing_accounts(currency: str | None) -> None:
-    """Opens missing accounts: the participant joined before a rule required accounts of their type.
+    """Opens accounts that are missing because the participant joined before a rule required these accounts.
 
     Opens these accounts only in `currency`, or in all currencies if `currency` is None.
     """
@@ -537,7 +537,8 @@ def close_accounts(participant: Participant, *, actor: str) -> None:
     Accounts of test money may have a balance, because test money is never settled.
     """
     accounts = list(Account.objects.select_for_update(no_key=True).filter(participant=participant).order_by("id"))
-    # locked now: the caller then closes this participant, and the lock on the audit trail must come last
+    # The caller closes this participant later. This function already locks the participant, because the lock on the
+    # audit trail must come last.
     participants.lock_open(participant)
     left = [
         account

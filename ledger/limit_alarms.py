@@ -84,7 +84,7 @@ def uses() -> list[Use]:
 
 
 def watch() -> None:
-    """Logs each position that was not near its limit at the last check, but is now.
+    """Logs each position that is near its limit now, but was not near its limit at the last check.
 
     Also logs each position that was near its limit, but is now clearly below the limit.
     """

@@ -1,8 +1,8 @@
 """The ledger's tables. The models have columns and constraints, but no behaviour. The SQL statements that run for every
 transfer are in `ledger.store`.
 
-Amounts are whole ten-thousandths of a currency unit. Columns for sums have the type numeric. A bigint cannot hold even
-the sum of nine amounts of the largest size.
+Amounts are whole ten-thousandths of a currency unit. Columns for sums have the type numeric. Even the sum of only nine
+amounts of the largest size is too large for a bigint.
 """
 
 from decimal import Decimal
@@ -208,7 +208,8 @@ class Transfer(models.Model):
             ),
             # for the portal's lists, in which the latest transfer comes first
             models.Index(fields=["received_at"], name="transfer_by_arrival"),
-            # finds one participant's transfers, the latest first, even if these are few among millions of transfers
+            # finds one participant's transfers, the latest first, even if the participant has few transfers and the
+            # table has millions
             models.Index(fields=["payer", "received_at"], name="transfer_by_payer"),
             models.Index(fields=["payee", "received_at"], name="transfer_by_payee"),
             # finds transfers of one amount, the latest first

@@ -1,5 +1,4 @@
-"""The ledger's periodic tasks. The tasks have no arguments, because each task reads from the database what it must
-do."""
+"""The ledger's periodic tasks. The tasks have no arguments, because each task reads its work from the database."""
 
 from celery import shared_task
 

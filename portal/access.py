@@ -25,8 +25,8 @@ View = Callable[..., HttpResponseBase]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The right that a visitor needs for each HTTP method of a page. If the right is None, the page refuses this
-    method."""
+    """The right that a visitor needs for each HTTP method of a page. If the right for a method is None, the page
+    refuses the method."""
 
     get: Right | None
     post: Right | None
@@ -106,7 +106,7 @@ def _not_done(request: HttpRequest, error: OperationalError) -> HttpResponse:
 
 def _to_sign_in(request: HttpRequest) -> HttpResponse:
     if request.headers.get("HX-Request"):
-        # This request only refreshes a part of a page, so the response uses HX-Redirect to open the sign-in in the
+        # This request only refreshes a part of a page, so the response uses HX-Redirect to open the sign-in page in the
         # whole window.
         return HttpResponse(status=401, headers={"HX-Redirect": reverse("account_login")})
     if request.method != "GET":

@@ -18,7 +18,7 @@ _READING = ("GET", "HEAD")
 
 class Site(AdminSite):
     def has_permission(self, request: HttpRequest) -> bool:
-        """A staff user must sign in with two factors. This user can then only read and sign out.
+        """A staff user must sign in with two factors. After the sign-in, this user can only read and sign out.
 
         Changes in Django's admin are not allowed, because no second person would check them.
         """
@@ -26,8 +26,8 @@ class Site(AdminSite):
         return is_harmless and super().has_permission(request) and has_second_factor(request)
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
-        """If a signed-in user lacks the permission, shows a page about the missing permission. The sign-in page would
-        only redirect this user back."""
+        """If a signed-in user lacks the permission, shows a page about the missing permission. Without this page, the
+        user would get the sign-in page, and the sign-in page would only redirect the user back."""
         guarded = super().admin_view(view, cacheable)
 
         @wraps(view)
@@ -46,7 +46,8 @@ class Site(AdminSite):
         return redirect_to_login(request.GET.get("next", reverse("admin:index")), reverse("account_login"))
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
-        """Registers tables, including tables of libraries. Leaves out the buttons whose requests the site refuses."""
+        """Registers tables, including tables of libraries. Leaves out the buttons for requests that the site
+        refuses."""
         found = admin_class or ModelAdmin
         if not issubclass(found, ReadOnlyAdmin):
             found = type(found.__name__, (NoChanges, found), {})

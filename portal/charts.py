@@ -1,7 +1,7 @@
 """Computes the SVG shapes of charts. The template `portal/chart.html` draws the shapes.
 
-The shapes fill a box of WIDTH by HEIGHT. The page stretches this box to the width of the page. A chart therefore
-contains no text. The page writes the labels beside the chart.
+The shapes fill a box of WIDTH by HEIGHT. The page stretches this box to the width of the page. Because the stretching
+would distort text, a chart contains no text. The page writes the labels beside the chart.
 """
 
 from collections.abc import Iterable, Sequence
@@ -53,7 +53,7 @@ def bars(parts: Iterable[Sequence[tuple[float, str, str, str]]], *, top: float) 
         for value, tone, title, url in stack:
             height = HEIGHT * value / top if top else 0.0
             if height:
-                # With this least height, a few failures among millions of payments are still visible.
+                # With this minimum height, a few failures among millions of payments are still visible.
                 height = max(height, 1.5)
                 base -= height
                 width = place * (1 - _GAP)

@@ -1,4 +1,4 @@
-"""Creates and opens invitations. With an invitation, only the owner of an account can set the account's password.
+"""Creates and opens invitations. Invitations ensure that only the owner of an account can set the account's password.
 
 If the hub can send e-mail, the hub sends the link to the account's address, and no page shows the link. If the hub
 cannot send e-mail, the requester of the account hands over the link, and the approver hands over the code. The link and
@@ -107,7 +107,7 @@ def make_for_console(user: User) -> str:
 def path_of(token: str) -> str:
     """Returns the path of the link.
 
-    The token comes after the # of the link, so no server, proxy log or Referer ever contains it.
+    The token comes after the # of the link, so no server, proxy log or Referer ever contains the token.
     """
     return f"{reverse('invitation')}#{token}"
 

@@ -29,8 +29,8 @@ def check_time_zone(name: str) -> None:
 class Profile(models.Model):
     """A user of the portal: either a user of one DFSP, or a user of the hub.
 
-    A new account can only read until other administrators have confirmed its first sign-in. After a reset of its
-    password and second factor, an account can again only read (see `portal.first_sign_in`).
+    Until other administrators have confirmed the first sign-in of a new account, this account can only read. The same
+    rule applies after a reset of an account's password and second factor (see `portal.first_sign_in`).
     """
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, primary_key=True)
@@ -74,7 +74,7 @@ class Profile(models.Model):
 
 
 class Confirmation(models.Model):
-    """An administrator's confirmation of a first sign-in: the owner of the account made this sign-in."""
+    """An administrator's confirmation that the owner of the account made the first sign-in."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)
     signed_in_at = models.DateTimeField()
@@ -344,7 +344,8 @@ class Alarm(models.Model):
 
 
 class LimitUse(models.Model):
-    """The used percentage of a position's limit, in one minute. The overview's chart shows these percentages."""
+    """The percentage of a position's limit that was in use in one minute. The overview's chart shows these
+    percentages."""
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="+", db_index=False)
     minute = models.DateTimeField()
@@ -379,7 +380,8 @@ class HistoryRow(models.Model):
 
     source = models.CharField(max_length=8, choices=Source)
     grain = models.CharField(max_length=5, choices=Grain)
-    # The sum of 1 for a row of one payer, 2 for a row of one payee, and 4 for a row of one use case.
+    # A sum: 1 if the row is about one payer, plus 2 if the row is about one payee, plus 4 if the row is about one use
+    # case.
     scope = models.PositiveSmallIntegerField()
     at = models.DateTimeField()  # the beginning of the period
     payer_id = models.BigIntegerField()

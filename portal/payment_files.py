@@ -239,7 +239,7 @@ def _printable(text: str) -> str:
 
 
 class NotSigned(ValueError):
-    """Raised if a file has no signature, or has a signature that does not fit."""
+    """Raised if a file has no signature, or has a signature that does not match the file."""
 
 
 def check(file: bytes, public_keys: Sequence[RSAPublicKey]) -> dict[str, Any] | None:

@@ -45,8 +45,8 @@ class Words:
 
 
 def read_words(text: str, dfsps: dict[str, str], currencies: frozenset[str]) -> Words:
-    """Reads the text of the box. The keys of `dfsps` are the participants' names in lower case. The values are the same
-    names as registered.
+    """Reads the text of the box. The keys of `dfsps` are the participants' names in lower case. The values are the
+    participants' names as the hub registered them.
 
     A telephone number or an amount can contain spaces. So the function reads the longest group of words that has a
     meaning. Raises ValidationError with the first word that has no meaning.

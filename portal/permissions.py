@@ -59,8 +59,8 @@ class Right(StrEnum):
     RESEND_NOTIFICATIONS = "resend e-mails and webhooks"
     TEST_CONNECTIONS = "test connections"
     CERTIFY = "certify participants"
-    # Rights to request and to approve changes that need two people. Nobody can approve their own request.
-    # ASK and CHECK open the pages of requests and approvals. The rights below are for single kinds of change.
+    # Rights to request and to approve changes that need two people. Nobody can approve their own request. The rights
+    # ASK and CHECK give access to the pages of requests and approvals. The rights below are for single kinds of change.
     ASK_LIMITS = "ask for limits"
     CHECK_LIMITS = "check limits"
     ASK_FUNDS = "ask for funds"

@@ -1,4 +1,4 @@
-"""Reads a field of a submitted form, if no form class reads it."""
+"""Reads a field of a submitted form, if no form class reads this field."""
 
 from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest

@@ -1,9 +1,9 @@
 """Replays versions of the rules over stored payments. A person requests a replay, and a worker starts a process that
 runs the replay.
 
-One replay runs at a time in the whole hub. A replay changes no payment. Payments and VACUUM continue during a replay,
-because the replay holds no snapshot of the database. A replay takes a long time and switches off garbage collection.
-The worker must also send messages. So the replay does not run in the worker's own process.
+Only one replay runs at a time in the whole hub. A replay changes no payment. Payments and VACUUM continue during a
+replay, because the replay holds no snapshot of the database. A replay takes a long time and switches off garbage
+collection. The worker must also send messages. So the replay does not run in the worker's own process.
 """
 
 import subprocess

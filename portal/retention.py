@@ -123,7 +123,7 @@ def _remove(kind: str, remove: Callable[[datetime], int]) -> int:
 
 def _erase_all(tables: tuple[Texts, ...], before: datetime) -> int:
     # The erasure excludes rows of the last days, because transfers in these rows can still be reserved. Otherwise a run
-    # would skip the texts of a reserved transfer, and no later run would read this row again.
+    # would skip the texts of a reserved transfer, and no later run would read the row of this transfer again.
     ended = datetime.now(UTC) - timedelta(seconds=settings.TRANSFER_MAX_VALIDITY_S, days=1)
     return isolating_batches.each(*(partial(_erase, texts, min(before, ended)) for texts in tables))
 

@@ -174,8 +174,8 @@ def reset_second_factor(user: User, *, actor: str) -> None:
 
 @transaction.atomic
 def change_email(user: User, *, email: str, actor: str) -> None:
-    """Changes the user's e-mail address and ends all access of this user. The user must then prove the new address with
-    an invitation."""
+    """Changes the user's e-mail address and ends all access of this user. The user must then prove the ownership of the
+    new address with an invitation."""
     check_email(email)
     end_access(user)
     before = user.email

@@ -74,7 +74,7 @@ def _is_too_large(request: HttpRequest) -> bool:
 
 
 def _most_of_a_file(request: HttpRequest) -> int:
-    """Returns how many bytes a file can have that this visitor uploads to this page. Most pages accept no file."""
+    """Returns the maximum size in bytes of a file that this visitor uploads to this page. Most pages accept no file."""
     try:
         rule: Rule | None = getattr(resolve(request.path_info).func, "rule", None)
     except Resolver404:

@@ -42,7 +42,7 @@ class Visitor:
         return self.dfsp_id is None or self.dfsp_id == participant_id
 
     def must_see(self, *participant_ids: int | None) -> None:
-        """If the visitor has the right to see the data of none of these participants, raises 404."""
+        """Raises 404 if the visitor has no right to see the data of any of these participants."""
         if not any(self.may_see(participant_id) for participant_id in participant_ids):
             raise Http404
 

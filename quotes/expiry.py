@@ -23,7 +23,7 @@ from quotes.services import unanswered
 KINDS: dict[type[Agreement], str] = {Quote: "quotes", BulkQuote: "bulk-quotes", FxQuote: "fx-quotes"}
 
 _SWEEP = 500
-# Some senders write an expiration that has long passed. In this case, the payee still has a few seconds to answer.
+# Some senders write an expiration that passed long ago. In this case, the payee still has a few seconds to answer.
 _AT_LEAST = timedelta(seconds=5)
 _ORDER = "expires_at, created_at"
 _OVERDUE = [
@@ -39,8 +39,8 @@ _OVERDUE = [
 
 
 def expire_unanswered() -> int:
-    """Ends unanswered requests of each kind of agreement. Gives each payer a turn, so that no payer's requests delay
-    the others. Returns the number of ended requests.
+    """Ends unanswered requests of each kind of agreement. Gives each payer a turn, so that the requests of one payer do
+    not delay the requests of other payers. Returns the number of ended requests.
 
     Two calls can run at the same time, because each call skips rows that the other call has locked.
     """

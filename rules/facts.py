@@ -37,8 +37,8 @@ class Facts(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=True
     has_details: bool = True
     """Whether the details of the payment are known: parties, use case, elements, extensions.
 
-    False only at a transfer without details whose quote did not pass through this hub. If False, the next fields count
-    as missing, not as absent.
+    The value is False only at a transfer that has no details and whose quote did not pass through this hub. If False,
+    the next fields count as missing, not as absent.
     """
     quoted: bool = True
     """Whether the quote passed through this hub. The value is True at the quote itself."""
@@ -79,8 +79,8 @@ class Facts(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=True
     fx: bool = False
 
     counters: dict[str, int | bool | str | None] = {}
-    """The counters that the decision about this payment read (`rules.recorded_counters`). Only a stored decision has
-    these counters."""
+    """The counters that the hub read for the decision about this payment (`rules.recorded_counters`). Only a stored
+    decision has these counters."""
 
     payer_alias: PartyKey | None = None
     """The key of the payer's identifier and sub-identifier together. The value is None if there is no

@@ -1,5 +1,5 @@
-"""Stores, together with the facts of a decision, the counters that the decision read. So a replay can repeat the
-decision. Pure."""
+"""Stores the counters that the hub read for a decision, together with the facts of the decision. So a replay can repeat
+the decision. Pure."""
 
 from rules.decide import Variances, judge
 from rules.facts import Facts

@@ -2,10 +2,10 @@
 reserves the transfers.
 
 The ledger opens the gate for the group's new transfers. Before that, the ledger has locked the stored transfers that
-the group's messages end. The ledger locks accounts only after the gate has opened. When the gate opens, the gate reads
-and locks profiles. The gate judges and counts one transfer after another. The gate changes only its own copies of the
-profiles, so each verdict includes the earlier transfers of the group. The method `save` writes the changes in the
-ledger's database transaction.
+will end because of the group's messages. The ledger locks accounts only after the gate has opened. When the gate opens,
+the gate reads and locks profiles. The gate judges and counts one transfer after another. The gate changes only its own
+copies of the profiles, so each verdict includes the earlier transfers of the group. The method `save` writes the
+changes in the ledger's database transaction.
 
 The gate locks a profile only if a live rule reads this profile and could refuse the transfer. For all other profiles,
 the gate only inserts rows. A periodic task later reads these rows and adds the payments to the profiles

@@ -15,7 +15,8 @@ from hub.test_currency import TEST_CURRENCY
 from ledger.models import Account
 from settlement.netting import Total
 
-# One SQL statement adds up all entries of a window. So this SQL statement has a longer time limit than others.
+# One SQL statement adds up all entries of a window. So this SQL statement has a longer time limit than other SQL
+# statements.
 _TOTALLING_MS = 60_000
 
 

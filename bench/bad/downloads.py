@@ -14,7 +14,7 @@ from bench.hubs import PROJECT
 
 COUNT = 60
 _BEGUN = 8
-_TRANSFERS = 200_000  # the sum for all thirty DFSPs; so one DFSP's file has a few megabytes
+_TRANSFERS = 200_000  # for all thirty DFSPs together, so that one DFSP's file has a few megabytes
 _WHOSE = "busy-03"
 _PATH = "/portal/transfers.csv"
 _WINDOW = 4096  # the socket's receive buffer in bytes

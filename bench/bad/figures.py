@@ -11,10 +11,10 @@ from bench.measure import percentile
 
 INTERVALS = ("before", "during", "after")
 PERCENTILES = {"p50": 50, "p99": 99}
-SHARE, MS = 0.20, 20.0  # a time counts as unchanged if it changes by at most this share, or by at most so many ms
+SHARE, MS = 0.20, 20.0  # a time counts as unchanged if it changes by at most this share, or by at most this many ms
 _FEWEST = 100  # with fewer results, p99 is the longest time, and one pause of this machine can raise it
-MEMORY_SHARE = 0.20  # how much a process's memory is allowed to grow from before the misbehaviour until afterwards
-_LAST_S = 3.0  # the memory afterwards is measured in this number of seconds at the end of the last interval
+MEMORY_SHARE = 0.20  # the largest allowed growth of a process's memory, from before to after the misbehaviour
+_LAST_S = 3.0  # the memory after the misbehaviour is measured in these last seconds of the last interval
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from bench import messages
 from bench.client import Client
 
 _PAUSE_S = 0.1  # the pause after a 429, or after a missing response, before the next attempt
-_LATE_S = 1.0  # a sender at a fixed rate skips requests if the sender is more seconds late than this
+_LATE_S = 1.0  # if a sender at a fixed rate is late by more than this number of seconds, it skips requests
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,9 @@ from hub.local.errors import LocalError
 RATE = 8.0  # transfers per second: two CPU cores could do far more, so the hub can also serve the third DFSP
 
 _KINDS = ("transfers", "payments")
-# The hub's limit for each DFSP and process, as a multiple of `--rate`, because a scheme chooses this limit by the load.
-# Each of the two DFSPs sends 1.6 times `--rate`. All connections of a DFSP can reach the same process of the hub.
+# The hub's limit for each DFSP and process. The limit is a multiple of `--rate`, because a scheme chooses this limit by
+# the load. Each of the two DFSPs sends 1.6 times `--rate`. All connections of a DFSP can reach the same process of the
+# hub.
 _LIMIT = 2.0
 _MANY = 0.2  # if other programs use more CPU cores than this number, the figures are not reliable
 

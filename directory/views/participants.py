@@ -48,7 +48,7 @@ class ParticipantView(AliasView):
 
     def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]
         # The hub cannot send a callback to a requester that is not a participant. The reference hub answers an unknown
-        # requester with 202 and then drops the request, and provisioning scripts rely on this 202. If callers must
+        # requester with 202 and then drops the request. Provisioning scripts rely on this 202. If callers must
         # authenticate, this hub has already refused an unknown requester.
         if self.request.method == "POST" and getattr(exc, "code", "") == ErrorCode.ID_NOT_FOUND.code:
             return accepted()
@@ -125,8 +125,8 @@ class ParticipantsView(FspiopView):
 
 
 class ParticipantsAnswerView(FspiopView):
-    """A participant's answer about many aliases. Like the reference hub, this hub accepts such an answer, but the hub
-    never sends the request that it would answer.
+    """A participant's answer about many aliases. Like the reference hub, this hub accepts such an answer. But this hub
+    never sends the kind of request to which such an answer belongs.
     """
 
     resource = "participants"

@@ -1,9 +1,10 @@
 """Writes and reads the parts of `transactionType`, such as the initiator. A request for a quote (pacs.081) has no
 element for these parts.
 
-This module therefore writes the parts into the element "instruction for the payee's agent". ISO 20022 lets users agree
-on the text of this instruction: "initiator=PAYER;initiatorType=AGENT;subScenario=SALARY;refundOf=01J...".
-`with_details` ignores unknown parts.
+This module therefore writes the parts into the element "instruction for the payee's agent". In ISO 20022, users may
+agree on the text of this instruction. This module writes, for example,
+"initiator=PAYER;initiatorType=AGENT;subScenario=SALARY;refundOf=01J...". When the module reads a text, `with_details`
+ignores unknown parts.
 """
 
 from typing import get_args

@@ -106,7 +106,7 @@ _NOTE_USE = """
 
 
 def note_use(client: AdministrationClient) -> None:
-    """Stores the time at which a client was last used, at most once a minute."""
+    """Stores, at most once a minute, the time at which a client was last used."""
     seen = client.last_used_at
     if seen is None or (timezone.now() - seen).total_seconds() >= _NOTE_USE_EVERY_S:
         execute(_NOTE_USE, [client.pk])

@@ -7,10 +7,10 @@ item. Each such request waits for its turn, for a few seconds at most. The hub r
 
 Answers to bulks have separate counts, because the payer DFSP decides how many bulks the payee DFSP must answer. Each
 pair of payee DFSP and payer DFSP has its own limit on the time for answers to bulks. So the bulks of one payer DFSP
-never delay the payee DFSP's own bulks, nor its answers to other payer DFSPs. In each pair, the time for answers is
-longer than the time for the payer DFSP's requests. So an answer to a bulk always gets its turn. The limits for answers
-also apply to a payee DFSP's progress reports about a bulk. If the hub cannot read an answer, or does not know the
-answered bulk, the answer counts only against the answer's sender.
+never delay the payee DFSP's own bulks, nor its answers to other payer DFSPs. For each pair, the limit on the time for
+answers is higher than the limit on the time for the payer DFSP's requests. So an answer to a bulk always gets its turn.
+The limits for answers also apply to a payee DFSP's progress reports about a bulk. If the hub cannot read an answer, or
+does not know the answered bulk, the answer counts only against the answer's sender.
 """
 
 import threading
@@ -34,7 +34,7 @@ _TIME_OF_ANSWERS = 3.0
 
 
 class Answered(Enum):
-    """The kinds of answers: to an open bulk, to an ended bulk, or to an unknown bulk."""
+    """The kinds of answers: to an open bulk, to an ended bulk, and all others."""
 
     NOTHING = "nothing"  # the hub has no such bulk for this sender, or the answer was faulty
     ENDED_BULK = "ended bulk"  # the answer is late or repeated
@@ -48,8 +48,8 @@ class Refuse(Protocol):
 
 
 Ended = Callable[[float, Answered], None]
-"""A function to call when a bulk has been processed. Its argument is the time that the process has spent on the
-bulk."""
+"""A function to call when a bulk has been processed. Its arguments are the time that the process has spent on the
+bulk, and for an answer the kind of the answer."""
 
 _Pair = tuple[int, int | None]  # the ids of the payee DFSP and the payer DFSP; None if the payer DFSP is not proven
 
@@ -94,7 +94,7 @@ class Bulks:
         """Counts this answer to a bulk as open, until the returned function is called. `payer` is the recipient that
         the answer names.
 
-        First waits for the participant's turn, and then until few enough answers are in progress. Raises FspiopError
+        First waits for the participant's turn. Then waits until few enough answers are in progress. Raises FspiopError
         2005 with 429 if the participant has sent too many late, repeated or faulty answers. Raises FspiopError 2005
         with 503 if too many answers remain in progress.
         """

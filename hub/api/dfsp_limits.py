@@ -140,7 +140,7 @@ class Limits:
 
     def _exceeded(self, caller: int, *, is_state_query: bool, callback_to: int | None) -> str | None:
         """Returns the name of the limit that this request exceeds, or None. A request that exceeds a rate counts as an
-        open request. A request that exceeds the limit on open requests does not count.
+        open request. A request that exceeds the limit on open requests does not count as an open request.
         """
         with self._lock:
             count, now = self._open.get(caller, 0), self._clock()

@@ -2,9 +2,10 @@
 
 The process refuses all further requests immediately, and stores nothing about them. Payments in progress have priority:
 a process that already refuses new work (POST, GET) still accepts callbacks (PUT, PATCH). The hub also refuses new work
-of a DFSP if messages wait too long in the outbox. For this, two delays must be long: the delay of the whole hub, and
-the delay of the DFSP's own messages (`hub.outbox.delivery_delay`). With increasing load, the hub refuses lookups first,
-then requests for terms, then transfers. So it completes payments in progress before it accepts new payments.
+of a DFSP if messages wait too long in the outbox. The hub does this only if two delays are long: the delay of the whole
+hub, and the delay of the DFSP's own messages (`hub.outbox.delivery_delay`). With increasing load, the hub refuses
+lookups first, then requests for terms, then transfers. So it completes payments in progress before it accepts new
+payments.
 """
 
 import threading
@@ -44,8 +45,8 @@ _MOST_DELAY = {
     ("POST", "bulkTransfers"): "SHED_TRANSFERS_S",
     ("POST", "fxTransfers"): "SHED_TRANSFERS_S",
 }
-"""For each kind of new work, the setting with the delay from which the hub refuses this work. If the value is 0, the
-hub does not refuse it."""
+"""For each kind of new work, the setting with the longest allowed delay. If the delay is longer, the hub refuses this
+work. If the setting is 0, the hub never refuses this work because of a delay."""
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -58,7 +59,7 @@ class Turnstile:
     ) -> None:
         self._application = application
         self._delay_s = delay_s
-        # for each source, the time at which the process last served one of its delayed requests
+        # for each source: the time at which the process last served a request of this source during a delay
         self._delayed_admitted_at: dict[int, float] = {}
         self._guard = threading.Lock()
         self._under_way = 0
@@ -105,7 +106,7 @@ class Turnstile:
         if source_id is None or not most or self._delay_s(source_id) <= most:
             return False  # the view checks the sender later
         # The process always serves some requests, because the hub needs their messages to measure the delay. Each
-        # source has its own turns. Only a sender with this source's credentials can use them.
+        # source has its own turns. Only a sender with the source's credentials can use the source's turns.
         if not self._has_turn(source_id) or not _is_from(environ, source_id):
             return True
         with self._guard:

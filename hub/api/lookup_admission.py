@@ -1,9 +1,9 @@
 """Limits the lookups that a web process accepts while the machine's CPUs are busy all the time.
 
 A lookup is the first request of a payment, and five more requests follow it. If a hub without free CPU time accepts
-all lookups, it completes fewer payments, and each payment takes longer. So the process then accepts fewer lookups from
-half second to half second, until the CPUs have some free time again. It answers the other lookups with 503. After some
-seconds without a lookup, the process accepts all lookups again.
+all lookups, it completes fewer payments, and each payment takes longer. So the process then accepts fewer lookups in
+each half second than in the previous half second, until the CPUs have some free time again. It answers the other
+lookups with 503. After some seconds without a lookup, the process accepts all lookups again.
 
 The participants share the accepted lookups equally. A participant that sends few lookups loses none of them.
 """
@@ -21,8 +21,8 @@ from hub.cpu_use import cpus
 REFUSED = Metric("kitovu_lookups_refused_total", "Lookups answered with 503 because the CPUs were busy all the time")
 
 _PERIOD_S = 0.5
-_GAP_S = 2.0  # after this time without a lookup, the last use of the CPUs says nothing about the present
-_BUSY = 0.97  # the use of the CPUs from which the process accepts fewer lookups
+_GAP_S = 2.0  # after this time without a lookup, the last measured use of the CPUs is too old to count
+_BUSY = 0.97  # at this use of the CPUs or more, the process accepts fewer lookups
 _FREE = 0.5  # below this use of the CPUs, the process has time for twice as many lookups
 _LESS, _MORE, _MUCH_MORE = 0.85, 1.15, 2.0  # the factors by which the limit falls and grows from period to period
 _ALWAYS = 20  # the process accepts at least this number of lookups in a period
@@ -51,7 +51,7 @@ class LookupAdmission:
 
     def _begin_period(self, took_s: float) -> None:
         self._began = self._clock()
-        use = self._use()  # after a gap too, so that the next use is of the next period only
+        use = self._use()  # also measured after a gap, so that the next measurement covers only the next period
         if took_s >= _GAP_S:
             self._limit = None
         elif use >= _BUSY:
@@ -77,8 +77,8 @@ def check(source: Hashable) -> None:
 
 
 def equal_share(wanted: Iterable[int], total: float) -> float:
-    """Returns the largest share for each source with which all sources together get at most `total`. A source that
-    wants less than the share leaves the rest to the others."""
+    """Returns each source's share of `total`. The share is equal for all sources, and as large as possible: all sources
+    together get at most `total`. If a source wants less than its share, the other sources get the rest."""
     left, share = total, total
     ascending = sorted(wanted)
     for position, count in enumerate(ascending):

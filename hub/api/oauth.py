@@ -93,7 +93,7 @@ def _check_head(request: HttpRequest) -> None:
 
 
 def _scopes_asked_for(request: HttpRequest) -> list[str]:
-    """Reads and checks the form in the body of a token request. Returns the requested scopes, perhaps none.
+    """Reads and checks the form in the body of a token request. Returns the requested scopes. The result can be empty.
     Authenticate the client before this call, because a slow body occupies a thread.
     """
     try:

@@ -2,7 +2,7 @@
 failed attempts.
 
 The hub counts each failed attempt to sign in, and forgets the attempt after a quarter of an hour. The hub has three
-counts, and a failed attempt adds one to each count that fits:
+counts, and a failed attempt adds one to each count to which it belongs:
 - attempts with this name from this address
 - attempts with any name from this address
 - attempts with this name from addresses that are new for this name
@@ -62,8 +62,8 @@ class Attempt:
     def begin(self) -> bool:
         """Counts this attempt as failed, before the caller checks the password. So parallel attempts cannot evade the
         limit. If the password is right, call `succeed`, which removes the attempt from the counts. Returns False if a
-        limit is reached. The caller must not check the password then. Use `begin` for people, who make one attempt at a
-        time.
+        limit is reached. In this case, the caller must not check the password. Use `begin` for people, who make one
+        attempt at a time.
         """
         try:
             return self._count_failure()

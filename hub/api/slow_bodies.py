@@ -39,7 +39,7 @@ SHUT_CONNECTIONS = prometheus_client.Counter(
 _DESCRIPTORS = Path("/proc/self/fd")
 _LOOK_EVERY_S = 1.0
 _SUSPECT_AFTER_S = 1.0
-_MARGIN_S = 4.0  # time after the deadline, so that the module has observed the connection for BODY_DEADLINE_S
+_MARGIN_S = 4.0  # after the deadline and this time, the module has observed the connection for BODY_DEADLINE_S
 
 # Linux's struct tcp_info. At offsets 44 and 52: the milliseconds since data was last sent and last received. At offsets
 # 152 and 156: the numbers of data segments received and sent. New versions of Linux add fields only at the end.
@@ -170,7 +170,8 @@ class Waits:
             if not connection.is_unanswered:
                 continue
             key = connection.address, connection.port
-            # Since the module first recorded this connection, a response and a new request perhaps followed.
+            # After the module first recorded this connection, the process perhaps sent a response and got a new
+            # request.
             first = max(self._unanswered.get(key, now), now - connection.sent_s)
             since[key] = min(first, now - connection.received_s)  # nothing was sent after the last data arrived
             if now - since[key] > settings.BODY_DEADLINE_S:

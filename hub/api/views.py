@@ -93,8 +93,8 @@ class FspiopView(PlainView):
 
     resource: ClassVar[str]
     is_bulk: ClassVar[bool] = False
-    """Whether a request to this resource is about many items. A DFSP may have only a few requests about many items
-    open, and these requests get a limited share of the process's time."""
+    """Whether a request to this resource is about many items. A DFSP may have only a few open requests about many
+    items, and these requests get a limited share of the process's time."""
 
     bulks: ClassVar[Bulks] = dfsp_limits.bulks
 

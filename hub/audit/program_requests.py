@@ -32,7 +32,7 @@ class Program:
 
 
 class Waits(Exception):
-    """Raised instead of making a change, if the change now waits for a second person's approval."""
+    """Raised if a change is not made, because the change now waits for a second person's approval."""
 
     def __init__(self, approval: Approval) -> None:
         self.approval = approval

@@ -1,8 +1,8 @@
 """Certificates and keys that a DFSP submits. Two people at the hub approve each certificate and each key.
 
-A submission is a request for approval of the kind KIND (`hub.audit.approvals`). When the first person approves the
-submission, the hub creates a change request in this person's name. When the second person approves the change request,
-the hub makes the change.
+A submission is a request for approval (`hub.audit.approvals`), and the kind of this request is KIND. When the first
+person approves the submission, the hub creates a change request in this person's name. When the second person approves
+the change request, the hub makes the change.
 """
 
 from collections.abc import Sequence

@@ -86,7 +86,7 @@ class Stack:
         self.supervisor = Supervisor(self.state, lock, limit=self.limit, tell=self.tell)
         try:
             sweep(self.state)
-            shutil.rmtree(self._metrics, ignore_errors=True)  # the files in it are from earlier processes
+            shutil.rmtree(self._metrics, ignore_errors=True)  # the files in this folder are from earlier processes
             self._metrics.mkdir()
             if "web" in self.programs and not net.is_free(self.port):
                 raise LocalError(

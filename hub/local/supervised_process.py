@@ -17,7 +17,7 @@ from hub.local.watchdog import Watchdog
 AT_ONCE_S = 3.0  # if a process ends within this time and before it is ready, its start has failed
 TRIES = 5  # after this number of failed starts in a row, the supervisor stops restarting the program
 BACKOFF_S = (0.0, 0.2, 0.5, 1.0, 2.0)
-LOG_BYTES = 20_000_000  # at the next start, a longer log file is renamed
+LOG_BYTES = 20_000_000  # a log file that is longer than this is renamed at the next start
 _UNTIL_READY_S = 0.05  # the time between two checks of a process that is not ready yet
 _WATCH_S = 1.0  # the time between two checks of a ready process
 

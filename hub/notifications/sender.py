@@ -50,7 +50,7 @@ class Sender:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Stops the sender. The sender begins to send no more messages, and waits until the messages in progress have
+        """Stops the sender. The sender sends no further messages, and waits until the messages in progress have
         ended."""
         self._is_stopping.set()
         self._thread.join(timeout_s)

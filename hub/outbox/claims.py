@@ -190,8 +190,8 @@ class Paused:
 
 def put_off_paused(paused: Sequence[Paused], *, most: int) -> int:
     """Postpones due messages of paused streams, so that claims find the other messages of the same sources. `most` is
-    the largest number of messages in total. Each destination gets an equal part of it, and so does each paused stream
-    of a destination. Returns the number of postponed messages.
+    the largest number of messages in total. All destinations get equal parts of this number, and all paused streams of
+    a destination get equal parts of the destination's part. Returns the number of postponed messages.
     """
     if not paused:
         return 0
@@ -222,10 +222,11 @@ def claim(
     """Claims due messages for `lease_s` seconds.
 
     `room` limits the number of messages for each destination, and the sources share this number fairly. `open_requests`
-    is the number of open requests for each destination and source. Together with the claimed messages, none of these
-    numbers exceeds `most_of_one_source`. Leaves out the messages with the ids in `except_for`. Until the lease ends, no
-    other worker claims the same messages. The function makes all claims in one database transaction. With `each_alone`,
-    each message is claimed by a separate statement, because one message makes the usual statement fail.
+    is the number of open requests for each destination and source. For each destination and source, the open requests
+    and the claimed messages together are at most `most_of_one_source`. Leaves out the messages with the ids in
+    `except_for`. Until the lease ends, no other worker claims the same messages. The function makes all claims in one
+    database transaction. With `each_alone`, each message is claimed by a separate statement, because one message makes
+    the usual statement fail.
     """
     with transaction.atomic():
         execute(_NO_WAIT)

@@ -315,7 +315,7 @@ class Courier:
 
 def _time_of(pair: tuple[float, float]) -> float:
     """Returns a time between the two times of the pair. The busier the CPUs are, the longer the time is. During a
-    longer time more messages arrive, and one statement for many messages costs less."""
+    longer time, more messages arrive, and one statement for many messages costs less than many statements."""
     idle_s, busy_s = pair
     return idle_s + (busy_s - idle_s) * cpus.shortage()
 
@@ -361,8 +361,8 @@ def _settle_together(
 def _settle_alone(results: Sequence[tuple[Claimed, Answer]], left_alone: Sequence[tuple[Claimed, float]]) -> set[int]:
     """Stores the result of each message in a separate database transaction. So if the database refuses one result, it
     still stores the other results, and the messages of these results are not sent again. Returns the destinations of
-    all results, because for each destination a message perhaps waited for one of these deliveries. If the failed
-    transaction had already stored the delivery, a repetition does not find the waiting message.
+    all results, because for each destination a message perhaps waited for one of these deliveries. The repetition alone
+    does not find this message if the failed transaction had already stored the delivery.
     """
     found = {message.destination_id for message, _ in results}
     for message, answer in results:

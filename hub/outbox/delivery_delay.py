@@ -159,7 +159,7 @@ def publish(client: redis.Redis, delays: Delays) -> None:
 
 
 def published(client: redis.Redis) -> Delays:
-    """Returns the delays that a courier has published in the last two seconds. Otherwise all delays are 0."""
+    """Returns the delays that a courier has published in the last two seconds. If there are none, all delays are 0."""
     try:
         text = client.get(_key())
         return Delays.read(text) if text is not None else Delays()  # type: ignore[arg-type]

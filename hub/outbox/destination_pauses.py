@@ -7,14 +7,14 @@ pause.
 If messages of one source and kind get no response, the courier pauses only messages of this source and kind. The reason
 is that a DFSP's server can hang on one kind of message, or on messages of one participant, and still accept all other
 messages. The courier pauses a whole destination only if messages of several sources get no response, and no other
-message gets one. Each process has a record of its own.
+message gets a response. Each process has a record of its own.
 
 A message must wait during a pause, or until an earlier message of the same subject is delivered. The courier knows this
 only after it has claimed the message, and then postpones the message. For a source with a million waiting messages,
-this would occupy a whole CPU core. So between two regular checks, the courier postpones only a limited number of each
-source's messages to a destination. After that, the courier claims no more of these messages until the next regular
-check. At the regular check, one SQL statement postpones many more messages of the source's paused kinds. So messages of
-paused kinds do not delay the source's other messages for long.
+these claims would occupy a whole CPU core. So between two regular checks, the courier postpones only a limited number
+of each source's messages to a destination. After that, the courier claims no more of these messages until the next
+regular check. At the regular check, one SQL statement postpones many more messages of the source's paused kinds. So
+messages of paused kinds do not delay the source's other messages for long.
 """
 
 from collections import Counter
@@ -25,10 +25,10 @@ from hub.growing_pauses import FAILURES, GrowingPause
 from hub.outbox.claims import Claimed, Paused, Room
 
 _FIRST_PAUSE_S = 0.5
-_PROBES = 4  # the largest number of open requests to a destination that does not respond; they are from several sources
+_PROBES = 4  # the largest number of open requests, from several sources, to a destination that does not respond
 _SEVERAL_SOURCES = 2
 _POSTPONED_AT_MOST = 300  # the largest number of postponed messages of one source between two regular checks
-_NONE_FREE = 1_000_000  # replaces the number of open requests, so that a source gets no more of them
+_NONE_FREE = 1_000_000  # replaces a source's number of open requests, so that claims take no more of its messages
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ from hub.sweeps import isolating_batches
 log = structlog.get_logger("outbox")
 
 _MOST_REFUSALS = 5
-_SHORT_WAITS = 5  # the number of attempts after which the recipient can ask for a short wait
+_SHORT_WAITS = 5  # up to this number of attempts, the recipient can ask for a short wait
 _LONGEST_WAIT_S = 300.0
 # In the first ten minutes, the hub often repeats attempts to send a message about a payment, because the recipient is
 # perhaps restarting its server. Later attempts are rarer.
@@ -45,9 +45,9 @@ def judge(message: Claimed, answer: Answer) -> Failure:
 
 
 def _delay(message: Claimed, wait: float, asked: float | None) -> float:
-    """Returns the time until the next attempt, if the recipient has asked for a time (Retry-After). A short time counts
-    only for the first attempts: otherwise a recipient could get thousands of messages every second for a day. While a
-    requester waits for an answer, a short time counts for every attempt.
+    """Returns the time until the next attempt: `wait`, or the time that the recipient has asked for (Retry-After). A
+    short time counts only for the first attempts: otherwise a recipient could get thousands of messages every second
+    for a day. While a requester waits for an answer, a short time counts for every attempt.
     """
     if asked is None:
         return wait

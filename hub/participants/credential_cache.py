@@ -26,7 +26,7 @@ Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
 _REFRESHED_AT = 0.75  # after this part of the refresh time, a request refreshes the snapshot
-_TOO_OLD = 5  # while the database is down, a snapshot can be used for this number of refresh times in a row
+_TOO_OLD = 5  # while the database is down, a snapshot can be used until it is this number of refresh times old
 _TRY_AGAIN_S = 1.0  # pause after a failed read
 
 
@@ -143,7 +143,7 @@ def _load() -> Snapshot:
             if key is not None:
                 snapshot.keys[participant_id].append((known, key))
     for participant_id, text in AllowedNetwork.objects.values_list("participant_id", "network"):
-        listed = snapshot.networks[participant_id]  # so a list with only invalid entries allows no address
+        listed = snapshot.networks[participant_id]  # creates the list: with only invalid entries, it allows no address
         network = _network(text)
         if network is not None:
             listed.append(network)

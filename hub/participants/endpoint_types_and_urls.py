@@ -115,8 +115,8 @@ def is_template(value: str) -> bool:
 
 
 def _is_url(value: str, *, may_have_query: bool) -> bool:
-    # HTTP clients do not send the part of a URL after "#". The appended path would be in this part, and so would be
-    # lost.
+    # HTTP clients do not send the part of a URL after "#". The hub would append the path to this part, and the path
+    # would be lost.
     if value != value.strip() or not value.isprintable() or "#" in value or ("?" in value and not may_have_query):
         return False
     try:

@@ -13,12 +13,12 @@ NO_TEST_MONEY = f"""
     END IF;
     RETURN NEW;
 """  # noqa: S608 (the only value is a constant)
-"""The body of triggers that refuse the test currency once the hub has a certifier."""
+"""The body of triggers that refuse the test currency as soon as the hub has a certifier."""
 
 
 class Participant(models.Model):
-    """A participant: a DFSP or the hub itself. A name must differ from all other names in more than case, so that
-    nobody confuses two participants."""
+    """A participant: a DFSP or the hub itself. Two names must differ in more than upper and lower case, so that nobody
+    confuses two participants."""
 
     name = models.CharField(max_length=30, unique=True)
     is_active = models.BooleanField(default=True)

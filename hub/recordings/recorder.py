@@ -48,8 +48,8 @@ def is_recorded(recordings: Collection[Recorded], *, method: str, source: str, d
     for each in recordings:
         if each.counterpart in (source, destination):
             return True
-        # A message from the DFSP can lack a recipient, for example a lookup. An accepted lookup is left out here,
-        # because the hub forwards it, and the record of the counterpart's messages shows it.
+        # A message from the DFSP can lack a recipient, for example a lookup. This condition leaves out accepted
+        # lookups. The hub forwards an accepted lookup, so the record of the counterpart's messages shows the lookup.
         if source == each.dfsp and not destination and (method != "GET" or status >= 400):
             return True
     return False

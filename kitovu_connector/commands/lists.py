@@ -52,8 +52,8 @@ def _listen(asked: argparse.Namespace) -> int:
             async for found in connector.transfers(since=since):
                 changed = found["changedDate"]
                 line = (found["transferId"], found["direction"], found["state"])
-                # This line was already printed. The next request begins at the time of the last line, because several
-                # changes can have the same time.
+                # Each request begins at the time of the last line, because several changes can have the same time. So a
+                # line can arrive again after it was printed.
                 if line in told:
                     continue
                 told[line] = changed

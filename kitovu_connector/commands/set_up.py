@@ -70,7 +70,7 @@ def _answers(asked: argparse.Namespace) -> Answers:
     if missing:
         raise Misused(f"init needs {', '.join('--' + name.replace('_', '-') for name in missing)}")
     answers = Answers(**given)
-    # The same checks also run when the connector starts.
+    # Config checks the answers. The same checks also run when the connector starts.
     Config(
         dfsp=answers.dfsp,
         hub_url=answers.hub_url,

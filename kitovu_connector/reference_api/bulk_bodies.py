@@ -97,7 +97,10 @@ class Enabled(Wanted, kw_only=True):
 
 
 class FeeLimit(Wanted, kw_only=True):
-    """The highest fee that the connector accepts for a payment without an answer from the front end."""
+    """The highest fee of a payment.
+
+    The connector accepts fees up to this amount without an answer from the front end.
+    """
 
     currency: Currency
     amount: str

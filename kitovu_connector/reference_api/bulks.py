@@ -161,7 +161,7 @@ class Bulks:
         )
 
     async def _payee_of(self, parties: list[TransferParty]) -> str:
-        """Returns the one DFSP of all the bulk's payees."""
+        """Returns the DFSP to which all payees of the bulk belong."""
         named = {party.fsp_id for party in parties if party.fsp_id is not None}
         if len(named) > 1:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "to.fspId: all payees of a bulk must have the same DFSP")

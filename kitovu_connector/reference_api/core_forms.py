@@ -1,4 +1,6 @@
-"""Converts parties and terms between the connector's form and the form of the SDK's backend API. Pure."""
+"""Converts parties and terms between the connector's form and the form of the SDK's backend API. Pure functions,
+without I/O.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -69,7 +71,7 @@ class QuoteAnswer(msgspec.Struct, rename="camel", kw_only=True):
     def amounts(self, currency: str) -> tuple[int, int, int]:
         """Returns the amount that the customer receives, the fee and the commission.
 
-        Raises NotUnderstood if the amounts do not add up.
+        Raises NotUnderstood if the sum of the amounts is wrong.
         """
         names = ("transfer_amount", "payee_receive_amount", "payee_fsp_fee_amount", "payee_fsp_commission_amount")
         if any(getattr(self, name + "_currency") not in (None, currency) for name in names):

@@ -1,4 +1,4 @@
-"""Creates responses about a payment, in the form of the SDK's outbound API. Pure."""
+"""Creates responses about a payment, in the form of the SDK's outbound API. Pure functions, without I/O."""
 
 from typing import Any
 

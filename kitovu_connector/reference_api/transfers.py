@@ -1,6 +1,6 @@
 """Single payments in the SDK's outbound API: /transfers and /simpleTransfers.
 
-The connector stores each of these payments as its own payment.
+The connector stores each of these payments in the same way as all its other payments.
 """
 
 from typing import Any

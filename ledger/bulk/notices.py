@@ -1,11 +1,11 @@
 """The callbacks that the hub sends after each outcome of a bulk. Pure.
 
 The payee receives only the reserved items of a bulk. If all items are reserved, the hub forwards the payer's own
-message. If some items are refused, the hub creates a message that contains only the reserved items. The payer receives
-the payee's own answer if it has the right outcome of every item. Otherwise the payer receives a message that the hub
-creates. The hub checks the fulfilment of each item. The hub also sends the payee a message with the outcome of each
-item. If `in_hub_name` is set, the hub sends all messages about a bulk in its own name. The reference hub also sends
-these messages in its own name.
+message. If some items are refused, the hub creates a message that contains only the reserved items. If the payee's own
+answer has the right outcome of every item, the payer receives this answer. Otherwise the payer receives a message that
+the hub creates. The hub checks the fulfilment of each item. The hub also sends the payee a message with the outcome of
+each item. If `in_hub_name` is set, the hub sends all messages about a bulk in its own name. The reference hub also
+sends these messages in its own name.
 """
 
 from collections.abc import Iterable, Sequence

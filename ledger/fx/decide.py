@@ -311,7 +311,7 @@ CONVERSION_IS_REFUSED_BY: Sequence[Refusal] = (
 
 
 def why_not(c: ConversionState, p: Prepare, payee_id: int, s: Snapshot) -> Refusal | None:
-    """Returns the reason why the transfer cannot use this conversion, or None if it can.
+    """Returns the reason why the transfer cannot use this conversion, or None if there is no such reason.
 
     If the transfer's conversion has ended, the hub refuses the transfer. The payer wanted to pay in another currency.
     So the hub must not debit the payer in the target currency.

@@ -133,7 +133,7 @@ def lock(transfer_ids: Sequence[str]) -> list[str]:
 
 
 def release(locked_ids: Sequence[str], *, actor: str = "") -> list[Released]:
-    """Releases these locked transfers, as far as their holds allow a release now.
+    """Releases each of these locked transfers whose hold allows a release now.
 
     If `actor` is empty, releases only transfers whose hold is over.
     """

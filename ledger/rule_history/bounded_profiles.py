@@ -9,7 +9,7 @@ from rules.profiles import ring
 from rules.profiles.ring import Profile
 
 MOST_EVENTS = 2_000_000
-"""The largest number of payments that the profiles in memory contain. So many payments use about 400 MB."""
+"""The largest number of payments that the profiles in memory contain. This number of payments uses about 400 MB."""
 _WEIGHT = 4  # an empty profile uses as much memory as this number of events
 
 _TABLES = """
@@ -23,8 +23,8 @@ _TABLES = """
 class BoundedProfiles(Mapping[int, Profile]):
     """A mapping from keys to all profiles of a replay. A profile that a replay has never used is empty.
 
-    A caller may change a profile that this object has returned. If the caller changes the profile later, the change can
-    be lost. It can be lost once the caller has read other profiles with `MOST_EVENTS` events in total.
+    A caller may change a profile that this object has returned. But after the caller has read other profiles with
+    `MOST_EVENTS` events in total, a change of the returned profile can be lost.
     """
 
     def __init__(self, most_events: int = MOST_EVENTS) -> None:

@@ -149,8 +149,8 @@ class BulkTransferView(_BulkTransferView):
         return taken()
 
     def _reported_on(self, bulk_id: str) -> Answered:
-        """Returns the kind of bulk that a progress report is about: an open bulk, an ended bulk, or no bulk. Only a
-        bulk from the named payer to the sender of the report counts."""
+        """Returns the kind of bulk that a progress report is about: an open bulk, an ended bulk, or no bulk. The
+        function considers only a bulk from the named payer to the sender of the report."""
         bulk = state_answers_and_expiry.find(bulk_id)
         if bulk is None or (bulk.payer_id, bulk.payee_id) != (self._payer(), self.caller):
             return Answered.NOTHING

@@ -107,7 +107,7 @@ def _own_certificates() -> list[Cause]:
 
 
 def _silent_oracles() -> list[Cause]:
-    """Calls each oracle. An oracle is silent if it does not answer two calls in a row."""
+    """Calls each oracle. An oracle is silent if two successive calls to the oracle get no answer."""
     oracles = list(directory.oracles())
     if not oracles:
         return []

@@ -62,8 +62,8 @@ def look() -> int:
             if not connection.in_atomic_block:
                 connection.close_if_unusable_or_obsolete()
             failed.append(Cause(check.kind, {"kind": check.kind, "error": type(error).__name__}))
-    # A check that is not due has neither failed nor succeeded now. So an alarm about a failed check has a longer calm
-    # time than other alarms.
+    # If a check is not due, nobody knows whether the check would still fail. So an alarm about a failed check has a
+    # longer calm time than other alarms.
     longest_s = max(check.every_s for check in checks.CHECKS)
     store("failed_check", failed, calm_s=max(settings.ALARM_CALM_S, 2 * longest_s))
     return len(failed)
@@ -89,7 +89,8 @@ def _is_due(key: str, every_s: int) -> bool:
 
 @transaction.atomic
 def store(kind: str, causes: Sequence[Cause], *, calm_s: float | None = None) -> None:
-    """Raises an alarm for each new cause. Ends the alarms of this kind whose causes ended long enough ago."""
+    """Raises an alarm for each new cause. Ends each alarm of this kind whose cause was last found at least `calm_s`
+    seconds ago."""
     calm_s = settings.ALARM_CALM_S if calm_s is None else calm_s
     execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
     by_subject = {cause.subject[:128]: cause for cause in causes}

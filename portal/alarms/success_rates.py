@@ -51,7 +51,8 @@ class Drop:
 
 
 def is_below_normal(*, ended: int, committed: int, normally_ended: int, normally_committed: int) -> bool:
-    """Returns whether a success rate is too low: lower by at least five points, and lower than chance can explain."""
+    """Returns whether the success rate is too low: below the normal rate by at least five points, and by more than
+    chance can explain."""
     if ended < LEAST_NOW or normally_ended < LEAST_NORMAL:
         return False
     now, normal = committed / ended, normally_committed / normally_ended

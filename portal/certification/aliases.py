@@ -1,4 +1,4 @@
-"""The certifier's customers. Each case in which the DFSP pays has a separate payee. So the payee in a message
+"""The certifier's customers. If the DFSP pays in a case, the case has a separate payee. So the payee in a message
 identifies the message's case.
 
 The numbers of these payees begin with 999, because no country has the code 999. Because of

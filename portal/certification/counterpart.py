@@ -1,7 +1,7 @@
 """The certifier's side of the FSPIOP API: sends messages to the hub, and accepts the hub's callbacks.
 
 A message can also go directly to the DFSP's endpoint, exactly as a courier delivers it. The certifier delivers a
-message directly if no hub would forward it, for example a message with a wrong signature.
+message directly if no hub would forward the message, for example because of a wrong signature.
 """
 
 import asyncio

@@ -20,7 +20,7 @@ _MAY_BE_LATE = 200  # this many rows are read again, because a row can become vi
 
 
 def processes_know_after_s() -> float:
-    """Returns the time in seconds until every process of the hub records the messages of a new recording."""
+    """Returns the time in seconds after which a new recording has begun in every process of the hub."""
     return float(settings.CREDENTIALS_REFRESH_S) + 0.5
 
 
@@ -180,8 +180,8 @@ def open_recordings(dfsps: Iterable[str], counterpart: str, *, seconds: float) -
 
 
 def forget_recordings() -> None:
-    """Ends all recordings, and deletes the recorded requests. Only one process certifies at a time, so this process has
-    begun all recordings."""
+    """Ends all recordings, and deletes the recorded requests. Only one process certifies at a time, so no other
+    process needs these recordings."""
     if Recording.objects.exists() or RecordedRequest.objects.exists():
         Recording.objects.all().delete()
         RecordedRequest.objects.all().delete()

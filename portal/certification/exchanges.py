@@ -19,7 +19,7 @@ class Exchange:
     at: float
     sender: str
     recipient: str
-    way: str  # "hub": through the hub; "direct": from the certifier to the DFSP, in the same way as a hub
+    way: str  # "hub": through the hub; "direct": from the certifier to the DFSP, like a message from a hub
     method: str
     path: str
     status: int  # the HTTP status of the response; 0 if there was no response
@@ -41,8 +41,8 @@ def shown(body: bytes) -> str:
 
 
 def storable(value: Any) -> Any:
-    """Returns a copy of JSON data in which text replaces NUL, half surrogates and NaN, because PostgreSQL cannot store
-    these values."""
+    """Returns a copy of JSON data. In the copy, NUL, half surrogates and NaN are replaced by text, because PostgreSQL
+    cannot store these values."""
     match value:
         case str():
             return _UNSTORABLE.sub("\ufffd", value)

@@ -35,8 +35,8 @@ class NotJudged(Exception):
 
 
 def texts(stored: dict[str, Any]) -> tuple[str, str]:
-    """Returns, for a stored fault, the error and the change that the DFSP must make. An earlier version of the hub can
-    have stored the fault's code."""
+    """For a stored fault, returns the error and the change that the DFSP must make. If an earlier version of the hub
+    stored the fault, this version may not know the fault's code."""
     found = TEXTS.get(stored["code"])
     if found is None:
         return str(stored["code"]), ""

@@ -29,7 +29,7 @@ from portal.certification.scene import Scene
 _VALID_S = 60.0
 _LATE_S = 30.0
 _SILENCE_S = 2.0
-"""After this time, the certifier concludes that no message comes."""
+"""After this time, the certifier concludes that no message will come."""
 _END_S = 15.0
 _HELD_S = 30
 
@@ -208,8 +208,8 @@ async def _state_in(scene: Scene, path: str, *, count: int) -> str:
 
 
 def _hold_back(dfsp_id: int, certifier: str, transfer_id: str) -> int:
-    """Adds a message about a transfer to the outbox, and marks this message as being sent. The transfer's later
-    messages to this DFSP wait until this message is gone.
+    """Adds a message about a transfer to the outbox, and marks this message as a message that is being sent. The
+    transfer's later messages to this DFSP wait until this message is gone.
 
     If this process dies, the mark expires, and the hub delivers the message. The message is a lookup that has no
     effect.

@@ -48,7 +48,7 @@ class _Document(FPDF):
 
 
 def _plain(text: str) -> str:
-    """Returns the text with only the characters of the PDF's own fonts (Windows-1252). Others become "?"."""
+    """Returns the text with only the characters of the PDF's own fonts (Windows-1252). Other characters become "?"."""
     return text.replace("\t", "    ").encode("cp1252", "replace").decode("latin-1").replace("\x85", "...")
 
 

@@ -1,4 +1,5 @@
-"""The signed report of a certification: JSON in a JWS with the hub's key, and the same content as a PDF."""
+"""The signed report of a certification: JSON in a JWS that is signed with the hub's key, and a PDF with the same
+content."""
 
 import json
 from datetime import UTC, datetime

@@ -30,7 +30,7 @@ Tell = Callable[[str, str, dict[str, Any]], None]
 
 _AT_ONCE = 5
 _MOST_S = 1800.0
-_MOST_BY_HAND_S = 3500.0  # a little less than the time for which `process` makes the hub record messages
+_MOST_BY_HAND_S = 3500.0  # a little less than the time for which the hub records messages (see `process`)
 _TELLS_EVERY_S = 1.0
 NOT_APPLICABLE = frozenset({"no_signatures", "answers_committed", "left_out", "only_by_hand"})
 _ONLY_BY_HAND = frozenset({"payer-bulk"})
@@ -114,8 +114,7 @@ class Run:
         ]
 
     def refused_by_hub(self, alias: str) -> list[Told]:
-        """Returns the requests that the DFSP sent about this customer of the certifier, if the hub refused these
-        requests."""
+        """Returns the requests that the DFSP sent about this customer of the certifier, and that the hub refused."""
         text = alias.encode()
         return [told for told in self.told_by_dfsp() if not told.is_taken and (alias in told.path or text in told.body)]
 

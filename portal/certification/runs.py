@@ -96,8 +96,8 @@ def required_cases_left_out(certification: Certification) -> list[str]:
 def start() -> bool:
     """Starts a process for the certifications that wait. Returns whether a process was started.
 
-    First ends certifications whose process has died, and deletes the data that these processes have left. Does not wait
-    for the process.
+    Before the start, the function ends certifications whose process has died, and deletes the data that the dead
+    processes have left. The function does not wait for the new process.
     """
     end_stale()
     with only_process() as is_free:

@@ -180,7 +180,7 @@ class Scene:
         return made
 
     async def order(self, payee: str, amount: str, **more: Any) -> "Order":
-        """Makes the DFSP pay a customer of the certifier."""
+        """Causes the DFSP to pay a customer of the certifier."""
         body = {
             "homeTransactionId": self.new_id(),
             "from": {"idType": self.options.payee_type, "idValue": self.options.payee},
@@ -195,7 +195,7 @@ class Scene:
         return made
 
     async def request(self, amount: str, payer: str) -> "Order":
-        """Makes the DFSP request a payment from a customer of the certifier."""
+        """Causes the DFSP to request a payment from a customer of the certifier."""
         body = {
             "homeRequestId": self.new_id(),
             "from": {"idType": "MSISDN", "idValue": payer},
@@ -248,7 +248,8 @@ class Order:
     async def again(self) -> float:
         """Gives the same order a second time. Returns how long the caller must wait for a second transfer.
 
-        A correct DFSP makes no second transfer, so the certifier cannot see when a person has given the order again.
+        If a person gives the order, the certifier cannot see when the person has given the order again, because a
+        correct DFSP makes no second transfer.
         """
         if self.answer is None:
             seconds = min(_AGAIN_BY_HAND_S, self.scene.patience_s)

@@ -86,9 +86,9 @@ def _open_hub_accounts() -> None:
 def _certifier() -> Participant:
     """Returns the certifier.
 
-    If this participant is new, or is not marked as the certifier yet, lets no conversion begin meanwhile.
-    `check_ledger` (`test_money_never_settles`) allows no conversion of test money that arrived after the certifier was
-    created.
+    While the function creates this participant, or marks this participant as the certifier, no conversion can begin.
+    After the creation of the certifier, `check_ledger` (`test_money_never_settles`) allows no new conversion of test
+    money.
     """
     name = settings.CERTIFIER_NAME
     found = Participant.objects.filter(name=name).first()

@@ -64,7 +64,7 @@ class Kind:
     # Deletes the data that the hub kept until the approval. Runs in the database transaction that rejects or withdraws
     # the request.
     discard: Callable[[Payload], None] | None = None
-    # Returns the present limits and figures that the approver compares with the request, while the request waits.
+    # While the request waits, returns the present limits and figures. The approver compares them with the request.
     circumstances: Callable[[Payload], list[Line]] | None = None
     # Raises Outdated if the change can never be possible again. Takes no lock and changes nothing.
     check_still: Callable[[Payload], None] | None = None

@@ -28,7 +28,7 @@ def described_request(csr: str, *, name: str, days: int) -> list[Line]:
     """
     try:
         request = certificate_authority.read_request(csr, name=name)
-    except ValueError as error:  # the hub may have accepted this signing request when its checks were less strict
+    except ValueError as error:  # an earlier, less strict check may have accepted this signing request
         return [Line(_("Signing request"), text_of(error))]
     return [
         Line(_("Subject"), request.subject),

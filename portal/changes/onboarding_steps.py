@@ -1,4 +1,4 @@
-"""The steps in which programs onboard a participant. The portal's onboarding requests all steps together."""
+"""The steps in which programs onboard a participant. In the portal, one request contains all steps of an onboarding."""
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy

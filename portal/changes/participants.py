@@ -35,8 +35,8 @@ def _set_active(payload: Payload, actor: str) -> None:
 
 
 def owed_lines(participant: Participant) -> list[Line]:
-    """Returns the participant's reserved and owed amounts. The people who decide whether to disable the participant
-    read these amounts."""
+    """Returns the participant's reserved and owed amounts. People read these amounts before they decide whether to
+    disable the participant."""
     lines = []
     for owing in accounts_and_funds.owing_of(participant):
         for label, amount in (

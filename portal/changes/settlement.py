@@ -124,7 +124,8 @@ def _advance(payload: Payload, actor: str) -> None:
 
 
 def _all_or_none(answers: list[Answer]) -> None:
-    """Raises CanNotBeDone if the hub refused one of the steps. The approver has approved only all steps together."""
+    """Raises CanNotBeDone if the hub refused one of the steps. The approver approved all steps together, and not a part
+    of the steps."""
     for answer in answers:
         if answer.refusal:
             name = Participant.objects.filter(pk=answer.wish.participant_id).values_list("name", flat=True).first()
@@ -210,7 +211,7 @@ def _check_still(payload: Payload) -> None:
 
 
 def _circumstances(payload: Payload) -> list[Line]:
-    """Returns, for each net receiver, the position after the reset and the limit of this position. The receiver whose
+    """For each net receiver, returns the position after the reset and the limit of this position. The receiver whose
     position is nearest to the limit comes first."""
     if payload["before"] not in (State.PENDING_SETTLEMENT, State.PS_TRANSFERS_RECORDED) or payload["to"] in (
         State.PS_TRANSFERS_RECORDED,

@@ -1,8 +1,9 @@
 """The history of payments by hour, day, week and month, in rows of sums. The table of these rows is
 `portal.models.HistoryRow`.
 
-The pages of the history read only these rows. So a page costs as much after ten thousand payments as after ten million.
-A periodic task calls `portal.history.fold`, which adds the transfers, quotes and lookups that ended since the last run.
+The pages of the history read only these rows. So a page needs the same time after ten thousand payments and after ten
+million payments. A periodic task calls `portal.history.fold`, which adds the transfers, quotes and lookups that ended
+since the last run.
 
 **Exactly once.** The task reads transfers and quotes in the order of their arrival. One database transaction counts a
 slice of rows, and stores the end of the slice in `HistoryMark`. If a transfer or quote of the slice is still open, the

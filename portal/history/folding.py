@@ -17,7 +17,7 @@ _FOR_S = 3.0  # the longest time that one run spends on one source; the next run
 _TIMEOUT = "SET LOCAL statement_timeout = '60s'"  # the usual, shorter limit is for requests of waiting clients
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
-# An SQL statement first writes the time of arrival. Its database transaction gets an id at most
+# An SQL statement first writes the time of arrival. The database transaction of this statement gets an id at most
 # `DATABASE_STATEMENT_TIMEOUT_MS` later. From then on, pg_stat_activity shows the beginning of the transaction until all
 # its rows are visible.
 HORIZON_S = 60

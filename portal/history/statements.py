@@ -196,8 +196,8 @@ RECOMPUTE_LOOKUPS = f"""
 """
 
 # If a payer refuses a quote's terms, the time of the refusal replaces the time of the payee's answer. So for quotes,
-# the statement compares only how many durations there are. The statement compares use cases only in periods for which
-# the hub still stores the texts of all quotes.
+# the statement compares only the number of durations. The statement compares use cases only in periods for which the
+# hub still stores the texts of all quotes.
 _COMPARED = f"""
     SELECT {_KEY}, ended, succeeded, value, reasons,
            CASE source WHEN 'quote' THEN to_jsonb(succeeded) ELSE durations END AS durations

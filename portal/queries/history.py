@@ -72,7 +72,7 @@ class Figures:
 
     @property
     def durations(self) -> list[tuple[str, float | None, float | None]]:
-        """Returns, for each leg, its name, the median and the 99th percentile."""
+        """For each leg, returns the name, the median and the 99th percentile."""
         return [(leg, self.percentile(leg, 0.5), self.percentile(leg, 0.99)) for leg in LEGS]
 
 
@@ -174,7 +174,7 @@ def _divided(columns: Sequence[str], most: int) -> str:
 
 
 def _sums(columns: Sequence[str], most: int) -> str:
-    """Returns the SQL for the figures without durations. The SQL for the figures reads each row once.
+    """Returns the SQL for the figures without durations. This SQL reads each row once.
 
     A scheme has far more pairs than DFSPs, so it would take too long to read the durations of all pairs.
     """

@@ -1,8 +1,8 @@
 """Reads pages of long tables in the order of arrival, by an index and with a limit.
 
-Some search conditions have no index, for example a rare error. If a search condition has no index, a search reads at
-most MOST rows, and returns the arrival time of the last row. The cost of a page does not depend on the length of the
-table. The table needs no additional index.
+Some search conditions have no index, for example the condition of a search for a rare error. If a search condition has
+no index, a search reads at most MOST rows, and returns the arrival time of the last row. The cost of a page does not
+depend on the length of the table. The table needs no additional index.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,8 +14,8 @@ from django.db.models import Model, Q, QuerySet
 
 MOST = 50_000
 _BATCH = 250
-_FIRST_WIDTH = 2  # the search first reads this many times the needed rows
-_WIDER = 8  # each further read covers this many times the rows of the previous read
+_FIRST_WIDTH = 2  # the first read covers the needed number of rows, multiplied by this number
+_WIDER = 8  # each further read covers the previous number of rows, multiplied by this number
 
 T = TypeVar("T", bound=Model)
 Key = tuple[datetime, str]  # the time of a row's arrival, and its id
@@ -60,7 +60,7 @@ def latest(sources: "Sequence[QuerySet[T]]", condition: Q, *, before: Key | None
 @dataclass(frozen=True, slots=True)
 class Source(Generic[T]):
     """Rows that an index finds, and a condition without an index. `most` is the maximum number of rows to read for the
-    condition, or None for MOST.
+    condition. If `most` is None, this maximum is MOST.
     """
 
     rows: "QuerySet[T]"
@@ -97,8 +97,8 @@ def _walk(rows: "QuerySet[T]", condition: Q, size: int, most: int) -> tuple[list
     """Returns the first matching rows.
 
     If the search stopped before it found enough rows, also returns the time of the last row that it read. Most
-    conditions exclude few rows, so the search first reads a few times the needed number of rows. If these are not
-    enough, the search reads more.
+    conditions exclude few rows, so the first read covers a small multiple of the needed number of rows. If these rows
+    are not enough, the search reads more.
     """
     if not condition:
         return list(rows.order_by("-received_at", "-pk")[:size]), None

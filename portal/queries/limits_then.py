@@ -15,7 +15,7 @@ from ledger.funds_models import CoverHold
 from ledger.models import Account, Transfer
 from portal.queries import balance_checkpoints
 
-_MOST = 20_000  # the maximum number of earlier transfers that the search for the reserved amount reads
+_MOST = 20_000  # the maximum number of earlier transfers to read for the reserved amount
 
 _RESERVED = """
     SELECT coalesce(sum(amount) FILTER (WHERE payer_account_id = %s AND (completed_at IS NULL OR completed_at > %s)), 0)

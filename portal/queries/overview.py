@@ -30,7 +30,7 @@ _CHECK = "SELECT at, breaks FROM portal_ledgercheck ORDER BY id DESC LIMIT 1"
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The overview's figures. Times are in seconds, amounts in ten-thousandths."""
+    """The overview's figures. Times are in seconds, and amounts are in ten-thousandths."""
 
     minutes: Sequence[Minute]
     values: Sequence[tuple[str, int, int]]  # currency, committed amount, payments

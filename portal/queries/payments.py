@@ -1,4 +1,4 @@
-"""Finds payments and attempts at payments by what people know: a number, an amount, a time, a DFSP, an id.
+"""Finds payments and attempts at payments by the values that people know: a number, an amount, a time, a DFSP, an id.
 
 An attempt is a lookup, a quote or a request to pay that has no transfer. A search by a number reads the quotes with
 this number. A search without a number reads several tables, each by an index, and merges the rows by time.
@@ -26,7 +26,7 @@ from quotes import queries as quote_queries
 from quotes.models import Quote, TransactionRequest, alias_of_request, requested_amount, requested_currency
 
 QUOTES_AT_ONCE = 200
-_MOST_QUOTES = 1000  # the maximum number of quotes that the search for one page reads
+_MOST_QUOTES = 1000  # the maximum number of quotes to read for one page
 _MOST_REQUESTS = 200
 _MOST_ITEMS = 1000  # the maximum number of transfers of a bulk
 _MOST_LOOKUPS = 500
@@ -64,8 +64,8 @@ class Sought:
     def reads_open_quotes(self) -> bool:
         """Returns whether the search also reads accepted quotes without a transfer.
 
-        If the search has no number and no amount, the search reads accepted quotes only for a short period, because no
-        index finds them.
+        If the search has no number and no amount, no index finds accepted quotes. In this case, the search reads
+        accepted quotes only if the period of the search is short.
         """
         if self.identifier or self.amount is not None:
             return True
@@ -127,7 +127,7 @@ def _sources(sought: Sought) -> "Iterator[Source[Any]]":
         wish = _wish(sought)
         for rows in wish.sources():
             yield Source(rows if sought.amount is None else rows.filter(amount=sought.amount), wish.condition())
-    # For a currency, the search must parse each stored message, so the search reads fewer rows.
+    # To find the currency, the search must parse each stored message, so a search by currency reads fewer rows.
     most = _MOST_PARSED if sought.currency else None
     if Kind.QUOTE in sought.kinds:
         failed = _within(_quotes().filter(state__in=_FAILED), sought)
@@ -195,7 +195,7 @@ def _requests() -> "QuerySet[Any]":
 
 
 def _asked(rows: "QuerySet[Any]") -> "QuerySet[Any]":
-    """Adds to each row the requested amount and its currency. The function also adds the time, under the same name as
+    """Adds the requested amount and its currency to each row. The function also adds the time, under the same name as
     the time of a transfer."""
     return rows.select_related("payer", "payee").annotate(
         received_at=F("created_at"), asked=requested_amount(), asked_currency=requested_currency()
@@ -299,7 +299,7 @@ def _lookups_of(
     names = dict(Participant.objects.filter(is_hub=False).values_list("pk", "name"))
     whose = {number for number in (sought.own, sought.payer, sought.dfsp) if number is not None}
     asking = [name for number, name in names.items() if whose <= {number}]
-    if before is not None:  # the quotes of the last page can belong to lookups of this page
+    if before is not None:  # quotes on the previous page can belong to lookups on this page
         soon = before[0] + _SOON
         agreed = [
             *agreed,

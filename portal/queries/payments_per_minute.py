@@ -10,7 +10,7 @@ from hub.sql_execution import execute
 
 _KEY = "portal:minutes"
 _MINUTE_S = 60
-# each call counts this many latest minutes again, because payments can still appear and end in these minutes
+# each call counts this number of the latest minutes again, because payments can still appear and end in these minutes
 _YOUNG = 3
 _OLDER = 2  # each call counts at most this many older minutes again, if these minutes have open payments
 

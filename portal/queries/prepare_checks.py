@@ -22,8 +22,8 @@ from ledger.models import Transfer
 
 
 class _Told(Enum):
-    """The hub makes a check for all prepares, only for some, or only under some settings. This value names the prepares
-    for which the stored rows prove that the hub made the check."""
+    """The hub makes some checks for all prepares, and other checks only for some prepares, or only under some settings.
+    This value names the prepares for which the stored rows prove that the hub made the check."""
 
     OF_ALL = auto()
     OF_CONVERSIONS = auto()
@@ -35,7 +35,7 @@ class Check:
     """A requirement that a prepare must meet. One or several successive entries of `PREPARE_IS_REFUSED_BY` check this
     requirement.
 
-    Two different checks never compare as equal.
+    A check equals only itself, even if another check has the same values.
     """
 
     text: Promise
@@ -83,7 +83,8 @@ CHECKS: Sequence[tuple[Check, frozenset[str]]] = [
     (check, frozenset(rule.value for rule in rules))
     for check, rules in groupby(PREPARE_IS_REFUSED_BY, key=BY_RULE.__getitem__)
 ]
-"""The checks in the hub's order. Each check has the reasons with which the hub refuses a prepare that fails it."""
+"""The checks in the hub's order. Each check has the reasons with which the hub refuses a prepare that fails the
+check."""
 
 
 @dataclass(frozen=True, slots=True)

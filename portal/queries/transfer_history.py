@@ -251,7 +251,8 @@ def _moved(event: TransferEvent, transfer: Transfer) -> Moment:
 def told(subjects: Sequence[str], parties: Collection[int | None]) -> Iterator[Moment]:
     """Yields the delivered callbacks about these subjects.
 
-    Also yields callbacks to `parties` that still wait, and callbacks that the hub no longer tries to send.
+    Also yields two kinds of callbacks to `parties`: callbacks that still wait for delivery, and callbacks that the hub
+    no longer tries to send.
     """
     yield from _accepted(_delivered(subjects))
     yield from _waiting(subjects, parties)

@@ -16,8 +16,8 @@ from portal.written_values import spellings_of_id, spellings_of_identifier
 from quotes import queries as quotes
 
 _QUOTES_AT_ONCE = 200
-_MOST_QUOTES = 1000  # the maximum number of quotes that the search for one page reads
-# in one batch, the maximum number of quotes whose transfers are searched by the quote's ILP condition
+_MOST_QUOTES = 1000  # the maximum number of quotes to read for one page
+# in one batch, the maximum number of quotes for which the hub searches transfers by the ILP condition
 _MOST_BY_CONDITION = 20
 _NEXT_TRANSFERS = 5000  # for each such quote, the statement reads at most this many later transfers
 
@@ -109,7 +109,7 @@ def latest(wish: Wish, *, before: Key | None, size: int) -> Found[Transfer]:
 def in_window(window_id: int) -> tuple[Q, datetime | None, datetime | None]:
     """Returns the search condition that selects the transfers committed in this settlement window.
 
-    Also returns the earliest and the latest arrival of these transfers.
+    Also returns two times: no transfer of the window arrived before the first time or after the second time.
     """
     entries = Entry.objects.filter(transfer_id=OuterRef("pk"), kind="TRANSFER", window_id=window_id)
     window = SettlementWindow.objects.filter(pk=window_id).first()
@@ -152,8 +152,8 @@ def of_identifier(identifier: str, wish: Wish, *, before: Key | None, size: int)
 
 
 def _is_before(quoted_at: datetime, since: datetime | None) -> bool:
-    """Returns whether the quote is too old for a search from `since` on. The transfers of too old a quote, and of all
-    earlier quotes, arrived before `since` or never."""
+    """Returns whether the quote is too old for a search from `since` on. If a quote is too old, the transfers of this
+    quote and of all earlier quotes arrived before `since`, or never arrived."""
     return since is not None and quoted_at < since - timedelta(seconds=settings.TRANSFER_MAX_VALIDITY_S)
 
 

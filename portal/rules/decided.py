@@ -134,7 +134,8 @@ def _not_fired(decision: Decision, fired: set[str]) -> list[JudgedRule]:
     return found
 
 
-# A version never changes. The compilation of a large version takes a long time.
+# The cache is correct, because a version never changes. The cache is useful, because the compilation of a large version
+# takes a long time.
 @lru_cache(maxsize=8)
 def _read(number: int, _digest: bytes) -> active_rules.Version:
     return active_rules.read(number)

@@ -103,8 +103,7 @@ def with_rule(content: Document, rule_id: str, change: Callable[[Document], Docu
 
 
 def save(content: Document, *, actor: str) -> RuleSetVersion:
-    """Stores the document as a version. If the document has faults, raises one RuleSetRefused that lists all of
-    them."""
+    """Stores the document as a version. If the document has faults, raises one RuleSetRefused that lists all faults."""
     return services.create(content, actor=actor)
 
 

@@ -33,7 +33,7 @@ def sign(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def add(request: HttpRequest, name: str) -> HttpResponse:
-    """Requests to register a certificate of another authority, or a public signing key."""
+    """Requests the registration of a certificate of another authority, or of a public signing key."""
     participant_of(request, name)
     return asking(
         request,

@@ -70,7 +70,7 @@ def ask(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _onboarding(request: HttpRequest, name: str) -> Participant | None:
-    """Returns the participant, or None if the participant is already live. A page that was opened before the go-live
-    then leads to the participant's page."""
+    """Returns the participant, or None if the participant is already live. If the participant is already live, a page
+    that was opened before the go-live leads to the participant's page."""
     participant = participant_of(request, name)
     return participant if participant.onboarding_since is not None else None

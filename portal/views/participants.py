@@ -84,7 +84,8 @@ def is_ending(credential: Credential) -> bool:
 
 
 def _steps(found: list[Any], endpoints: list[Any], credentials: list[Any]) -> list[tuple[str, bool]]:
-    """Returns the steps that a new participant needs before the first payment. Each step shows whether it is done.
+    """Returns the steps that a new participant needs before the first payment. For each step, also returns whether the
+    step is done.
 
     If all steps are done, returns an empty list.
     """

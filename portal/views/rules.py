@@ -307,7 +307,7 @@ def _facts(version: RuleSetVersion) -> list[Line]:
 
 
 def switch_off(request: HttpRequest) -> HttpResponse:
-    """Requests to switch the rules off."""
+    """Submits a request to switch the rules off."""
     return _activation(request, None, back=reverse("rules"), facts=[Line(_("Rules after"), _("no rules"))])
 
 
@@ -414,8 +414,8 @@ def add_exception(request: HttpRequest) -> HttpResponse:
 
 
 def end_exception(request: HttpRequest, variance_id: int) -> HttpResponse:
-    """Requests that an exception ends. The requested end is the present time, so the exception ends as soon as a second
-    person approves the request."""
+    """Submits a request to end an exception. The requested end is the present time, so the exception ends as soon as a
+    second person approves the request."""
     found = Variance.objects.filter(pk=min(variance_id, _LARGEST_NUMBER)).first()
     if found is None:
         raise Http404

@@ -58,7 +58,7 @@ def index_of_settlements(request: HttpRequest) -> HttpResponse:
 
 
 def _with_lateness(settlement: Any) -> Any:
-    """Sets `is_late` on a settlement. A settlement is late if its state has not changed for too long."""
+    """Sets `is_late` on a settlement. A settlement is late if it has been in the same state for too long."""
     settlement.is_late = settlement_next_step.is_late(settlement)
     return settlement
 

@@ -102,8 +102,8 @@ class AgreementView(MessageView):
 
 
 def _answered(outcome: Outcome) -> Answered:
-    """Returns what an answer with this outcome belongs to: an open bulk quote, an ended bulk quote, or no bulk quote. A
-    late answer belongs to an ended bulk quote."""
+    """Returns the kind of bulk quote to which an answer with this outcome belongs: an open bulk quote, an ended bulk
+    quote, or no bulk quote. A late answer belongs to an ended bulk quote."""
     match outcome:
         case Forwarded():
             return Answered.BULK

@@ -45,7 +45,7 @@ _AT_MOST: Mapping[str, tuple[str, ...]] = {
     "alias.received_count": ("payee.received_count",),
     "alias.received_value": ("payee.received_value",),
 }
-"""For each counter, the counters that are never less in the same window or in a longer window.
+"""For each counter, the other counters that are never less than this counter, in the same window or in a longer window.
 
 Counters of DFSPs are not in this table, because such counters count only while a rule reads them."""
 _EVERY_MINUTE = (1 << MINUTES_OF_A_DAY) - 1

@@ -50,9 +50,9 @@ MEASURES: Mapping[str, str] = {
 the payment in the same direction.
 
 `payer.sent_*`, `payee.received_*`, `alias.received_*`, `pair.sent_*`, `payer_dfsp.sent_*` and `payee_dfsp.received_*`
-include the payment. `payer.received_*` and `payee.sent_*` do not. A counter counts only payments in the judged
-payment's own currency, so the hub never adds amounts of two currencies. These counters do not count refunds, and a
-refund does not lower these counters.
+include the payment. `payer.received_*` and `payee.sent_*` do not include the payment. A counter counts only payments in
+the judged payment's own currency, so the hub never adds amounts of two currencies. These counters do not count refunds,
+and a refund does not lower these counters.
 """
 
 WINDOWED = frozenset(

@@ -17,8 +17,8 @@ from rules.language.rule_types import Operator
 
 Unit = Literal["amount", "count", "duration", "percent", "text", "set", "truth", "time", "date"]
 Missing = Literal["never", "details", "payer", "payee", "payee_dfsp", "quote", "counter"]
-"""The data without which a fact is missing: the payment's details, a party's key, the payee DFSP, the terms of the
-quote, or the value of the counter. Facts with "never" are never missing.
+"""The data that a fact needs: the payment's details, a party's key, the payee DFSP, the terms of the quote, or the
+value of the counter. Without this data, the fact is missing. Facts with "never" are never missing.
 """
 
 _NUMBER: tuple[Operator, ...] = ("above", "at_least", "below", "at_most", "equals")

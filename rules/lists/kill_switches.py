@@ -100,8 +100,8 @@ def switch_on(
         actor=actor,
         after={"kind": kind, "payer_dfsp": payer_dfsp, "payee_dfsp": payee_dfsp, "reason": reason},
     )
-    # Two approvals can run at the same time. The second then waits until the first has written its audit entry. So this
-    # check comes after the entry in the audit trail.
+    # Two approvals can run at the same time. The second approval then waits until the first approval has written its
+    # audit entry. So this check comes after the entry in the audit trail.
     if KillSwitch.objects.filter(key=key, off_at=None).exists():
         raise NotChanged(_("This kill switch is already on."))
     return KillSwitch.objects.create(

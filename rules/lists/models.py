@@ -167,8 +167,8 @@ class StagedLine(models.Model):
 
 
 class SeenName(models.Model):
-    """The keyed hash of a party's name. The row also has the number of the last change of the listed names that the
-    screening of this name included."""
+    """The keyed hash of a party's name. The screening of this name included the changes of the listed names up to a
+    certain change. The row also has the number of this change."""
 
     hash = models.BigIntegerField(primary_key=True)
     sealed = models.TextField()  # the folded name, encrypted

@@ -118,5 +118,5 @@ def _of_words(one: list[str], other: list[str]) -> float:
         best = max(left, key=lambda each: JaroWinkler.similarity(word, each))
         total += JaroWinkler.similarity(word, best)
         left.remove(best)
-    # The more additional words the longer name has, the more probably the names belong to two persons.
+    # With each additional word in the longer name, it is more probable that the names belong to two persons.
     return 100 * total / len(shorter) - 2 * (len(longer) - len(shorter))

@@ -1,8 +1,8 @@
 """Creates lists, and changes the content of a list: a file replaces the whole content, or a request adds or removes one
 entry.
 
-Commands call this module, and so do the changes that two people have approved. Each change of content creates a version
-of the list.
+Commands call this module. Changes that two people have approved also call this module. Each change of content creates a
+version of the list.
 """
 
 from django.db import connection, transaction

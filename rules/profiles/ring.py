@@ -269,8 +269,8 @@ def of_events(events: Iterable[Event]) -> Profile:
 def differences(profile: Profile, events: Iterable[Event]) -> Iterator[str]:
     """Compares a stored profile with the payments that the profile should contain, and yields each difference.
 
-    The events that a profile keeps separately can differ, because the order of additions and removals decides which
-    events these are. A profile must contain each event, either separately or in a bucket.
+    The events that a profile keeps separately can differ, because they depend on the order of additions and removals. A
+    profile must contain each event, either separately or in a bucket.
     """
     expected = set(events)
     kept = set(profile.events)

@@ -51,7 +51,7 @@ def is_refund(facts: Facts) -> bool:
     """Returns whether the payment is a refund. Refunds are counted separately from other payments.
 
     Only the use case decides whether a payment is a refund. If the id of an original payment decided this, any payment
-    could name an original payment and so avoid all limits.
+    could avoid all limits by naming an original payment.
     """
     return facts.scenario == REFUND
 

@@ -169,7 +169,7 @@ def _prepare(process: _Process, active: Active) -> None:
         process.compiled = kept | dict.fromkeys(contents)
         threading.Thread(target=_compile, args=(process, contents), name="rules", daemon=True).start()
     except BaseException:
-        # No thread is running that could release the lock, so this code releases the lock for the next group.
+        # The thread that would release the lock has not started. So this code releases the lock for the next group.
         process.compiled = compiled
         process.preparing.release()
         raise

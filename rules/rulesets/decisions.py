@@ -51,8 +51,8 @@ def save(version: int | None, judged: Sequence[Judged]) -> None:
 
 
 def raises_alert(hit: Hit) -> bool:
-    """Returns whether this hit of a rule raises an alert. A hit raises an alert if it has an effect, and if it is an
-    alert, a skipped check or a hit of a fraud rule."""
+    """Returns whether this hit of a rule raises an alert. A hit raises an alert only if it has an effect. In addition,
+    the rule's action must be an alert, the check must have been skipped, or the rule must be a fraud rule."""
     return hit.counts and (hit.action == "alert" or hit.skipped or hit.kind == "fraud")
 
 

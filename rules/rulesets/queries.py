@@ -18,8 +18,8 @@ def active() -> Activation | None:
 
 
 def before_active() -> Activation | None:
-    """Returns the activation that a roll-back repeats. This is the latest activation with a different version. No
-    version also counts as a different version."""
+    """Returns the activation that a roll-back repeats. This is the latest activation with a different version. An
+    activation without a version also counts as an activation with a different version."""
     now = active()
     if now is None:
         return None

@@ -45,8 +45,8 @@ def close_window(*, reason: str, actor: str, window_id: int | None = None) -> Cl
 @transaction.atomic(durable=True)
 def _close(*, reason: str, actor: str, window_id: int | None) -> Closed:
     with connection.cursor() as cursor:
-        # While this database transaction holds the exclusive lock, no other one is committing a transfer. Later commits
-        # read the next window: see `ledger.locks`.
+        # While this database transaction holds the exclusive lock, no other database transaction is committing a
+        # transfer. Later commits read the next window: see `ledger.locks`.
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [WINDOW_LOCK])
     window = SettlementWindow.objects.get(state=SettlementWindow.State.OPEN)
     if window_id is not None and window.pk != window_id:

@@ -1,6 +1,6 @@
 """/approvals: reports the state of changes that programs have requested (only if `TWO_PEOPLE` is "everywhere").
 
-Only in the portal can people approve or reject the changes that programs request.
+Programs request these changes. People can approve or reject the changes only in the portal.
 """
 
 from django.db.models import QuerySet

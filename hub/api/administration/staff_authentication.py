@@ -1,6 +1,6 @@
 """In development, authenticates Django's staff at the administration APIs: by a two-factor session or by a password.
 
-In production a password alone must not be enough to change balances. So in production administration clients
+In production, a password alone must not be enough to change balances. So in production, administration clients
 authenticate instead (`hub.api.administration.client_authentication`).
 """
 

@@ -98,6 +98,7 @@ def _fund(base: str, name: str, currency: str, cap: int, funds: int) -> None:
 
 def _ask(method: str, url: str, body: object, *, may_exist: bool = False) -> None:
     status, answer = call(method, url, body)
-    # If an object already exists, the reference hub responds with 400. If the object is a limit, it responds with 500.
+    # If an object already exists, the reference hub responds with 400. If the object is a limit, the reference hub
+    # responds with 500.
     if not (200 <= status < 300 or (may_exist and status in (400, 500) and "already" in str(answer))):
         raise LocalError(f"{method} {url} was refused with {status}: {answer}", where=url, do="make clean, then again.")

@@ -120,7 +120,7 @@ class Command(BaseCommand):
     @staticmethod
     def _wait(certification: Certification) -> None:
         """Waits until the certification has ended. A worker may have started the certification before this command
-        could do so."""
+        could start the certification."""
         certification.refresh_from_db()
         while certification.is_open:
             time.sleep(1)
