@@ -1,6 +1,6 @@
 """Answers requests to pay: a customer approves a request by making the payment, or rejects the request.
 
-Customers with the manner "approves" approve every request at once. Scripts use these customers to test requests to pay.
+Customers with the manner "approves" approve every request immediately. Scripts use these customers to test requests to pay.
 """
 
 import asyncio

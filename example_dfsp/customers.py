@@ -4,7 +4,7 @@ Columns: dfsp, msisdn, name, balance, manner, kind, place, till, currency. `kind
 till number. The shop's QR codes contain the till number, and the scheme knows this number as the shop's second alias.
 `manner` is empty for most customers. Three manners make payments fail. "rejects": the account accepts no payments.
 "silent": the core never answers about the account. "limit": no payment may exceed LIMIT. A customer with the manner
-"approves" approves every request to pay at once.
+"approves" approves every request to pay immediately.
 """
 
 import csv

@@ -1,4 +1,4 @@
-"""Reads the files that the settings name. Each error contains the name of the setting."""
+"""Reads the key files in the settings. Each error contains the name of the setting."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

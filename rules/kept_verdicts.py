@@ -24,7 +24,7 @@ class Kept(msgspec.Struct, frozen=True, array_like=True, gc=False):
     refusal: tuple[str, str] | None = None
     """The code and text with which the hub refuses the transfer.
 
-    Only a payment of a bulk quote has a code and a text, because the hub refuses a single quote at once.
+    Only a payment of a bulk quote has a code and a text, because the hub refuses a single quote immediately.
     """
 
     def held_until(self, now: datetime) -> datetime | None:

@@ -35,7 +35,7 @@ def names(wanted: str) -> list[str]:
 
 
 def run(options: argparse.Namespace, state: str, console: Console) -> int:
-    """Runs all trials that the command line names. Returns 1 if a trial could not run, or if its misbehaviour harmed
+    """Runs all trials of the command line. Returns 1 if a trial could not run, or if its misbehaviour harmed
     well-behaved participants."""
     everything, failed = [], []
     for name in names(options.bad):

@@ -86,7 +86,7 @@ def valid(key: str) -> AdministrationClient | None:
     """Returns the client with this key. Returns None if there is no such client, or if the client has expired, was
     revoked or has no secret.
 
-    The function reads the database, so a client's revocation takes effect at once.
+    The function reads the database, so a client's revocation takes effect immediately.
     """
     if not key.startswith(KEY_PREFIX) or "\0" in key:
         return None

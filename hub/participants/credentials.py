@@ -133,7 +133,7 @@ def new_client_key(participant: Participant) -> str:
 def register_client(
     participant: Participant, *, client_key: str, sha256: str, valid_until: datetime | None = None, actor: str
 ) -> Credential:
-    """Registers an OAuth2 client whose holder already has the secret. The registered client is valid at once."""
+    """Registers an OAuth2 client whose holder already has the secret. The registered client is valid immediately."""
     Participant.objects.select_for_update(no_key=True).get(pk=participant.pk)
     now = timezone.now()
     _check_times(now, valid_until)

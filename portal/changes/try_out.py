@@ -1,4 +1,4 @@
-"""Tries out changes when people request them. So the hub refuses a request for an impossible change at once.
+"""Tries out changes when people request them. So the hub refuses a request for an impossible change immediately.
 
 For programs (TWO_PEOPLE=everywhere), checks again at the approval whether the program is still allowed to request the
 change.
@@ -29,7 +29,7 @@ def register(kinds: Iterable[Kind]) -> None:
 
 def try_out(kind: Kind, payload: Payload) -> None:
     """Makes the change and rolls the change back, or only checks the change. The hub therefore refuses a faulty request
-    at once."""
+    immediately."""
     try:
         if kind.check_asked is not None:
             kind.check_asked(payload)

@@ -17,7 +17,7 @@ from quotes import queries as quotes
 
 _QUOTES_AT_ONCE = 200
 _MOST_QUOTES = 1000  # the maximum number of quotes to read for one page
-# in one batch, the maximum number of quotes for which the hub searches transfers by the ILP condition
+# the maximum number of quotes in one batch; for each quote, the hub searches the transfer with its condition
 _MOST_BY_CONDITION = 20
 _NEXT_TRANSFERS = 5000  # for each such quote, the statement reads at most this many later transfers
 

@@ -32,7 +32,7 @@ class Days(Search):
 
     @classmethod
     def asked(cls, request: HttpRequest) -> "Days":
-        """Returns the days that the page's address names. If the address has no days, returns the last week."""
+        """Returns the days in the page's address. If the address has no days, returns the last week."""
         today = timezone.localdate()
         usual = {"since": str(today - timedelta(days=_USUAL_DAYS - 1)), "until": str(today)}
         return cls(usual | {name: text for name, text in request.GET.items() if name in usual and text})

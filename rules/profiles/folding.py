@@ -14,7 +14,7 @@ _MOST_PROFILES = 1_000
 
 
 def fold() -> int:
-    """Adds each waiting row to the profile that the row names. Returns the number of changed profiles.
+    """Adds each waiting row to the row's profile. Returns the number of changed profiles.
 
     Two processes can run this function at the same time.
     """

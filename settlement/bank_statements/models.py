@@ -39,7 +39,7 @@ class Statement(models.Model):
 class StatementLine(models.Model):
     """A line of a bank statement, and the result of the line's comparison with the expected payments.
 
-    `account` is the settlement's account that the line's reference names.
+    `account` is the settlement account in the line's reference.
     """
 
     statement = models.ForeignKey(Statement, on_delete=models.PROTECT, related_name="lines", db_index=False)
