@@ -16,9 +16,10 @@ from typing import Any
 import psycopg
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from directory import lookup_sql as directory
-from hub.outbox import claims
+from hub.outbox import claims, queries
 from hub.outbox import store as outbox
 from hub.outbox.messages import Outgoing
 from hub.postgresql import arrays
@@ -108,6 +109,22 @@ def test_a_claim_reads_what_it_takes_and_of_each_message_its_subject_whatever_wa
     assert {step["Node Type"] for step in plan} <= ORDERED_STEPS | AROUND_THEM
     assert indexes_for("m", plan) == {"outbox_message_pkey"}
     assert indexes_for("head", plan) == {"message_by_subject"}
+
+
+@pytest.mark.parametrize("state", ["PENDING", "DEAD"])
+def test_the_queues_of_others_are_not_searched_in_one_participants_messages(committed_world: World, state: str) -> None:
+    outbox.append(messages_to(committed_world.ids["green"], 8000))
+    execute("UPDATE outbox_message SET state = %s", [state])
+    execute("VACUUM ANALYZE outbox_message")
+    with CaptureQueriesContext(connection) as captured:
+        assert {queue.destination for queue in queries.queues()} == {"green"}
+    *_, keys, statement = (each["sql"] for each in captured if "COMMIT" not in each["sql"])
+    with transaction.atomic():
+        execute(keys)
+        found = execute(f"EXPLAIN (FORMAT JSON) {statement}").fetchone()
+    plan = list(steps_of((json.loads(found[0]) if isinstance(found[0], str) else found[0])[0]["Plan"]))
+    assert indexes_for("outbox_message", plan) <= {"message_by_source", "message_by_subject"}
+    assert indexes_for("outbox_message_1", plan) <= {"message_dead", "message_given_up"}
 
 
 @pytest.mark.parametrize("waiting", [0, 1, 300])

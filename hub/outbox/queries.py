@@ -9,7 +9,7 @@ from django.db.models import Max
 
 from hub.outbox import claims
 from hub.outbox.models import Message
-from hub.sql_execution import execute
+from hub.sql_execution import found_by_keys
 
 
 def not_taken(*, to: Collection[int], about: Collection[str]) -> dict[tuple[int, int, str, str], datetime]:
@@ -61,7 +61,8 @@ _QUEUES = """
 def queues(destination_id: int | None = None) -> list[Queue]:
     """Returns the queues that contain pending or given-up messages, in the order of the participants' names. With
     `destination_id`, returns only this participant's queue."""
-    rows = execute(_QUEUES, [COUNTED, COUNTED, destination_id, destination_id])
+    # If most rows are messages to one participant, PostgreSQL would otherwise read the whole table for each other one.
+    rows = found_by_keys(_QUEUES, [COUNTED, COUNTED, destination_id, destination_id])
     return [Queue(*row) for row in rows]
 
 
