@@ -60,7 +60,7 @@ def run_all(ticks: Sequence[Callable[[], object]], *, before_each: Callable[[], 
     """Runs the given ticks one after the other, and calls `before_each` before each tick.
 
     Each run begins with a tick that is chosen at random. After `_MOST_S` seconds, a run begins no further tick. So a
-    slow or failing tick can prevent other ticks in one run, but not the same ticks in every run.
+    slow or failing tick can prevent some other ticks in one run, but does not prevent these ticks in every run.
     """
     until = time.monotonic() + _MOST_S
     first = random.randrange(len(ticks)) if ticks else 0  # noqa: S311 (no secret)

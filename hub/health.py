@@ -47,7 +47,7 @@ def health(request: HttpRequest) -> JsonResponse:
     """Responds with 200 if every part of the hub works, and otherwise with 503. The body has the form of the reference
     hub's /health.
 
-    The hub can accept payments without the broker. Callbacks are then sent up to a second later.
+    The hub can accept payments without the broker. Without the broker, the hub sends callbacks up to a second later.
     """
     return _report({"datastore": _ask_database, "broker": _ask_broker, "worker": _ask_for_heartbeat})
 

@@ -87,7 +87,7 @@ def _of(participant: Participant) -> Any:
 
 
 def _request_of(approval: Approval, requested: Sequence[Approval]) -> Approval | None:
-    """Returns the change request that the first person's approval of this submission created, or None."""
+    """Returns the change request that the hub created after the first person's approval of this submission, or None."""
     wanted = approval.payload
     for found in requested:
         if found.pk > approval.pk and (found.kind, found.payload) == (wanted["change"], wanted["payload"]):
