@@ -26,7 +26,7 @@ class Client:
     def send(self, request: bytes, done: Done) -> None:
         """Sends the request as soon as a connection is free."""
         if self._idle:
-            self._idle.pop().ask(request, done)  # the most recently used connection: the other connections can stay idle
+            self._idle.pop().ask(request, done)  # the most recently used connection, so the others can stay idle
             return
         self._waiting.append((request, done))
         if self._connections < self._most:

@@ -56,7 +56,7 @@ class Dfsps:
 class Notes:
     """The records that one simulated DFSP keeps. Times come from time.monotonic."""
 
-    prepares: dict[str, tuple[float, float, int]] = field(default_factory=dict)  # received at, fulfilled at, HTTP status
+    prepares: dict[str, tuple[float, float, int]] = field(default_factory=dict)  # received, fulfilled, HTTP status
     ends: dict[str, tuple[float, str]] = field(default_factory=dict)  # outgoing transfers: time, outcome
     given_up: dict[str, str] = field(default_factory=dict)  # outgoing payments: the refusal after the last try
     undone: dict[str, str] = field(default_factory=dict)  # incoming transfers: the received error

@@ -3,7 +3,7 @@ and for all callers together.
 
 A download occupies a thread of the web server until the client has read the whole download. A download reads its
 database rows in batches. Between two batches, a download holds no database connection and does not count as a running
-request. So a client that reads slowly occupies neither of them.
+request, even if the client reads slowly.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator

@@ -2,7 +2,7 @@
 use.
 
 A bulk can be several megabytes long. The thread of the bulk's request processes the bulk, and holds a lock for each
-item. Each request with a bulk waits for its turn, but only for a few seconds. The hub reads the body only after this
+item. Each request with a bulk waits for its turn, for at most a few seconds. The hub reads the body only after this
 wait (`DFSP_OPEN_BULKS`, `DFSP_BULK_SHARE`).
 
 Answers to bulks have separate counts, because the payer DFSP decides how many bulks the payee DFSP must answer. Each

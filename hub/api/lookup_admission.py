@@ -51,7 +51,7 @@ class LookupAdmission:
 
     def _begin_period(self, took_s: float) -> None:
         self._began = self._clock()
-        use = self._use()  # measures even after a gap, because a measurement covers the time since the previous one
+        use = self._use()  # measures even after a gap, so that the next measurement covers only the next period
         if took_s >= _GAP_S:
             self._limit = None
         elif use >= _BUSY:

@@ -9,7 +9,7 @@ from hub.sql_execution import execute
 
 @dataclass(slots=True)
 class Claimed:
-    """A notification that this worker has claimed until the claim's lease ends."""
+    """A notification that this worker has claimed. The claim is valid until its lease ends."""
 
     id: int
     kind: str
@@ -26,7 +26,7 @@ class Claimed:
 
 
 # For each recipient, the statement claims only the message that has been due longest. So a recipient with many messages
-# occupies only one of the sender's places.
+# occupies only one place of the sender.
 _CLAIM = """
     WITH room (channel, places) AS (SELECT * FROM unnest(%s::text[], %s::int[])),
     first AS MATERIALIZED (

@@ -15,7 +15,7 @@ from fspiop.resources import has_iso20022_bodies
 from fspiop.time import http_date, parse_http_date
 
 HUB = 0
-"""The `source_id` of a message that counts as caused by the hub, not by a participant."""
+"""The `source_id` of a message if the hub, and not a participant, counts as the cause of the message."""
 
 END_KINDS = frozenset(
     {
@@ -199,9 +199,9 @@ class HubMessages:
 
 def as_answer(message: Outgoing) -> Outgoing:
     """Marks the message as an answer. Requesters sometimes repeat a request, so a second answer to the same request can
-    arrive while the first answer waits. The newer answer then replaces the waiting answer. If both report a payment's
-    end, the hub drops the new answer instead. Both messages have the same content, but the waiting message comes from
-    the DFSP that ended the payment.
+    arrive while the first answer waits. The newer answer then replaces the waiting answer. If both answers report a
+    payment's end, the hub does not replace the waiting answer, but drops the new answer. Both messages have the same
+    content, but the waiting message comes from the DFSP that ended the payment.
     """
     is_end = message.kind in END_KINDS
     message.source_id = HUB if is_end else message.destination_id
