@@ -115,8 +115,8 @@ def _add(hops: dict[str, list[float]], names: Sequence[str], starts: Sequence[fl
 
 
 def cpu_seconds(pid: int) -> float:
-    """Returns the CPU seconds of a process and all its running descendants. The result includes the seconds of the
-    ended children of these processes."""
+    """Returns the CPU seconds of a process and all its running descendants. The result includes the seconds of children
+    of these processes that have already ended."""
     try:
         family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     except psutil.NoSuchProcess:

@@ -1,8 +1,7 @@
-"""Runs the periodic ticks while Celery does not run them. Possible reasons are that Valkey is down, that beat is
-stopped, or that the broker delivers nothing. Without this module, expired transfers would stay reserved during such a
-failure. If no worker process has received a tick for a while, each worker process runs the ticks itself. A tick only
-processes due rows, so the same tick can run in several processes at the same time. Without due rows, a tick only runs a
-few queries.
+"""Runs the periodic ticks while Celery does not run them. Possible reasons: Valkey is down, beat is stopped, or the
+broker delivers nothing. Without this module, expired transfers would stay reserved during such a failure. If no worker
+process has received a tick for a while, each worker process runs the ticks itself. A tick only processes due rows, so
+the same tick can run in several processes at the same time. Without due rows, a tick only runs a few queries.
 """
 
 import random

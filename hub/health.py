@@ -74,13 +74,13 @@ def _report(parts: Mapping[str, Callable[[], bool]]) -> JsonResponse:
 
 
 def live(request: HttpRequest) -> JsonResponse:
-    """Returns 200 as long as this process can respond. Programs that restart failed processes request /health/live."""
+    """Returns 200 as long as this process can respond. /health/live is for programs that restart failed processes."""
     return JsonResponse({"status": "OK"})
 
 
 def ready(request: HttpRequest) -> JsonResponse:
-    """Returns 200 if this process can accept payments, and otherwise 503. Programs that route requests to processes
-    request /health/ready.
+    """Returns 200 if this process can accept payments, and otherwise 503. /health/ready is for programs that route
+    requests to processes.
 
     Checks only the database, because a hub without its broker still accepts and delivers payments.
     """

@@ -3,8 +3,8 @@ DFSPs: requests to the portal and the administration, and requests for documents
 
 Only a few page requests run at the same time (`WEB_PAGES`), and they use at most half of the pooled database
 connections. So threads and connections remain for DFSPs' requests, even if page requests are slow. One signed-in user
-can use only half of the places for page requests. The same limit applies to all requests together that come from one
-address and have no signed-in user. If no place is free, a page request waits for some seconds and then gets 503.
+can use only half of the places for page requests. Requests without a signed-in user are counted by address, and each
+address has the same limit as a user. If no place is free, a page request waits for some seconds and then gets 503.
 
 Anybody can invent a session cookie. So a process first counts requests with an unknown cookie under their address. If
 the cookie of such a request proves to be a user's session, later requests with the same cookie count under this user.

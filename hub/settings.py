@@ -32,8 +32,8 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[] if PRODUCTION else ["*"])
 
 # --- the scheme -----------------------------------------------------------------------------------------------------
 HUB_NAME = env.str("HUB_NAME", default="Hub")
-# The country of telephone numbers without a country code, as two letters of ISO 3166, such as TZ. Without this setting,
-# people must always write the country code.
+# The country to which telephone numbers without a country code belong: two letters of ISO 3166, such as TZ. Without
+# this setting, people must always write the country code.
 SCHEME_COUNTRY = one(env.str("SCHEME_COUNTRY", default="").upper(), of={"", *phonenumbers.SUPPORTED_REGIONS})
 # The credentials that a DFSP's requests must contain: "certificate", "token" or both. "none" is for demos and
 # development: the hub then trusts FSPIOP-Source.
@@ -241,9 +241,9 @@ WEB_QUEUE = env.int("WEB_QUEUE", default=192)
 # process that also serves DFSPs uses at most half of DATABASE_POOL for these requests.
 WEB_PAGES = env.int("WEB_PAGES", default=8 if "fspiop" in SERVES else 64)
 REQUEST_DEADLINE_S = env.int("REQUEST_DEADLINE_S", default=15)
-# If messages wait in the outbox for longer than this number of seconds, new lookups, requests for terms and transfers
-# get 503. 0 means that the hub never refuses such requests for this reason. The hub never refuses callbacks for this
-# reason.
+# If messages wait in the outbox for longer than this number of seconds, the hub responds with 503 to new lookups, new
+# requests for terms and new transfers. 0 means that the hub never refuses these requests for this reason. The hub never
+# refuses callbacks for this reason.
 SHED_LOOKUPS_S = env.float("SHED_LOOKUPS_S", default=0.5)
 SHED_QUOTES_S = env.float("SHED_QUOTES_S", default=1.0)
 SHED_TRANSFERS_S = env.float("SHED_TRANSFERS_S", default=2.0)

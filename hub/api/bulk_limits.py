@@ -5,12 +5,13 @@ A bulk can be several megabytes long. The thread of the bulk's request processes
 item. Each request with a bulk waits for its turn, for at most a few seconds. The hub reads the body only after this
 wait (`DFSP_OPEN_BULKS`, `DFSP_BULK_SHARE`).
 
-Answers to bulks have separate counts, because the payer DFSP decides how many bulks the payee DFSP must answer. Each
-pair of payee DFSP and payer DFSP has its own limit on the time for answers to bulks. So the bulks of one payer DFSP
-never delay the payee DFSP's own bulks, nor its answers to other payer DFSPs. For each pair, the limit on the time for
-answers is higher than the limit on the time for the payer DFSP's requests. So an answer to a bulk always gets its turn.
-The limits for answers also apply to a payee DFSP's progress reports about a bulk. If the hub cannot read an answer, or
-does not know the answered bulk, the answer counts only against the answer's sender.
+Answers to bulks have separate counts, because the payer DFSP decides how many bulks the payee DFSP must answer. For
+each pair of payee DFSP and payer DFSP, there is a separate limit on the time for answers to bulks. So the bulks of one
+payer DFSP never delay the payee DFSP's own bulks, and never delay the payee DFSP's answers to other payer DFSPs. For
+each pair, the limit on the time for answers is higher than the limit on the time for the payer DFSP's requests. So an
+answer to a bulk always gets its turn. The limits for answers also apply to a payee DFSP's progress reports about a
+bulk. If the hub cannot read an answer, or does not know the answered bulk, the answer counts only against the answer's
+sender.
 """
 
 import threading

@@ -1,4 +1,4 @@
-"""Limits the number of DFSP requests that one web process handles at once.
+"""Limits the number of DFSP requests that one web process handles at the same time.
 
 The process refuses all further requests immediately, and stores nothing about them. Payments in progress have priority:
 a process that already refuses new work (POST, GET) still accepts callbacks (PUT, PATCH). The hub also refuses new work

@@ -61,9 +61,9 @@ class Attempt:
 
     def begin(self) -> bool:
         """Counts this attempt as failed, before the caller checks the password. So parallel attempts cannot evade the
-        limit. If the password is right, call `succeed`, which removes the attempt from the counts. Returns False if a
-        limit is reached. If a limit is reached, the caller must not check the password. Use `begin` for people, who
-        make one attempt at a time.
+        limit. If the password is right, call `succeed`, which removes the attempt from the counts. If a limit is
+        reached, returns False, and the caller must not check the password. Use `begin` for people, who make one attempt
+        at a time.
         """
         try:
             return self._count_failure()
@@ -82,7 +82,7 @@ class Attempt:
 
     def is_open(self) -> bool:
         """Returns whether the limits allow an attempt. Call `end` with the attempt's result. Use `is_open` for
-        programs, which can make many attempts at once.
+        programs, which can make many attempts at the same time.
         """
         try:
             return all(int(cache.get(key, 0)) < most for key, most in self._places())

@@ -94,7 +94,7 @@ class Connection:
         return self.received_s < self.sent_s or (self.has_received and not self.has_sent)
 
     def is_still(self, for_s: float) -> bool:
-        """Returns whether the connection has neither received nor sent data for this long."""
+        """Returns whether the connection has neither received nor sent data for this number of seconds."""
         return min(self.sent_s, self.received_s) > for_s
 
 

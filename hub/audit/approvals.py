@@ -138,7 +138,7 @@ def withdraw(approval_id: int, *, maker: User) -> Approval:
     """Withdraws a request.
 
     Only the requester can withdraw a request. If a client requested the change, only the person who holds the client's
-    secret can do so.
+    secret can withdraw the request.
     """
     approval = _lock_open(approval_id, may_be_late=True)
     if maker.pk not in (approval.maker_id, approval.holder_id):

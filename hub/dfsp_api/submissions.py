@@ -28,7 +28,7 @@ _CHANGES = {"sign_certificate": "signCertificate", "add_credential": "addSigning
 
 
 def program_of(participant: Participant) -> Program:
-    """Returns the `Program` that stands for this participant as the requester of its submissions."""
+    """Returns the `Program` that stands for this participant when the participant submits a certificate or a key."""
     return Program(f"DFSP {participant.name}")
 
 

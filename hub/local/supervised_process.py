@@ -32,7 +32,7 @@ class Program:
     ready: Callable[[], bool] | None = None  # if None, the program counts as ready after one second
     stop_signals: tuple[int, ...] = (signal.SIGTERM,)
     stop_s: float = 12.0  # how long the process can take to end after each signal
-    most_processes: int = 64  # a program with more processes is killed: it perhaps starts copies of itself
+    most_processes: int = 64  # a program with more processes is killed: it perhaps starts copies of itself without end
 
 
 class Adopted:

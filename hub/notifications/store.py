@@ -78,7 +78,7 @@ def sent(notification_id: int) -> None:
 
 
 # Only the worker whose lease is stored can store a failure. If another worker has claimed the message meanwhile, the
-# first worker must not overwrite that worker's result.
+# first worker must not overwrite the other worker's result.
 _FAILED = """
     UPDATE notifications_notification
     SET leased_until = NULL, due_at = clock_timestamp() + make_interval(secs => %s), last_error = %s

@@ -39,12 +39,12 @@ log = structlog.get_logger("outbox")
 T = TypeVar("T")
 
 _LOOK_EVERY_S = 1.0
-# How long the courier collects results, to store them together; and how long it waits between two claims. Each pair
-# contains two times: for idle CPUs and for busy CPUs.
+# How long the courier collects results before it stores them together, and how long it waits between two claims. Each
+# pair contains two times: for idle CPUs and for busy CPUs.
 _COMPANY_S = 0.005, 0.045
 _BETWEEN_CLAIMS_S = 0.003, 0.03
 _PAUSE_S = 0.5  # the pause after a failure of the database
-_PUT_OFF_AT_MOST = 3000  # how many messages one regular check postpones at most
+_PUT_OFF_AT_MOST = 3000  # the largest number of messages that one regular check postpones
 _SPOILT_S = 60.0  # how long the courier skips a message that the database cannot return
 
 
@@ -261,7 +261,7 @@ class Courier:
     async def _deliver(self, destination: Destination, message: Claimed, url: str | None) -> None:
         answer = await self._send(message, url)
         # If the source has reached its limit of open requests, claims leave out the source's other messages. So perhaps
-        # more of its messages wait.
+        # more messages of the source wait.
         has_limit = destination.open_by_source[message.source_id] >= settings.OUTBOX_CONCURRENCY_PER_SOURCE
         destination.has_news = destination.has_news or has_limit
         destination.ends(message)

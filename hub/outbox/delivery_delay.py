@@ -132,7 +132,7 @@ class Publisher:
             self._arrived.notify()
 
     def delays(self) -> Delays:
-        """Returns the delays that result from the messages of the last second."""
+        """Computes and returns the delays for the messages of the last second."""
         since = self._clock() - _WINDOW_S
         return delays_of(age for at, age in self._seen if at > since)
 

@@ -35,7 +35,7 @@ END_KINDS = frozenset(
 )
 """The kinds of messages that report the outcome of a payment.
 
-The hub repeats such a message after any refusal, and always accepts it into the outbox.
+After any refusal, the hub sends such a message again. The outbox always accepts such a message.
 """
 
 BEFORE_ENDS = frozenset({"prepare", "state", "bulk-prepare", "bulk-state", "fx-prepare"})
@@ -60,8 +60,8 @@ class Outgoing:
     - `kind` names the message's purpose ("prepare", "end-to-payer", ...).
     - `reply_to_id` is set for requests, and is the participant that waits for the answer. If the request cannot be
       delivered, this participant receives PUT `error_path` with code 1001.
-    - `source_id` is the participant whose request caused the message. For each source, the number of waiting messages
-      has a limit. The hub divides its connections to a destination fairly among the sources.
+    - `source_id` is the participant whose request caused the message. The number of waiting messages of each source is
+      limited. The hub divides its connections to a destination fairly among the sources.
     """
 
     destination_id: int

@@ -45,7 +45,7 @@ def send_again(message_id: int, *, actor: str) -> Message:
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """How many given-up callbacks are sent again, and how many given-up requests were put aside."""
+    """Two numbers: the given-up callbacks that are sent again, and the given-up requests that were put aside."""
 
     sent: int
     put_aside: int

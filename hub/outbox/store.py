@@ -175,7 +175,7 @@ def kept_subject(subject: str) -> str:
 
 
 # Only the worker whose lease is stored can store a failure. If another worker has claimed the message meanwhile, the
-# first worker must not overwrite that worker's result.
+# first worker must not overwrite the other worker's result.
 _POSTPONE = f"""
     WITH postponed AS (
         UPDATE outbox_message m

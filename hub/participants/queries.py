@@ -84,7 +84,7 @@ def active_named(names: Collection[str]) -> dict[str, Party]:
 
 
 def endpoints_of(participant_ids: Collection[int]) -> dict[int, dict[str, str]]:
-    """Returns the endpoints of each participant: a mapping from the endpoint's type to its value."""
+    """For each participant, returns its endpoints: a mapping from each endpoint's type to the endpoint's value."""
     found: dict[int, dict[str, str]] = {participant_id: {} for participant_id in participant_ids}
     rows = Endpoint.objects.filter(participant_id__in=participant_ids)
     for participant_id, endpoint_type, value in rows.values_list("participant_id", "type", "value"):

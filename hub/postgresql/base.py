@@ -14,8 +14,8 @@ from hub.postgresql.schema import SchemaEditor
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Checks a connection by its socket instead of by an SQL statement. This check runs once for each request, and once
-    for each fetch of a connection from the pool."""
+    """Checks a connection by its socket, without an SQL statement. This check runs once for each request, and once for
+    each fetch of a connection from the pool."""
 
     SchemaEditorClass = SchemaEditor
 

@@ -40,8 +40,8 @@ class Busy(Exception):
 def in_groups(batch: str, *, find: Find, work: Work, most: int) -> int:
     """Calls `work` with the rows that `find` returns, at most `most` rows in one call. Returns the sum of the results
     of `work`. `find` must leave out skipped rows (`hub.sweeps.queries`). `work` must be one database transaction, and
-    must ignore rows that another process has processed meanwhile. The function raises an error only if the cause
-    prevents the work for all rows, such as a database that is down.
+    must ignore rows that another process has processed meanwhile. The function raises an error only if its cause, such
+    as a database that is down, prevents the work for all rows.
     """
     try:
         done, were_found = _work_on_new(batch, find, work, most)

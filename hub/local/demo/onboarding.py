@@ -71,7 +71,7 @@ def _onboard(base: str, bank: Bank) -> None:
 
 
 def _fund(base: str, name: str, currency: str, cap: int, funds: int) -> None:
-    """Sets a participant's net debit cap in one currency, and records that the participant has paid in money (funds
+    """In one currency, sets a participant's net debit cap, and records money that the participant has paid in (funds
     in)."""
     mine = f"{base}/participants/{name}"
     terms = {"currency": currency, "limit": {"type": "NET_DEBIT_CAP", "value": cap}, "initialPosition": 0}
