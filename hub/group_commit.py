@@ -118,8 +118,8 @@ class Engine(ABC, Generic[C, R]):
 
     def submit(self, command: C) -> R:
         """Puts the command into a group, and returns its outcome when the group has been committed. Raises FspiopError
-        2003 or 2004 if the database does not respond. The outcome is then unknown, so the sender must repeat its
-        message or send a GET request.
+        2003 or 2004 if the database does not respond. After these errors, the outcome is unknown, so the sender must
+        repeat its message or send a GET request.
         """
         waiting: Waiting[C, R] = Waiting(command, Future())
         with self._arrived:

@@ -97,7 +97,7 @@ RULES_KYC_TIER_EXTENSION = env.str("RULES_KYC_TIER_EXTENSION", default="kycTier"
 # The secret key with which the hub computes the hash of each party in profiles (`rules.party_keys`). With a new key,
 # all profiles begin at zero.
 RULES_PARTY_KEY = env.str("RULES_PARTY_KEY", default="development-only-party-key-that-production-refuses")
-# Whether profiles count payments even while no rule is active. New rules can then use the counts of earlier payments.
+# Whether profiles count payments even while no rule is active. If so, new rules can use the counts of earlier payments.
 RULES_COUNT = env.bool("RULES_COUNT", default=False)
 # The limits on a DFSP's requests for signals about payees: the largest number per minute, and the largest number in one
 # burst after a pause.
@@ -110,8 +110,8 @@ ALERT_RECIPIENTS = env.list("ALERT_RECIPIENTS", default=[])
 # ALARM_RECIPIENTS are the e-mail addresses and URLs that receive new alarms, in addition to NOTIFICATION_WEBHOOKS. An
 # alarm ends when its cause has been absent for ALARM_CALM_S seconds. A change request that waits for approval causes an
 # alarm after ALARM_APPROVAL_S seconds. A settlement window causes an alarm if it is open for longer than ALARM_WINDOW_S
-# seconds. It also causes an alarm if it is not settled ALARM_WINDOW_S seconds after it was closed. If ALARM_WINDOW_S is
-# 0, windows cause no alarm.
+# seconds. A closed window causes an alarm if it is not settled within ALARM_WINDOW_S seconds. If ALARM_WINDOW_S is 0,
+# windows cause no alarm.
 ALARM_RECIPIENTS = env.list("ALARM_RECIPIENTS", default=[])
 ALARM_CALM_S = env.int("ALARM_CALM_S", default=60)
 ALARM_APPROVAL_S = env.int("ALARM_APPROVAL_S", default=4 * 3600)
@@ -357,7 +357,7 @@ ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_SESSION_REMEMBER = True  # the cookie is valid for the longest time that a session can last
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
-# hub.api.password_attempts counts failures. allauth would also count them, and an attacker could then lock people out.
+# hub.api.password_attempts counts failures. If allauth counted failures too, an attacker could lock people out.
 ACCOUNT_RATE_LIMITS = {"login_failed": None, "login": None}
 MFA_ADAPTER = "portal.sign_in.SecondFactorAdapter"
 MFA_FORMS = {

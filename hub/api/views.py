@@ -1,8 +1,8 @@
 """The base class of every FSPIOP view.
 
 First the view checks the declared size of the body, then the headers and versions, then the caller, and then the
-limits. After these checks, the view reads the body and checks the signature over the body's bytes. Only then does the
-view parse the body.
+limits. After these checks, the view reads the body and checks the signature over the body's bytes. The view parses the
+body only after the check of the signature.
 """
 
 import time

@@ -43,7 +43,7 @@ class LeanRequest(WSGIRequest):
         super().close()
         for name in _OF_THE_BODY:
             self.__dict__.pop(name, None)
-        self.environ.pop("wsgi.input", None)  # granian then closes the connection if the body is still unread
+        self.environ.pop("wsgi.input", None)  # so granian closes the connection if the body is still unread
 
     def _set_content_type_params(self, meta: dict[str, str]) -> None:
         # Django would decode forms and queries with the codec that `charset` names. This can be any codec of Python,

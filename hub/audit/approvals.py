@@ -28,7 +28,7 @@ _NOT_TOLD = frozenset({"secret_sha256"})
 
 
 class NotApproved(Exception):
-    """Raised, with the reason, if a request cannot be approved, rejected or withdrawn. The request then stays
+    """Raised, with the reason, if a request cannot be approved, rejected or withdrawn. Such a request stays
     unchanged."""
 
 

@@ -102,7 +102,7 @@ def _shown(approval: Approval, request: Approval | None, certificates: dict[str,
     state = _state(decisive)
     approvals = {"PENDING": 1, "APPROVED": 2}.get(state, 1) if decisive is request else 0
     if decisive is approval and state == "APPROVED":
-        # impossible, because the first approval and the change request are stored in one database transaction
+        # impossible: one database transaction stores both the first approval and the change request
         state, approvals = "PENDING", 1
     certificate = certificates.get(key_id) if (change, state) == ("sign_certificate", "APPROVED") else None
     return Submission(

@@ -182,8 +182,8 @@ class Postgres:
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def _initdb(self) -> None:
-        """Creates the cluster in a temporary folder, and then moves it. So an incomplete cluster is never visible to
-        other programs."""
+        """Creates the cluster in a temporary folder, and then moves the complete cluster. So an incomplete cluster is
+        never visible to other programs."""
         new = self.data / "new"
         shutil.rmtree(new, ignore_errors=True)
         locale = ["-E", "UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]

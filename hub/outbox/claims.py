@@ -156,8 +156,8 @@ _NO_WAIT = "SET LOCAL synchronous_commit TO off"
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How many more messages the hub can send to a destination now, and how many bytes their bodies can have
-    together."""
+    """The number of further messages that the hub can send to a destination now, and the largest total size of their
+    bodies in bytes."""
 
     messages: int
     octets: int

@@ -141,7 +141,7 @@ class Destination:
 
     def taken_by_source(self) -> dict[int, int]:
         """Returns the number of open requests of each source. If the source has reached the limit of postponed
-        messages, returns a huge number instead, so that a claim takes no more of its messages."""
+        messages, returns a huge number instead, so that a claim takes no more messages of this source."""
         resting = {source: _NONE_FREE for source, count in self._postponed.items() if count >= _POSTPONED_AT_MOST}
         return {**self.open_by_source, **resting}
 

@@ -53,8 +53,8 @@ class Cleared:
 
 @transaction.atomic
 def send_all_again(destination_id: int, *, actor: str) -> Cleared:
-    """Sends all given-up callbacks to this participant again. Puts all given-up requests to this participant aside,
-    because the requesters were notified of the failure and no longer wait for answers.
+    """Sends all given-up callbacks to this participant again. Puts aside all given-up requests to this participant. The
+    requesters were notified of the failure, and no longer wait for answers.
     """
     dead = Message.objects.filter(destination_id=destination_id, state=Message.State.DEAD, put_aside_at__isnull=True)
     name = dead.values_list("destination__name", flat=True).first()
