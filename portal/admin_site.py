@@ -27,7 +27,7 @@ class Site(AdminSite):
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
         """If a signed-in user lacks the permission, shows a page about the missing permission. Without this page, the
-        user would get the sign-in page, and the sign-in page would only redirect the user back."""
+        user would get the sign-in page, and the sign-in page would only redirect the user back to the same page."""
         guarded = super().admin_view(view, cacheable)
 
         @wraps(view)

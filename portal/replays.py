@@ -38,7 +38,7 @@ _OPEN = (RuleReplay.State.WAITING, RuleReplay.State.RUNNING)
 MOST_OF_A_PERSON = 5
 """The maximum number of waiting and running replays of one person."""
 _ASKING = 1_263_075_340  # the key of the lock for requests
-_KEPT = 500  # the hub keeps the results of this many latest replays
+_KEPT = 500  # the number of latest replays whose results the hub keeps
 
 
 class NotAsked(Exception):
@@ -51,7 +51,7 @@ def ask(
 ) -> RuleReplay:
     """Requests a replay. If an equal replay waits or runs already, returns that replay.
 
-    Raises NotAsked if too many replays of this person wait or run already, because each replay can take an hour.
+    Each replay can take an hour. So if too many replays of this person already wait or run, raises NotAsked.
     """
     # Because of the lock, a request that arrives twice at the same time creates only one replay.
     execute("SELECT pg_advisory_xact_lock(%s)", [_ASKING])
@@ -114,7 +114,8 @@ def start() -> bool:
 
 
 def _watch(job_id: int, process: "subprocess.Popen[bytes]") -> None:
-    """Waits for the end of a replay's process. Some time after the limit, kills the process."""
+    """Waits for the end of a replay's process. If the process still runs some time after the limit, kills the
+    process."""
     try:
         code = process.wait(MOST_S + _TIME_TO_END_S)
     except subprocess.TimeoutExpired:
@@ -157,7 +158,7 @@ def take() -> RuleReplay | None:
     try:
         return _take()
     except IntegrityError:
-        return None  # another worker has begun a replay at the same time, and the database allows only one
+        return None  # another worker has begun a replay at the same time; the database allows only one running replay
 
 
 @transaction.atomic(durable=True)

@@ -89,8 +89,8 @@ def _is_due(key: str, every_s: int) -> bool:
 
 @transaction.atomic
 def store(kind: str, causes: Sequence[Cause], *, calm_s: float | None = None) -> None:
-    """Raises an alarm for each new cause. Ends each alarm of this kind whose cause was last found at least `calm_s`
-    seconds ago."""
+    """Raises an alarm for each new cause. Ends an alarm of this kind if the check has not found the alarm's cause for
+    at least `calm_s` seconds."""
     calm_s = settings.ALARM_CALM_S if calm_s is None else calm_s
     execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
     by_subject = {cause.subject[:128]: cause for cause in causes}
