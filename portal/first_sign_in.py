@@ -36,7 +36,7 @@ class NotConfirmed(Exception):
 class Standing:
     """The state of an account that is not confirmed yet."""
 
-    involved: Sequence[str]  # users who requested or approved a change of the account since its last confirmation
+    involved: Sequence[str]  # users who requested or approved a change of the account since the last confirmation
     may_confirm: Sequence[User]
     needed: int
     confirmed_by: Sequence[str]  # users who have already confirmed this sign-in

@@ -31,7 +31,7 @@ log = structlog.get_logger("replays")
 
 MOST_S = 3600.0
 """The time limit of a replay."""
-_TIME_TO_END_S = 30.0  # the worker kills a process that still runs this long after the time limit
+_TIME_TO_END_S = 30.0  # if a process still runs this long after the time limit, the worker kills the process
 _TELLS_EVERY_S = 1.0
 _STALE = timedelta(minutes=2)
 _OPEN = (RuleReplay.State.WAITING, RuleReplay.State.RUNNING)

@@ -27,7 +27,8 @@ log = structlog.get_logger("alarms")
 _LOCK = 0x4B49_0021  # only one tick stores causes at a time, so that an older tick does not end newer alarms
 _KEPT_DAYS = 400
 
-# If an open alarm exists, the SQL statement changes only the alarm's values and the time of the alarm's last cause.
+# If an open alarm exists, the SQL statement changes only two things: the alarm's values, and the time at which the
+# alarm's cause was last found.
 _RAISE = """
     INSERT INTO portal_alarm AS a (kind, subject, details, acknowledged_by)
     SELECT %s, c.subject, c.details, '' FROM unnest(%s::text[], %s::jsonb[]) AS c (subject, details) ORDER BY c.subject

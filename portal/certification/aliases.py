@@ -1,5 +1,5 @@
-"""The certifier's customers. If the DFSP pays in a case, the case has a separate payee. So the payee in a message
-identifies the message's case.
+"""The certifier's customers. If the DFSP pays in a case, the case has a separate payee. So the payee in a message shows
+to which case the message belongs.
 
 The numbers of these payees begin with 999, because no country has the code 999. Because of
 `directory.certifier_numbers`, no DFSP can register these numbers.

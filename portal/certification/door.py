@@ -25,7 +25,7 @@ def processes_know_after_s() -> float:
 
 
 async def in_database(work: Callable[..., T], *arguments: Any) -> T:
-    """Runs a function that uses the database, in a thread."""
+    """In a thread, runs a function that uses the database."""
     return await asyncio.to_thread(_with_connection, work, arguments)
 
 

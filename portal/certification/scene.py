@@ -124,7 +124,7 @@ class Scene:
         )
 
     def _is_by_dfsp(self, told: Told) -> bool:
-        """Returns whether the DFSP sent a message about this case, even with a wrong FSPIOP-Source."""
+        """Returns whether the DFSP sent a message about this case. A message with a wrong FSPIOP-Source also counts."""
         if told.source == self.dfsp.name:
             return True
         return told.source != self.certifier and any(each in told.path for each in self.ids)

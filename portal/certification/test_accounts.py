@@ -1,4 +1,4 @@
-"""Sets up the certifier as a participant, and the test accounts of the certifier and of the tested DFSPs.
+"""Sets up the certifier as a participant. Opens the test accounts of the certifier and of the tested DFSPs.
 
 The accounts are in the test currency (`hub.test_currency`). The hub never settles and never converts this currency.
 """

@@ -69,7 +69,8 @@ class Kind:
     circumstances: Callable[[Payload], list[Line]] | None = None
     # Raises Outdated if the change can never be possible again. Takes no lock and changes nothing.
     check_still: Callable[[Payload], None] | None = None
-    # False if a trial of the change would take a lock that payments need. Payments would then have to wait.
+    # False if a trial of the change would take a lock that payments need. During the trial, payments would have to
+    # wait.
     is_tried_out: bool = True
     # For a change that is not tried out: raises the error that `perform` would raise now. Takes no lock and changes
     # nothing.

@@ -91,9 +91,9 @@ _FIRST = f"""
 def _page(*, order: str, blocks: str) -> str:
     """Returns the SQL that reads a page of an account's entries between two ids.
 
-    Each block with a checkpoint of the account has at least one of these entries. So the SQL reads at most one block
-    for each row of the page, and one additional block. The additional block is needed because all entries of the first
-    block can be outside the page.
+    Each block with a checkpoint of the account has at least one entry of the account. So the SQL reads at most one
+    block for each row of the page, and one additional block. The additional block is needed because all entries of the
+    first block can be outside the page.
     """
     row = f"""
         SELECT e.id, e.kind, e.transfer_id, e.created_at, e.debit_account_id, e.credit_account_id, e.amount

@@ -328,7 +328,7 @@ def _lookups(
         for id_type in _types_of(sought.identifier)
     ]
     digests = {_digest(f"{path} for {name}"): name for path in paths for name in asking}
-    # The hub's own refusal names the currency of the lookup, or no currency.
+    # The hub's own refusal contains either the currency of the lookup or no currency.
     refusals = {_digest(f"{path} in {code}") for path in paths for code in ("", *currencies())}
     rows = Delivery.objects.filter(subject__in=[*digests, *refusals])
     if sought.since is not None:
