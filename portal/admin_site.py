@@ -46,8 +46,8 @@ class Site(AdminSite):
         return redirect_to_login(request.GET.get("next", reverse("admin:index")), reverse("account_login"))
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
-        """Registers tables, including tables of libraries. Leaves out the buttons for requests that the site
-        refuses."""
+        """Registers tables, including tables of libraries. Leaves out the buttons for changes, because the site refuses
+        changes."""
         found = admin_class or ModelAdmin
         if not issubclass(found, ReadOnlyAdmin):
             found = type(found.__name__, (NoChanges, found), {})

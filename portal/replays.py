@@ -95,7 +95,7 @@ class Ended(Exception):
 
 
 def start() -> bool:
-    """Starts a process for the replay that waits longest. Returns whether a process was started.
+    """Starts a process for the replay that has waited longest. Returns whether a process was started.
 
     The function first ends each replay whose process has died. If another replay is running, starts no process. Does
     not wait for the process, so that the worker can do other work.
@@ -151,7 +151,8 @@ def run(job_id: int) -> None:
 
 
 def take() -> RuleReplay | None:
-    """Returns the replay that waits longest, and sets its state to running. Returns None if another replay is running.
+    """Finds the replay that has waited longest, sets its state to running, and returns the replay. Returns None if
+    another replay is running.
 
     Ends each replay whose process has reported no progress for two minutes.
     """

@@ -104,7 +104,7 @@ def _settlements_of(entries: Sequence[Entry]) -> list[Settlement]:
 
 
 def looked_up(quote: Quote | None, lookup: "Lookup | None") -> Iterator[Moment]:
-    """If the lookup of the payee was shortly before the quote, yields the lookup and its result."""
+    """If a lookup of the payee came shortly before the quote, yields this lookup and the lookup's result."""
     if quote is None or lookup is None:
         return
     note = ""
