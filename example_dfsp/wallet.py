@@ -200,8 +200,8 @@ class Wallet:
         )
 
     async def _wrong_approval(self, request: web.Request, found: Instruction, code: str) -> Wrong | None:
-        """Checks a customer's approval: refuses it if the request is not open, and compares the entered code. Rejects
-        the request after several wrong codes.
+        """Checks a customer's approval. Refuses the approval if the request is not open, and compares the entered code.
+        Rejects the request after several wrong codes.
         """
         asked = self._bank.requests.received(found.request_id) if found.request_id else None
         if found.state not in ("NEW", "OFFERED") or asked is None:

@@ -33,7 +33,7 @@ from kitovu_connector.store import QuoteGiven, Store
 
 
 class BulkTerms:
-    """The requests for the terms of bulks that one DFSP has received."""
+    """All requests in which other DFSPs ask this DFSP for the terms of bulks."""
 
     def __init__(self, config: Config, store: Store, hub: HubClient, backend: Backend, parties: Parties) -> None:
         self._config, self._store, self._hub, self._backend = config, store, hub, backend

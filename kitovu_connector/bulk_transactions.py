@@ -142,8 +142,8 @@ class BulkTransactions:
         return await self._store.payments_of([order.home_id for order in bulk.orders])
 
     async def answer(self, bulk: BulkTransaction, answers: dict[str, tuple[str, bool]]) -> None:
-        """Passes each answer of the front end to the payment to which the answer belongs. The keys of `answers` are
-        transfer ids. Each value has the subject of the answer, and True if the front end accepts this subject.
+        """Passes each answer of the front end to the answer's payment. The keys of `answers` are transfer ids. Each
+        value has two parts: the subject of the answer, and True if the front end accepts this subject.
         """
         for payment in await self.payments(bulk):
             given = answers.get(payment.transfer_id)
