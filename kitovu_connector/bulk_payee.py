@@ -80,7 +80,9 @@ class BulkPayee:
         return [("POST", "/bulkTransfers", self._transfers_asked)]
 
     async def resume(self) -> None:
-        """Continues every open bulk that no task processes yet. Runs after a start or a takeover of records."""
+        """Continues every open bulk that no task processes yet. Runs after this instance has started or taken over
+        records.
+        """
         for bulk in await self._bulks.unfinished():
             self._carry_on(bulk.id, is_repeated=True)
 

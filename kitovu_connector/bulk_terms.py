@@ -50,7 +50,9 @@ class BulkTerms:
         ]
 
     async def resume(self) -> None:
-        """Continues every open request that no task processes yet. Runs after a start or a takeover of records."""
+        """Continues every open request that no task processes yet. Runs after this instance has started or taken over
+        records.
+        """
         for quotes in await self._quotes.unfinished():
             self._begin_answer(quotes, is_repeated=True)
         self._background.start_once(

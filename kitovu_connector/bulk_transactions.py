@@ -86,7 +86,9 @@ class BulkTransactions:
         self._stopped: dict[str, asyncio.Event] = {}  # set when the bulk has stopped
 
     async def resume(self) -> None:
-        """Continues every open bulk that no task processes yet. Runs after a start or a takeover of records."""
+        """Continues every open bulk that no task processes yet. Runs after this instance has started or taken over
+        records.
+        """
         for bulk in await self._records.unfinished():
             self._begin_run(bulk.id)
 

@@ -31,9 +31,9 @@ log = structlog.get_logger(__name__)
 
 ANSWER_AT_MOST = 64 * 1024
 _REPLY_AT_MOST = 4 * 1024 * 1024  # enough for a page of the hub's statement, or for the public keys of a large scheme
-# If a response has one of these 4xx statuses or error codes, the hub has not decided the request. The hub can reject a
-# repeated request because of the request's token or signature, although the hub has accepted the first copy. The reason
-# is that keys and tokens can change between the two copies.
+# If a response has one of these 4xx statuses or error codes, the hub has not decided the request. Even if the hub has
+# accepted the first copy of a request, the hub can reject a later copy because of its token or signature. The reason is
+# that keys and tokens can change between the two copies.
 NOT_A_WORD = frozenset({401, 403, 408, 421, 425, 429})
 NOT_A_CODE = frozenset({ErrorCode.INVALID_SIGNATURE.code})
 

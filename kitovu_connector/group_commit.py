@@ -51,7 +51,7 @@ class Result(Protocol):
 
 
 class Connection(Protocol):
-    """A connection. In each SQL statement, a `?` stands for each value. The function seconds_now() returns the
+    """A connection. In an SQL statement, each `?` stands for one value. The function seconds_now() returns the
     database's time.
     """
 

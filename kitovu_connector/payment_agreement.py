@@ -66,7 +66,9 @@ _ASKS = {
 
 
 def in_lookup(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
-    """The state in which the connector first looks up the payee's DFSP, and then looks up the payee at this DFSP."""
+    """The state in which the connector first looks up the payee's DFSP, and then looks up the payee at the payee's
+    DFSP.
+    """
     match event:
         case Started() | Resumed() | Waited() if payment.order.agreed_transfer:
             return _send_agreed(payment, policy)

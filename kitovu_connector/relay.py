@@ -31,7 +31,7 @@ DELETE_OLD = "DELETE FROM relayed WHERE changed_at < (SELECT seconds_now()) - ?"
 
 
 class Relayed(msgspec.Struct, frozen=True, kw_only=True):
-    """A callback in its stored form. The instance that received the callback has verified its sender."""
+    """A callback in its stored form. The instance that received the callback has verified the callback's sender."""
 
     route: str
     names: dict[str, str]
