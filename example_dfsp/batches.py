@@ -91,7 +91,7 @@ class Batches:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def add(self, batch_id: str, owner: str, kind: Kind, file_name: str, currency: str, lines: Sequence[Line]) -> None:
-        """Stores a batch. A repeated call stores nothing more. The bank makes no payment of the batch yet."""
+        """Stores a batch. A repeated call stores nothing more. The bank does not yet make any payment of the batch."""
         with self._books.transaction():
             total = sum(line.amount for line in lines)
             is_new = self._books.run(

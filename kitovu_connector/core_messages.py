@@ -114,8 +114,8 @@ class RequestWanted(Wanted):
     """POST /requests. `from` is the payer, who is a customer of another DFSP. `to` is the payee: your customer.
 
     `home_request_id` is the core's own id of the request to pay. A repeated request with the same id does not begin a
-    second request to pay. If `otp` is true, the payer approves the payment with a one-time password, entered at the
-    payee's device.
+    second request to pay. If `otp` is true, the payer approves the payment with a one-time password. The payer enters
+    this password at the payee's device.
     """
 
     home_request_id: HomeId

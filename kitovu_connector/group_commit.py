@@ -100,8 +100,8 @@ class Database(ABC):
     instance = ""
     """The name of this instance. Empty if there is only one instance."""
     describe: Callable[[str, Any], Event | None] | None = None
-    """Returns the event of a record's new state. The first argument is the record's kind. If there is no such function
-    (None), no events are stored.
+    """A function that returns the event of a record's new state. The first argument is the record's kind. If there is
+    no such function (None), no events are stored.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The stored form of incoming bulks of quotes or transfers, and the interface that the core needs for bulks."""
+"""The stored form of incoming bulk quotes and bulk transfers, and the interface that the core needs for bulks."""
 
 from collections.abc import Sequence
 from enum import StrEnum

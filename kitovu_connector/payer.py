@@ -221,7 +221,7 @@ class Payer:
         return known is None or known.version < payment.version
 
     def changed(self, home_id: str) -> None:
-        """Wakes the callers in this instance that wait for a payment, after another instance has changed the payment.
+        """After another instance has changed a payment, wakes the callers in this instance that wait for the payment.
         The other instance continues the payment.
         """
         if home_id in self._changed:

@@ -152,8 +152,8 @@ def soon(payment: Payment) -> float:
 
 
 def agree_until(payment: Payment, policy: Policy) -> float:
-    """Returns the time by which the connector must have the payee and the terms. The time of requests to the core does
-    not count.
+    """Returns the time by which the connector must have the payee and the terms. The time during which the payment
+    waits for the core does not count.
     """
     seconds = policy.password_s if payment.state is State.AUTHORIZATION else policy.agree_s
     return (payment.agreeing_since or payment.created_at) + seconds

@@ -53,7 +53,7 @@ class Relay:
         self._second, self._sent = 0, Counter[str]()
         self._bytes: dict[
             str, float
-        ] = {}  # for each sender: the bytes that the sender has sent, minus the bytes that the limit has since allowed
+        ] = {}  # for each sender: the bytes that it has sent, minus the bytes that the limit has allowed since then
         self._last = 0
         self._is_behind = False  # a notification has arrived since the previous read
 

@@ -366,7 +366,7 @@ class Store:
         return await self._own("SELECT record FROM incoming WHERE transfer_id = ? AND owner = ?", transfer_id, Incoming)
 
     async def unfinished_incoming(self) -> list[Incoming]:
-        """Returns this instance's open transfers. This DFSP or the hub still has to act on them."""
+        """Returns this instance's open transfers, on which this DFSP or the hub still has to act."""
         return await self._unfinished("SELECT record FROM incoming WHERE is_open = 1 AND owner = ?", Incoming)
 
     # ---- lists: in the order of the last change, after the end of the previous page

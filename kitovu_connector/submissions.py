@@ -72,7 +72,7 @@ class Submissions:
                     self._background.start_once(found.id, partial(self._ask_hub, found.resource, found.id))
 
     def changed(self, record_id: str) -> None:
-        """Wakes the callers that wait for a submission that another instance has changed."""
+        """After another instance has changed a submission, wakes the callers that wait for the submission."""
         if record_id in self._changed:
             self._changed.pop(record_id).set()
 
