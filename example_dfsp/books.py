@@ -110,7 +110,7 @@ class Standing:
 
     @property
     def was_never_sent(self) -> bool:
-        """Whether the payment ended before the bank sent any request for the payment."""
+        """Whether the payment ended before the connector began a transfer for the payment."""
         return self.state == "ABORTED" and self.transfer_id is None
 
 

@@ -189,7 +189,7 @@ def _subject_of_lookup(quote: Quote) -> str | None:
 def _quote_of(transfer: Transfer) -> Quote | None:
     """Returns the quote whose id is in the ILP packet.
 
-    If the packet has no id of a quote, returns the quote whose transaction has the packet's transaction ID.
+    If there is no packet, or no id of a quote in the packet, returns the quote whose transaction has the transfer's id.
     """
     terms = ledger.transaction_of(transfer.transfer_id) or {}
     quote_id = terms.get("quoteId")
