@@ -40,7 +40,7 @@ class Alias:
 
     @property
     def key(self) -> str:
-        """The identifier in the spelling of the hub's own oracle. All spellings of one identifier have one key."""
+        """The identifier in the spelling of the hub's own oracle. All spellings of one identifier have the same key."""
         return identifier_key(self.type, self.identifier)
 
     @property
@@ -50,7 +50,8 @@ class Alias:
 
     @property
     def identity(self) -> tuple[str, str, str, str]:
-        """Returns the form in which the hub's own oracle stores an alias. All spellings of one alias have one key."""
+        """Returns the form in which the hub's own oracle stores an alias. All spellings of one alias have the same
+        key."""
         return self.type, self.key, self.sub_key, self.currency
 
 

@@ -157,8 +157,8 @@ def ask(lookups: Sequence[tuple[Outgoing, str]], *, wait_s: int) -> None:
 
 
 # After a lookup's end, the hub still accepts late and repeated answers from the same DFSP. If the requester has looked
-# up the alias at another DFSP meanwhile, the hub accepts no late answer. A DFSP that retries sends an answer fewer than
-# ten times, and the requester's queue has room for ten answers.
+# up the alias at another DFSP meanwhile, the hub accepts no late answer. A DFSP sends the same answer fewer than ten
+# times, even if the DFSP retries. The requester's queue has room for ten answers.
 _END = """
     UPDATE directory_partylookup l
     SET ended_at = coalesce(l.ended_at, statement_timestamp()), answers = l.answers + 1

@@ -4,9 +4,10 @@ Each request has a deadline and a limit for the size of the answer. This HTTP cl
 
 The module `hub.concurrency_shares` limits the number of threads that wait for one oracle. `hub.concurrency_shares` also
 divides these threads among the callers: the participants whose messages cause the requests. The module
-`directory.oracle_pauses` decides when an oracle is paused. Requests for batches have a separate limit. The outcome of
-such a request never begins or ends a pause of an oracle. Requests run in an event loop in a separate thread. So each
-request ends at its deadline, whatever the oracle does. A thread that waits for a request holds no database connection.
+`directory.oracle_pauses` decides when an oracle is paused. Requests for batches have a separate limit. The outcome of a
+request for a batch never begins or ends a pause of an oracle. Requests run in an event loop in a separate thread. So
+each request ends at its deadline, whatever the oracle does. A thread that waits for a request holds no database
+connection.
 """
 
 import asyncio
@@ -32,14 +33,14 @@ log = structlog.get_logger("oracles")
 
 T = TypeVar("T")
 
-THE_HUB: Caller = 0  # the caller if the hub makes a request for itself
+THE_HUB: Caller = 0  # the caller of a request that the hub makes for itself
 
 _MOST_OF_AN_ANSWER = 1024 * 1024
 _MOST_OF_A_BATCH = 32 * 1024 * 1024  # limit in bytes for all answers of a batch together
 _AT_ONCE = 8  # concurrent requests of one batch
 _MOST_FAULTS = 20  # if more calls of one batch get no usable answer, the whole batch fails
 _FIRSTS = 4  # at least this many callers can have one request that the shared limit does not count
-_BATCHES = Sizes(most=2, shared=0, share=0, waiting=8, waiting_share=0)  # one batch for each caller
+_BATCHES = Sizes(most=2, shared=0, share=0, waiting=8, waiting_share=0)  # each caller may have one batch in progress
 _MARGIN_S = 1.0
 
 

@@ -56,7 +56,7 @@ def ensure_open_window() -> SettlementWindow:
 
 
 def stop_conversions() -> None:
-    """Lets no process store or change a conversion until the end of this database transaction."""
+    """Ensures that no other transaction stores or changes a conversion until this database transaction ends."""
     execute("LOCK TABLE ledger_fxtransfer IN SHARE MODE")
 
 

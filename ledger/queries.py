@@ -15,7 +15,8 @@ from ledger.models import Account, Entry, FxTransfer, TransferEvent
 CURRENCIES_OF_A_PARTICIPANT = """
     SELECT a.currency FROM ledger_account a WHERE a.participant_id = p.id AND a.type = 'POSITION' AND a.is_active
 """
-"""The currencies of the active accounts that a participant's payments need. `p` is the participant's row."""
+"""The currencies in which a participant has an active POSITION account. The participant's payments need these accounts.
+`p` is the participant's row."""
 
 
 def value_of(account: Account) -> int:

@@ -146,7 +146,8 @@ class Gate(Protocol):
         error if the rules refuse the request for terms."""
 
     def refusal_of_terms(self, command: GiveTerms, kept: bytes | None) -> FspiopError | None:
-        """Returns an error if the rules' hold of the transfer would end shortly before these terms expire, or later."""
+        """Returns an error if the rules would hold the transfer until shortly before these terms expire, or for
+        longer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ class TransferToJudge(msgspec.Struct, frozen=True):
     judged_by: int | None = None  # the version of the rules that judged the quote
     transaction_id: str | None = None
     bulk: bool = False
-    fx: bool = False  # a conversion has no parties, so the rules judge it, but no profile counts the conversion
+    fx: bool = False  # the rules judge a conversion, but no profile counts it, because a conversion has no parties
     # A transfer without a quote names these parties itself:
     payer: int | None = None
     payee: int | None = None
@@ -83,7 +83,7 @@ class RulesAtTransfers:
     expiration."""
     variances: decide.Variances = field(default_factory=dict)
     counted_too: frozenset[Subject] = frozenset()
-    """The subjects that a rule at any gate reads, without the parties."""
+    """The subjects that a rule at any gate reads, except the parties."""
     counts: bool = True
     """Whether profiles count the payments."""
 

@@ -37,7 +37,7 @@ class ParticipantView(AliasView):
     def put(self, request: Request, **_: str) -> HttpResponse:
         body = self.read(ParticipantPut)
         if body.fsp_id is None:
-            return taken()  # the callback has no recipient, because the hub forwards no such request
+            return taken()  # the callback has no recipient, because the hub never forwards requests of this kind
         fsp_id = body.fsp_id
         self.answer_later(lambda: self._register(fsp_id, body.currency or ""))
         return taken()

@@ -40,7 +40,7 @@ _SCENARIOS = get_args(TransactionType.__annotations__["scenario"])
 def read(kind: type[T], raw: bytes, resource: str, *, check: Callable[[Any], None] = lambda message: None) -> T:
     """Reads a body of this resource as a message of the type `kind`.
 
-    `check` gets the ISO 20022 message too, because the message of the type `kind` lacks some elements of the ISO 20022
+    `check` also gets the ISO 20022 message. The message of the type `kind` lacks some elements of the ISO 20022
     message. Raises FspiopError 3100 to 3103 with the name of a wrong element.
     """
     form = _form(kind, resource)

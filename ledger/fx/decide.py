@@ -71,8 +71,8 @@ def decide_fx_prepare(p: FxPrepare, s: Snapshot) -> FxOutcome:
         return _refuse(p, c, s, Refusal.FXP_IS_UNKNOWN)
     if not fxp.is_active:
         return _refuse(p, c, s, Refusal.FXP_IS_NOT_ACTIVE)
-    # Even a payee that may no longer receive transfers can still convert money that the hub has already reserved for
-    # this payee.
+    # A payee can have lost the right to receive transfers. This payee can still convert money that the hub has already
+    # reserved for the payee.
     if c.side is Side.PAYER and not initiator.may_send:
         return _refuse(p, c, s, Refusal.INITIATOR_MAY_NOT_SEND)
     if not (fxp.may_send and fxp.may_receive):

@@ -55,8 +55,8 @@ judged."""
 _Complete = Callable[[Verdict, Facts], Verdict]
 _MOST_REMEMBERED = 200_000
 _COMMITS_WITHIN = timedelta(seconds=10)
-"""An abort's database transaction ends at most so long after the time of the abort. A group that reads the profiles
-before this end still counts the aborted payment, although the abort has the earlier time."""
+"""The longest time between an abort and the end of the abort's database transaction. If a group reads the profiles
+before this transaction ends, the group still counts the aborted payment, although the abort has the earlier time."""
 
 
 def run(

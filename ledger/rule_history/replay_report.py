@@ -56,7 +56,7 @@ class Report:
     refused_value: Counter[str] = field(default_factory=Counter)
     rules: dict[str, OfRule] = field(default_factory=dict)
     alerts: Counter[date] = field(default_factory=Counter)
-    # for each pair of rules, the number of payments for which both fired
+    # for each pair of rules, the number of payments for which both rules fired
     overlaps: Counter[tuple[str, str]] = field(default_factory=Counter)
     of_dfsps: Counter[str] = field(default_factory=Counter)  # for each payer DFSP, the number of judged payments
     # for each payer DFSP, the number of its payments that were held, were refused, or raised an alert

@@ -8,7 +8,7 @@ from hub.sql_execution import execute
 from rules.alerts.models import Alert
 
 MOST_COUNTED = 100
-"""The queue counts at most this number of open alerts of each DFSP."""
+"""The queue counts at most this number of open alerts for each DFSP."""
 
 
 def queue(*, state: str = Alert.State.OPEN, assigned_to: int | None = None) -> "QuerySet[Alert]":

@@ -46,8 +46,8 @@ MEASURES: Mapping[str, str] = {
     "within_original": "True if the sum of all refunds, including this one, is at most the original's amount",
     "since_original": "seconds since the original was committed",
 }
-"""Every measure. Counts, values and distinct parties include the judged payment, if the subject's profile will count
-the payment in the same direction.
+"""Every measure. The counters for numbers, values and distinct parties include the judged payment, if the subject's
+profile will count the payment in the same direction.
 
 `payer.sent_*`, `payee.received_*`, `alias.received_*`, `pair.sent_*`, `payer_dfsp.sent_*` and `payee_dfsp.received_*`
 include the payment. `payer.received_*` and `payee.sent_*` do not include the payment. A counter counts only payments in
@@ -75,7 +75,7 @@ These measures must be exact, so the hub locks their rows.
 """
 
 MOST_EVENTS = 64
-"""The number of events of one direction and currency that a profile's ring keeps.
+"""The number of events that a profile's ring keeps for one direction and currency.
 
 An exact limit cannot need more events.
 """

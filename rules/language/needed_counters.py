@@ -23,7 +23,7 @@ COUNT_OF: Mapping[Measure, Measure] = {
     "received_value": "received_count",
     "distinct_payers": "received_count",
 }
-"""For each measure without a bound, the count that limits the measure's events."""
+"""For each measure without a bound, the count that limits how many events the measure includes."""
 
 
 def comparisons(condition: Condition) -> Iterator[Comparison]:

@@ -1,4 +1,5 @@
-"""Numbers the changes of lists, listed names and markers, in the order in which the database commits the changes."""
+"""Gives a number to each change of lists, listed names and markers, in the order in which the database commits the
+changes."""
 
 from hub.sql_execution import execute
 

@@ -192,7 +192,8 @@ def _begin(list_id: int, *, actor: str, file_name: str = "", sha256: str = "") -
 def _finish(version: ListVersion, *, added: int, removed: int, has_names: bool, actor: str) -> ListVersion:
     """Checks that all lists together are not too long.
 
-    Numbers the change in the last step, because the lock for this number lasts until the database transaction ends.
+    Gives the change its number in the last step, because the lock for this number lasts until the database transaction
+    ends.
     """
     _check_lengths()
     version.added, version.removed = added, removed

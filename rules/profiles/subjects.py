@@ -109,7 +109,7 @@ def limits_of(compiled: CompiledRules) -> Sequence[Limit]:
 def may_look_at(when: Trigger, facts: Facts) -> bool:
     """Returns whether a rule with this trigger applies to the payment.
 
-    If a fact that decides this is missing, returns True.
+    Returns True if a fact that the trigger needs is missing.
     """
     return (
         (not when.currencies or facts.currency in when.currencies)
