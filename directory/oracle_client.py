@@ -2,8 +2,8 @@
 
 Each request has a deadline and a limit for the size of the answer. This HTTP client does not follow redirects.
 
-The module `hub.concurrency_shares` limits the number of threads that wait for one oracle. `hub.concurrency_shares` also
-divides these threads among the callers: the participants whose messages cause the requests. The module
+The module `hub.concurrency_shares` limits the number of threads that wait for one oracle. A caller is a participant
+whose message causes a request. `hub.concurrency_shares` also divides these threads among the callers. The module
 `directory.oracle_pauses` decides when an oracle is paused. Requests for batches have a separate limit. The outcome of a
 request for a batch never begins or ends a pause of an oracle. Requests run in an event loop in a separate thread. So
 each request ends at its deadline, whatever the oracle does. A thread that waits for a request holds no database
@@ -104,7 +104,7 @@ class OracleClient:
         left_s = until - time.monotonic()
         try:
             # A request waits for at most half of its time limit until it can be sent. So the oracle has at least the
-            # other half to answer.
+            # other half of the time limit for its answer.
             with oracle.places.taken(caller, sizes_of(settings.ORACLE_CONCURRENCY), wait_s=left_s / 2):
                 return self._ask_judged(endpoint, call, about, caller, until, oracle.pauses)
         except NoPlace:

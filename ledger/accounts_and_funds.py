@@ -334,7 +334,7 @@ def prepare_funds_out(
     actor: str,
     extensions: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Reserves a withdrawal. Refuses a withdrawal of money that a position, reservation or amount on hold needs."""
+    """Reserves a withdrawal. Refuses a withdrawal if a position, a reservation or an amount on hold needs the money."""
     settlement, _ = _settlement_pair(account)
     if _same_movement(transfer_id, account, FundsMovement.Kind.FUNDS_OUT, amount):
         return

@@ -73,8 +73,8 @@ def load(
     transfers = _lock_transfers(others, determining) if others or determining else {}
     participants, awaited_by = _participants(prepares, fx_prepares) if prepares or fx_prepares else ({}, set())
     conversions = fx.lock_conversions(fx_commands, transfers.values(), awaited_by)
-    # The hub reads these transfers while their conversions are locked, because a prepare of such a transfer locks the
-    # same rows.
+    # The hub reads these transfers while their conversions are locked, because a prepare of one of these transfers
+    # locks the same rows.
     awaited = fx.awaited_transfers(fx_commands, conversions)
     if awaited:
         transfers = transfers_by_id(awaited) | transfers

@@ -42,7 +42,7 @@ def _totals(entries: str) -> str:
 
 
 # There are two SQL statements, because PostgreSQL stores one query plan for each statement. The plan for a whole window
-# should use the index on the window, and the plan for a range of ids should use the primary key.
+# should use the index on the window. The plan for a range of ids should use the primary key.
 _WINDOW_TOTALS = _totals("window_id = %s")
 _TOTALS_BETWEEN = _totals("window_id = %s AND id > %s AND id <= %s")
 

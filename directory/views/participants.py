@@ -125,8 +125,8 @@ class ParticipantsView(FspiopView):
 
 
 class ParticipantsAnswerView(FspiopView):
-    """A participant's answer about many aliases. Like the reference hub, this hub accepts such an answer. But this hub
-    never sends the kind of request to which such an answer belongs.
+    """A participant's answer about many aliases. Like the reference hub, this hub accepts an answer about many aliases.
+    But this hub never sends the requests to which these answers belong.
     """
 
     resource = "participants"

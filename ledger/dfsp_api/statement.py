@@ -143,8 +143,8 @@ def _after(at: str, key: str) -> str:
 
 _T_AFTER = _after("t.received_at", "t.transfer_id")
 # The hub does not send a refused or held transfer to the payee DFSP. So only the payer DFSP's statement has a line for
-# such a transfer. When the hub releases a held transfer, the payee DFSP's statement gets a line for this transfer, at
-# the time of the transfer's arrival.
+# such a transfer. When the hub releases a held transfer, the payee DFSP's statement gets a line for this transfer. The
+# line has the time of the transfer's arrival.
 _TRANSFERS = f"""
     SELECT 'TRANSFER' AS kind, t.received_at AS at, t.transfer_id::text AS key, t.transfer_id::text AS id,
            CASE WHEN t.payer_id = %(own)s THEN 'OUT' ELSE 'IN' END AS role, '' AS side,

@@ -117,7 +117,7 @@ class _Replay:
         self._never_reserved: set[str] = set()
         # a heap of pairs (payer, payee), sorted by the time of their commit
         self._in_flight: list[tuple[datetime, tuple[int, int]]] = []
-        self._latest_aborts: deque[tuple[datetime, tuple[int, ...]]] = deque()  # with the keys of their profiles
+        self._latest_aborts: deque[tuple[datetime, tuple[int, ...]]] = deque()  # with the keys of the changed profiles
         self.report = Report()
 
     def take(self, stored: Stored) -> None:
@@ -286,7 +286,7 @@ class _Replay:
     ) -> None:
         """Compares a stored decision with two decisions of the replay.
 
-        The decision `then` uses the counters that the stored decision read. The decision `now` uses counters that the
+        The decision `then` uses the same counters as the stored decision. The decision `now` uses counters that the
         replay computed from the payments. `then` is None if an earlier release of the hub stored the decision without
         counters.
         """

@@ -109,7 +109,7 @@ class Counters(Protocol):
         is no party key.
 
         The result must stay the same during one evaluation. All evaluations of one compiled rule set pass the same
-        `Need` objects, so an implementation can recognise a `Need` by the identity or the hash of the object.
+        `Need` objects. So an implementation can recognise a `Need` by the identity or the hash of the object.
         """
         ...
 

@@ -59,7 +59,8 @@ def is_refund(facts: Facts) -> bool:
 def keys_to_count(facts: Facts, counted_too: Collection[Subject]) -> Keys:
     """Returns the profiles that count the payment.
 
-    The result always includes the profiles of the parties. The result includes another profile only if a rule needs it.
+    The result always includes the profiles of the parties. The result includes another profile only if a rule needs
+    this profile.
     """
     assert facts.payee_dfsp is not None
     return Keys(
