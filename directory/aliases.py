@@ -14,8 +14,8 @@ from fspiop.errors import ErrorCode, FspiopError
 TYPES = frozenset(get_args(PartyIdType))
 
 _MOST_CHARACTERS = 128
-# Characters that Python calls printable but that are invisible: fillers, joiners, variation selectors, the blank
-# Braille pattern, the null notehead.
+# Invisible characters that Python calls printable: fillers, joiners, variation selectors, the blank Braille pattern,
+# the null notehead.
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u2d7f\u3164\ufe00-\ufe0f\uffa0"
     "\U0001107f\U00016fe4\U0001d159\U000e0100-\U000e01ef]"

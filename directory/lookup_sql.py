@@ -124,8 +124,8 @@ def registered(aliases: Collection[Alias]) -> tuple[dict[Alias, list[Registratio
     return found, owners
 
 
-# A later SQL statement of this database transaction adds the lookups' messages. The periodic task assumes that a
-# message older than a lookup belongs to an earlier lookup.
+# A later SQL statement of this database transaction adds the lookups' messages. The periodic task assumes: if a message
+# is older than a lookup, the message belongs to an earlier lookup.
 _ASK = """
     INSERT INTO directory_partylookup (requester_id, owner_id, subject, error_path, version, asked_at, answer_by)
     SELECT a.requester, a.owner, a.subject, a.error_path, a.version, statement_timestamp(),

@@ -38,7 +38,7 @@ THE_HUB: Caller = 0  # the caller of a request that the hub makes for itself
 _MOST_OF_AN_ANSWER = 1024 * 1024
 _MOST_OF_A_BATCH = 32 * 1024 * 1024  # limit in bytes for all answers of a batch together
 _AT_ONCE = 8  # concurrent requests of one batch
-_MOST_FAULTS = 20  # if more calls of one batch get no usable answer, the whole batch fails
+_MOST_FAULTS = 20  # if more than this number of calls of one batch get no usable answer, the whole batch fails
 _FIRSTS = 4  # at least this many callers can have one request that the shared limit does not count
 _BATCHES = Sizes(most=2, shared=0, share=0, waiting=8, waiting_share=0)  # each caller may have one batch in progress
 _MARGIN_S = 1.0

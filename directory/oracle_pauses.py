@@ -30,7 +30,7 @@ _MOST_ALIASES = 100  # counts at most this many aliases for each caller
 
 class Outcome(Enum):
     ANSWERED = auto()
-    FAILED = auto()  # connected, but got no usable answer
+    FAILED = auto()  # the hub connected to the oracle, but got no usable answer
     UNREACHED = auto()
     UNKNOWN = auto()  # the outcome does not show whether the oracle works
 

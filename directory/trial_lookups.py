@@ -29,7 +29,7 @@ from hub.participants.models import Participant
 
 _ANSWERS_WITHIN = timedelta(minutes=5)
 _SHOWN = 3  # how many of a number's last characters the hub stores
-_VERSION = 1  # the hub requests an answer in this major version
+_VERSION = 1  # the hub requests an answer in this major version of the API
 
 
 def latest(participant: Participant) -> TrialLookup | None:

@@ -32,8 +32,8 @@ _USES = f"""
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A participant's limit in one currency, and the used amount of this limit. Both are in ten-thousandths. Reserved
-    amounts count as used."""
+    """A participant's limit in one currency, and the used amount of this limit. Both amounts are in ten-thousandths.
+    Reserved amounts count as used."""
 
     account_id: int
     participant: str

@@ -37,8 +37,8 @@ class Facts(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=True
     has_details: bool = True
     """Whether the details of the payment are known: parties, use case, elements, extensions.
 
-    The value is False only at a transfer that has no details and whose quote did not pass through this hub. If False,
-    the next fields count as missing, not as absent.
+    The value is False only if a transfer has no details, and the transfer's quote did not pass through this hub. If
+    False, the next fields count as missing, not as absent.
     """
     quoted: bool = True
     """Whether the quote passed through this hub. The value is True at the quote itself."""

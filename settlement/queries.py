@@ -19,7 +19,7 @@ def account_types_settled(currency: str) -> list[str]:
 
 
 def contents_for(model: SettlementModel) -> QuerySet[WindowContent]:
-    """Returns the contents of windows that a settlement model settles.
+    """Returns the window contents that a settlement model settles.
 
     A settlement model settles contents in the model's own currency. The default settlement model settles every currency
     without a settlement model of its own.

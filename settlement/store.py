@@ -55,13 +55,13 @@ def allow_time_for_totals() -> None:
 
 
 def window_totals(window_id: int) -> list[tuple[str, str, Total]]:
-    """For each account that the commits of a closed window debit or credit, returns the currency, the account type and
-    the total."""
+    """For each account that is debited or credited by the commits of a closed window, returns the currency, the account
+    type and the total."""
     return [(row[0], row[1], _total(row)) for row in execute(_WINDOW_TOTALS, [window_id])]
 
 
 def totals_between(window_id: int, *, after: int, up_to: int) -> list[tuple[str, Total]]:
-    """For each account that some commits of a window debit or credit, returns the participant and the total.
+    """For each account that is debited or credited by some commits of a window, returns the participant and the total.
 
     These commits have ids above `after`, and up to `up_to`.
     """

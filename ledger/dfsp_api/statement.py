@@ -85,9 +85,9 @@ class Conversion(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=Tru
 class Posting(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
     """One posting that belongs to funds in, to funds out, or to a settlement.
 
-    `debitAccount` and `creditAccount` each have the type of the caller's own account, or HUB. `transferId` is the id of
-    a movement of funds, of the caller's part in a settlement, or of a transfer that was settled immediately.
-    `reference` is the reference that the bank gave to a movement of funds.
+    `debitAccount` and `creditAccount` each have the type of the caller's own account, or HUB. `transferId` is one of
+    three ids: the id of a movement of funds, of the caller's part in a settlement, or of an immediately settled
+    transfer. `reference` is the reference that the bank gave to a movement of funds.
     """
 
     transfer_id: str
@@ -295,8 +295,8 @@ def _date(moment: datetime | None) -> str | None:
 
 
 def page(participant_id: int, wanted: Wanted) -> Statement:
-    """Returns one page. One SQL statement for each kind of row finds the rows in the order of arrival. This SQL
-    statement uses an index.
+    """Returns one page. For each kind of row, one SQL statement finds the rows in the order of arrival. Each of these
+    SQL statements uses an index.
     """
     since = time.parse_datetime(wanted.from_) if wanted.from_ else _FIRST
     after = _Key.read(wanted.after) if wanted.after else _Key(since, "")

@@ -302,8 +302,7 @@ class _Replay:
             return
         report.reproduced += 1
         report.by_kill_switch += is_stopped
-        # Values that the stored decision read under a lock must equal the values that the replay computes from the
-        # payments.
+        # If the stored decision read a value under a lock, the replay must compute the same value from the payments.
         rules = {each[0] for each in {*found} ^ {_essence(hit) for hit in now.hits}}
         if rules:
             self._tell_difference(subject, facts, now, rules, told)

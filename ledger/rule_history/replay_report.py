@@ -62,7 +62,7 @@ class Report:
     # for each payer DFSP, the number of its payments that were held, were refused, or raised an alert
     hits_of_dfsps: Counter[str] = field(default_factory=Counter)
     examples: list[Example] = field(default_factory=list)
-    # the number of payments for each pair (stored outcome, replayed outcome) of different outcomes
+    # for each pair (stored outcome, replayed outcome) of two different outcomes, the number of payments
     changed: Counter[tuple[str, str]] = field(default_factory=Counter)
     # The fields below are only for the live version:
     compared: int = 0  # the number of stored decisions that the live version made

@@ -52,7 +52,7 @@ _EVERY_MINUTE = (1 << MINUTES_OF_A_DAY) - 1
 
 
 class _Values(msgspec.Struct, frozen=True):
-    """The values of a fact that meet all conditions that this module has read so far.
+    """The values of a fact that are still possible after all conditions that this module has read.
 
     The unit of the fact decides which fields this object uses.
     """

@@ -46,7 +46,7 @@ class CountedTransfer(models.Model):
     payer_key = models.BigIntegerField(null=True)
     payee_key = models.BigIntegerField(null=True)
     alias_key = models.BigIntegerField(null=True)  # set only if the payee's identifier has a sub-id
-    payer_dfsp_key = models.BigIntegerField(null=True)  # set only if a rule needed this key, like the next two keys
+    payer_dfsp_key = models.BigIntegerField(null=True)  # this key and the next two: set only if a rule needed the key
     payee_dfsp_key = models.BigIntegerField(null=True)
     pair_key = models.BigIntegerField(null=True)
     original_key = models.BigIntegerField(null=True)  # for a refund, the key of the original transaction

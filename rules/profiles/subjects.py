@@ -124,8 +124,8 @@ def keys_to_lock(facts: Facts, limits: Sequence[Limit]) -> set[int]:
     """Returns the profiles that must not change while the hub judges the payment.
 
     If no limit applies to the payment, returns no profile. A limit that does not apply to this payment can still read
-    this payment's profiles. It is then irrelevant whether the hub counts this payment before or after the payments to
-    which the limit applies.
+    this payment's profiles. In this case, the hub can count this payment either before or after the payments to which
+    the limit applies.
     """
     subjects: set[Subject] = set()
     for limit in limits:
