@@ -45,7 +45,7 @@ def owner_of(alias: Alias, *, caller: int) -> Party:
 
 
 def register(alias: Alias, fsp: Participant) -> None:
-    """Registers an alias for this DFSP. If this DFSP has already registered the alias, the registration is confirmed.
+    """Registers an alias for this DFSP. If this DFSP has already registered the alias, confirms the registration.
     Raises 3003 if another DFSP has registered the alias, or if the alias is reserved for the certifier."""
     check_form(alias)
     check_not_reserved(alias, fsp)

@@ -4,9 +4,10 @@ its own requests.
 
 - If five requests in a row get no connection to an oracle, the oracle is paused for all callers.
 - A caller chooses the alias of a request. An unusual alias can be the only reason for a server error or a missing
-  answer. So if one caller's requests for five different aliases fail, and the caller gets no answer meanwhile, the
-  oracle is paused only for this caller. If requests of three or more callers fail, for at least five different aliases
-  in total, and no caller gets an answer meanwhile, the oracle is paused for all callers.
+  answer. So if one caller's requests for five different aliases fail, and the caller gets no answer in between, the hub
+  pauses the oracle for this caller only. The hub pauses the oracle for all callers under three conditions: requests of
+  three or more callers fail, these requests are for at least five different aliases in total, and no caller gets an
+  answer in between.
 - After a pause each caller may have one open request to the oracle. When a caller gets an answer, this limit ends for
   the caller, and every other caller can immediately send one request. So if requests of one caller get no answer, the
   other callers are not delayed.

@@ -100,8 +100,8 @@ def content_type(resource: str, version: Version | str) -> str:
 
 
 def accept(resource: str, version: Version | int) -> str:
-    """Returns the Accept header of a request. If a version is an int, it is a major version, and all its minor versions
-    are allowed."""
+    """Returns the Accept header of a request. If a version is an int, the int is a major version, and all minor
+    versions of this major version are allowed."""
     if isinstance(version, Version) and version.is_iso20022:
         return f"application/vnd.interoperability.iso20022.{resource}+json;version={version.major}"
     return f"application/vnd.interoperability.{resource}+json;version={version}"

@@ -86,7 +86,8 @@ class Facts(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=True
     """The key of the payer's identifier and sub-identifier together. The value is None if there is no
     sub-identifier."""
     is_judged_again: bool = False
-    """Whether the rules of the quote also judge this transfer, although its quote passed through this hub.
+    """Whether the rules of the quote gate also judge this transfer, although the transfer's quote passed through this
+    hub.
 
     The value is True if another version of the rules judged the quote, or if the quote had another amount.
     """

@@ -6,9 +6,9 @@ decisions that this rule set would have made. A replay changes nothing in the da
 during a replay. The memory use of a replay does not grow with the length of the history.
 
 A replay computes the counters from the stored payments. If a payment has no stored facts, a replay does not judge the
-payment. For example, a quote has no stored facts if no rules were active and RULES_COUNT was off when the quote
-arrived. A replay ignores kill switches, because kill switches are not part of the rules. In a replay, rules use the
-present lists and markers, except when the replay reproduces stored decisions.
+payment. For example, the hub stored no facts of a quote if, at the quote's arrival, no rules were active and
+RULES_COUNT was off. A replay ignores kill switches, because kill switches are not part of the rules. In a replay, rules
+use the present lists and markers, except when the replay reproduces stored decisions.
 """
 
 import gc
@@ -332,7 +332,8 @@ def _as_it_is(verdict: Verdict, facts: Facts) -> Verdict:
 
 
 def _is_refused_by_no_rule(decision: StoredDecision) -> bool:
-    """Returns whether the payment was refused without a rule: by a kill switch, or by the verdict about its quote."""
+    """Returns whether the refusal of the payment came from a kill switch or from the verdict about its quote, and not
+    from a rule."""
     hits = msgspec.convert(decision.hits, tuple[Hit, ...])
     return decision.code != OUT_OF_TIME and not any(hit.counts and hit.action == "refuse" for hit in hits)
 

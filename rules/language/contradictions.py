@@ -3,7 +3,7 @@
 Each condition excludes some values of a fact. If no value is left, the conditions contradict each other. If a rule
 contains an `any`, each branch of the `any` is checked together with the conditions outside the `any`.
 
-The value of one counter limits the values of related counters, for example of the same counter in a longer window.
+The value of one counter limits the values of related counters. One example is the same counter in a longer window.
 Every event in a window is also in every longer window. The number of paid parties is at most the number of payments.
 The number of a payer's payments to one payee is at most the number of all payments of this payer.
 """

@@ -35,7 +35,7 @@ class Profile(models.Model):
 
 
 class CountedTransfer(models.Model):
-    """A transfer that the hub counted when the hub reserved the transfer, and the keys of the profiles that count the
+    """A transfer, which the hub counted at the time of the reservation, and the keys of the profiles that count the
     transfer.
 
     The hub inserts the row and the transfer in one database transaction. The row changes only if the transfer is
