@@ -195,8 +195,8 @@ class OracleClient:
             self._curl.close()
 
     async def _all(self, endpoint: str, calls: Sequence[Call], timeout_s: float) -> list[Reply | None]:
-        """Sends the calls of a batch in at most `_AT_ONCE` parallel tasks. A task that has finished one call of the
-        batch sends the next call.
+        """Sends the calls of a batch in at most `_AT_ONCE` parallel tasks. When a task has finished one call of the
+        batch, the task sends the next call.
 
         So even a large batch runs only a few tasks at the same time. Each call has a shorter time limit than the batch.
         So if the oracle does not answer for one alias, enough time remains for the other aliases.

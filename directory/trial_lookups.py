@@ -28,7 +28,7 @@ from hub.participants import endpoint_types_and_urls, queries
 from hub.participants.models import Participant
 
 _ANSWERS_WITHIN = timedelta(minutes=5)
-_SHOWN = 3  # how many of a number's last characters the hub stores
+_SHOWN = 3  # the hub stores this many of a number's last characters
 _VERSION = 1  # the hub requests an answer in this major version of the API
 
 

@@ -71,8 +71,8 @@ def transaction_of(transfer_id: str) -> dict[str, Any] | None:
 
 
 def committed_transfers(between: Collection[str] = ()) -> Iterator[dict[str, Any]]:
-    """Returns the committed transfers, for comparison with the participants' own books. The transfer that was committed
-    first comes first.
+    """Returns the committed transfers, for comparison with the participants' own books. The transfer with the earliest
+    commit comes first.
 
     If `between` has names of participants, returns only transfers between these participants.
     """

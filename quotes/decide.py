@@ -141,8 +141,8 @@ def _give(command: GiveTerms, scene: Scene, facts: Facts) -> Outcome:
             # error in the HTTP response.
             return NotObeyed(error.error, error.detail)
         path, subject = path_of(command.resource, command.agreement_id), command.agreement_id
-        # A new error callback replaces a waiting error callback. So a sender that repeats a faulty answer gets only one
-        # error callback.
+        # A new error callback replaces a waiting error callback. So if a sender repeats a faulty answer, the sender
+        # gets only one error callback.
         return refused(
             scene, command.sender, error, path=path, subject=subject, kind="refusal", if_pending=IfPending.RENEW
         )

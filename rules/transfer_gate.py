@@ -239,7 +239,7 @@ def open_gate(
     needs: Collection[Need] = ()
     limits: Sequence[Limit] = ()
     if rules is not None:
-        # The rules of both gates read all counters that the rules of this gate read.
+        # All counters of this gate's rules are also counters of the rules of both gates.
         is_about_both = any(rules.of(each) is not rules.compiled for each in facts)
         read_by = rules.without_quote if is_about_both else rules.compiled
         needs, limits = read_by.needs, limits_known(rules.compiled)

@@ -33,7 +33,7 @@ class HeldTransfer(models.Model):
         ordering = ["held_at"]
         indexes = [
             models.Index(fields=["until"], condition=Q(state="HELD"), name="held_transfer_by_release"),
-            # for the portal's list of ended holds; the hold that began last comes first
+            # for the portal's list of ended holds; the hold with the latest beginning comes first
             models.Index(fields=["held_at", "transfer"], condition=~Q(state="HELD"), name="held_transfer_ended"),
         ]
         constraints = [

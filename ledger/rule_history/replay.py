@@ -255,7 +255,7 @@ class _Replay:
         self, subject: str, facts: Facts, compiled: CompiledRules, decision: StoredDecision | None, complete: _Complete
     ) -> Verdict:
         """Applies the rules to a payment, and reports the verdict. The function `complete` changes the rules' verdict
-        in the same way as the ledger does for a live payment."""
+        in the same way as the ledger changes the verdict about a live payment."""
         if self._is_labelled and (compiled.lists or compiled.markers):
             (facts,) = party_labels.labelled([facts], lists=bool(compiled.lists), markers=bool(compiled.markers))
         verdict = complete(self._verdict(facts, compiled, self._counters), facts)

@@ -86,8 +86,8 @@ class CountedTransfer(models.Model):
 class UnfoldedCount(models.Model):
     """A payment that must still be added to a profile, or removed from a profile.
 
-    A database transaction that does not need an exact count adds a row to this table, and does not lock the profile. A
-    later database transaction locks and changes the profile, and deletes the row.
+    If a database transaction does not need an exact count, the transaction adds a row to this table, and does not lock
+    the profile. A later database transaction locks and changes the profile, and deletes the row.
     """
 
     key = models.BigIntegerField()

@@ -190,7 +190,7 @@ _COUNTED = f"""
 
 
 def counted(transfer_ids: Collection[str]) -> dict[str, CountedPayment]:
-    """Returns the counted transfers among these transfers."""
+    """Returns those of these transfers that the hub has counted."""
     return {row[0]: payment_of(row) for row in execute(_COUNTED, [sorted(transfer_ids)])}
 
 

@@ -156,7 +156,7 @@ def _rules(process: _Process, active: Active, number: int) -> ActiveRules:
 
 
 def _prepare(process: _Process, active: Active) -> None:
-    """Begins to compile versions that can soon be active. The thread that compiles has no connection to the
+    """Begins to compile versions that can soon be active. The thread for the compilation has no connection to the
     database."""
     expected = [number for number in active.expected if number != active.version]
     new = [number for number in expected if number not in process.compiled]
