@@ -1,10 +1,10 @@
 """The three Interledger values of a transfer: packet, fulfilment and condition (FSPIOP API v1.1, sections 4 and
 6.5.2.3).
 
-A packet has the form that ilp-packet 2.x and the Mojaloop SDK write. The packet begins with a type byte and a length,
-and then has the payment as in listing 6. The packet in listing 45 of the API lacks the type byte, the length, and the
-last byte for extensions. Like Mojaloop's reference implementation, this module refuses a packet that lacks the type
-byte, the length or the last byte.
+A packet has the form that ilp-packet 2.x and the Mojaloop SDK write. The packet begins with a type byte and a length.
+The payment follows, as in listing 6. The packet in listing 45 of the API lacks the type byte, the length, and the last
+byte for extensions. Like Mojaloop's reference implementation, this module refuses a packet that lacks the type byte,
+the length or the last byte.
 """
 
 import hashlib

@@ -56,8 +56,8 @@ def limits(currency: str | None = None) -> QuerySet[Account]:
 
 def transaction_of(transfer_id: str) -> dict[str, Any] | None:
     """Returns the Transaction object in the ILP packet (FSPIOP API v1.1, section 7.4.17), or None."""
-    # The row of a transfer's first state, RESERVED or ABORTED, contains the prepare. Each state has its own
-    # index, so there are two queries.
+    # The row of a transfer's first state, RESERVED or ABORTED, contains the prepare. The table has a separate index for
+    # each state, so this function runs two queries.
     events = TransferEvent.objects.filter(transfer_id=transfer_id)
     event = events.filter(state="RESERVED").first() or events.filter(state="ABORTED").first()
     if event is None or event.body is None:

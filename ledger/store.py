@@ -1,6 +1,6 @@
 """All SQL statements that run for every transfer.
 
-Each statement takes lists. So the number of statements does not depend on the lengths of these lists.
+Each statement takes lists as parameters. So the number of statements does not depend on the lengths of these lists.
 
 If a database transaction needs several of the following locks, it acquires the locks in this order:
 

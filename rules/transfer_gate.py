@@ -79,8 +79,8 @@ class RulesAtTransfers:
     without_quote: CompiledRules
     """The rules of the quote gate and of the transfer gate, for transfers without a quote."""
     judged_again: CompiledRules
-    """For transfers that differ from the judged quote: the same rules, but without rules about the quote's
-    expiration."""
+    """For transfers that differ from the judged quote: the rules of the quote gate and of the transfer gate, without
+    the rules about the quote's expiration."""
     variances: decide.Variances = field(default_factory=dict)
     counted_too: frozenset[Subject] = frozenset()
     """The subjects that a rule at any gate reads, except the parties."""

@@ -71,7 +71,7 @@ def run(
     with BoundedProfiles() as profiles:
         with stored_payments.one_snapshot():
             replay = _Replay(rules, profiles, since)
-            # If no rule judges quotes, the replay needs no quotes, but only the stored decisions about quotes.
+            # If no rule judges quotes, the replay needs the stored decisions about quotes, but not the quotes.
             with_quotes = rules.follows_history or bool(rules.by_gate["quote"].rules)
             whole = stored_payments.number(with_quotes=with_quotes)
             rows = stored_payments.StoredRows(with_quotes=with_quotes)

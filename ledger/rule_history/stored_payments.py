@@ -324,8 +324,8 @@ _QUOTES_WITH_THESE_TERMS = """
 def has_several_quotes(transfer_id: str) -> bool:
     """Returns whether the payee DFSP gave the transfer's condition for several quotes of the payer DFSP.
 
-    The hub then found the transfer's quote by its ILP packet. The hub does not keep this packet, so a replay can find
-    another of these quotes.
+    In this case, the hub found the transfer's quote by the ILP packet in the transfer. The hub does not keep this
+    packet, so a replay can find another of these quotes.
     """
     return len(execute(_QUOTES_WITH_THESE_TERMS, [transfer_id]).fetchall()) > 1
 

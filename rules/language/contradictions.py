@@ -1,4 +1,5 @@
-"""Finds conditions of one rule that contradict each other, so that the rule can never fire. Pure.
+"""Finds conditions of one rule that contradict each other. With contradicting conditions, the rule can never fire.
+Pure.
 
 Each condition excludes some values of a fact. If no value is left, the conditions contradict each other. If a rule
 contains an `any`, each branch of the `any` is checked together with the conditions outside the `any`.
@@ -45,7 +46,7 @@ _AT_MOST: Mapping[str, tuple[str, ...]] = {
     "alias.received_count": ("payee.received_count",),
     "alias.received_value": ("payee.received_value",),
 }
-"""For each counter, the other counters that are never less than this counter, in the same window or in a longer window.
+"""For each counter, the other counters whose values are never lower, in the same window or in a longer window.
 
 Counters of DFSPs are not in this table, because such counters count only while a rule reads them."""
 _EVERY_MINUTE = (1 << MINUTES_OF_A_DAY) - 1
@@ -146,7 +147,7 @@ def _is_at_most(one: str, other: str) -> bool:
 
 
 def _may_be_at_most(one: _Values, other: _Values) -> bool:
-    """Returns whether there is a value of `one` that is at most some value of `other`.
+    """Returns whether some value of `one` is less than or equal to some value of `other`.
 
     If the values are true and false, returns whether `other` can be true whenever `one` is true.
     """

@@ -77,7 +77,7 @@ These measures must be exact, so the hub locks their rows.
 MOST_EVENTS = 64
 """The number of events that a profile's ring keeps for one direction and currency.
 
-An exact limit cannot need more events.
+An exact limit cannot need more than this number of events.
 """
 SHORTEST_WINDOW_S = 60
 LONGEST_WINDOW_S = 31 * 86400

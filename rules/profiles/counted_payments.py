@@ -107,8 +107,8 @@ class CountedPayment(msgspec.Struct, frozen=True, gc=False):
             profile.note_dfsp(self.served_by, event.moment)
 
     def count_in(self, profiles: Mapping[int, Profile]) -> int:
-        """Counts the payment in each profile in `profiles` that counts this payment. Returns in how many profiles the
-        payment was counted."""
+        """Counts the payment in each profile in `profiles` that counts this payment. Returns the number of profiles in
+        which this function has counted the payment."""
         moment, ref, counted = microseconds(self.reserved_at), reference(self.transfer_id), 0
         for role, key in zip(_ROLES, self.keys.in_order(), strict=True):
             if key is None:

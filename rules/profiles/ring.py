@@ -7,8 +7,8 @@ separately. Older events are added to buckets. A bucket keeps the time of its la
 the bucket has events in a window.
 
 Each profile has two boundaries, which separate buckets of different lengths. The bucket of an event depends only on the
-event's time and on these boundaries. So the sums do not depend on the order of additions and removals. The order
-changes only the choice of the events that the profile keeps separately.
+event's time and on these boundaries. So the sums do not depend on the order of additions and removals. The order of
+additions and removals affects only the choice of the events that the profile keeps separately.
 """
 
 from bisect import bisect_left, insort
