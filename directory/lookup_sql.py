@@ -1,4 +1,5 @@
-"""The SQL statements that every lookup needs, and the SQL statements that each read or write many registrations."""
+"""The SQL statements that every lookup needs, and the SQL statements that read or write many registrations at a
+time."""
 
 from collections.abc import Collection, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Trial lookups: the hub itself sends a new DFSP a lookup of a test number, before the DFSP goes live.
+"""Trial lookups: the hub itself sends a lookup of a test number to a new DFSP, before the DFSP goes live.
 
 The hub sends the trial lookup to the DFSP's own callback URL. The DFSP answers with PUT /parties, as for any other
 lookup. The hub stores only the last characters of the number, and a digest with which the hub recognises the answer.

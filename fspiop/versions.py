@@ -126,7 +126,7 @@ def _supported(resource: str, iso20022: bool) -> tuple[Version, ...]:
 
 
 def _fault_of(content_type: str, resource: str) -> str:
-    # For this one resource, the reference hub first checks that the body is JSON, and then checks the version.
+    # For transactionRequests, the reference hub first checks that the body is JSON, and then checks the version.
     is_json = content_type.partition(";")[0].strip().lower().endswith("json")
     return (
         "Unsupported Media Type" if resource == "transactionRequests" and not is_json else "Invalid content-type header"

@@ -2,8 +2,8 @@
 
 The functions of this module use Django's ORM. These functions lock rows in the same order as the rest of the ledger.
 
-Every change of a SETTLEMENT account first locks the participant's POSITION account. A reservation of a transfer also
-locks the POSITION account, while the hub compares the reservation with the cover.
+Every change of a SETTLEMENT account first locks the participant's POSITION account. The hub also locks the POSITION
+account while it compares the reservation of a transfer with the cover.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -1,5 +1,5 @@
 """Reads the parties and the quote's id from a transfer's ILP packet. The hub needs these values if the hub does not
-have the quote itself. Pure.
+have the quote. Pure.
 
 The payee DFSP wrote the packet, and the payer DFSP sends the packet with the transfer. Some DFSPs' packets do not
 contain the parties.

@@ -144,8 +144,8 @@ def _commits(rows: Iterable[TupleRow], currency: str, into: str) -> Sequence[Com
     return found
 
 
-# The database gives an entry an id before the database transaction ends, and no database transaction lasts a minute. So
-# if an entry is older than a minute, all entries with lower ids are visible or will never exist.
+# The database gives an entry an id before the database transaction ends, and every database transaction ends within a
+# minute. So if an entry is older than a minute, all entries with lower ids are visible or will never exist.
 _SURELY_SEEN = """
     SELECT id FROM ledger_entry WHERE created_at < clock_timestamp() - interval '1 minute' ORDER BY id DESC LIMIT 1
 """

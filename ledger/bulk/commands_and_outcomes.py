@@ -92,7 +92,7 @@ class Bulk:
     version: str
     item_count: int
     reserved_items: int  # the number of items that the hub sent to the payee
-    # ids in the bulk's request that other transfers had already used, so the bulk has no items with these ids
+    # ids in the bulk's request that other transfers had already used; the bulk has no items with these ids
     ids_used_before: list[str]
     reason: str | None = None
     error_code: str | None = None

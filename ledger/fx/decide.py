@@ -186,8 +186,8 @@ def _is_converted(p: FxPrepare, s: Snapshot) -> bool:
 
 
 def _debtor_id(t: TransferState, s: Snapshot) -> int | None:
-    """Returns the participant that the transfer debits: the FXP if the payer's money is converted, and otherwise the
-    payer.
+    """Returns the participant that is debited by the transfer: the FXP if the payer's money is converted, and otherwise
+    the payer.
     """
     conversion = s.conversions.get(t.payer_conversion_id or "")
     return conversion.fxp_id if conversion else t.payer_id
@@ -340,7 +340,7 @@ def why_not_yet(t: TransferState, s: Snapshot) -> Refusal | None:
 
 
 def bridge_of(t: TransferState, s: Snapshot) -> int | None:
-    """Returns the FXP's account that the transfer credits, or None if the payee's money is not converted."""
+    """Returns the FXP's account that is credited by the transfer, or None if the payee's money is not converted."""
     c = s.conversions.get(t.payee_conversion_id or "")
     return c.bridge_account_id if c is not None and c.state is FxState.AGREED else None
 

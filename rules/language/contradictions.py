@@ -149,7 +149,7 @@ def _is_at_most(one: str, other: str) -> bool:
 def _may_be_at_most(one: _Values, other: _Values) -> bool:
     """Returns whether some value of `one` is less than or equal to some value of `other`.
 
-    If the values are true and false, returns whether `other` can be true whenever `one` is true.
+    For values that are only true or false, returns whether `other` can be true whenever `one` is true.
     """
     if one.truths == {True} and other.truths == {False}:
         return False

@@ -96,8 +96,8 @@ class Need(msgspec.Struct, frozen=True, order=True):
     """Whether the counter must be exact under a lock, because a live rule at the transfer refuses payments by this
     counter."""
     events: int = 0
-    """For an exact counter, the number of latest events in one direction and currency that the profile must keep
-    separately.
+    """For an exact counter, the profile must separately keep this number of the latest events in one direction and
+    currency.
     """
 
 

@@ -50,8 +50,8 @@ def key_of_subject(subject: Subject, facts: Facts) -> int | None:
 def is_refund(facts: Facts) -> bool:
     """Returns whether the payment is a refund. Refunds are counted separately from other payments.
 
-    Only the use case decides whether a payment is a refund. If the id of an original payment decided this, any payment
-    could avoid all limits by naming an original payment.
+    Only the use case decides whether a payment is a refund. If the id of an original payment made a payment a refund,
+    any payment could avoid all limits by naming an original payment.
     """
     return facts.scenario == REFUND
 

@@ -44,7 +44,8 @@ GATES: tuple[Gate, ...] = ("lookup", "quote", "transfer")
 ALSO_AT_TRANSFERS: tuple[Gate, ...] = ("quote",)
 
 _REFRESH_S = 1.0
-"""If the database shows that no version was ever active, a process assumes this for the given number of seconds."""
+"""If the database shows that no version was ever active, a process relies on this result for the given number of
+seconds."""
 
 
 class CannotBeRead(Exception):
