@@ -11,9 +11,9 @@ If a database transaction needs several of the following locks, it acquires the 
   3. account rows, by id
   4. inserts, in the order of transfer ids
 
-The hub first locks the rows of a decision, and then reads the rows with a separate statement. Under READ COMMITTED, a
-statement that has waited for a row's lock reads the new version of this row. The same statement reads all other rows as
-they were before the wait.
+The hub first locks the rows of a decision, and then reads the rows with a separate statement. Under READ COMMITTED, if
+a statement has waited for a row's lock, the statement reads the new version of this row. The same statement reads all
+other rows as they were before the wait.
 """
 
 from collections.abc import Iterable, Sequence

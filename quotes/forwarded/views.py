@@ -91,7 +91,7 @@ class _RelayView(FspiopView, ABC):
     def _asker(self, subject_id: str) -> Party:
         """Returns the participant that FSPIOP-Destination names.
 
-        Without this header, returns the only DFSP that has sent the caller a GET about this id.
+        If this header is missing, returns the only DFSP that has sent the caller a GET about this id.
         """
         if self.fspiop.destination:
             return forwarding.destination_of(self)
