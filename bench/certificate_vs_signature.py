@@ -111,7 +111,8 @@ def _measure(folder: Path, options: argparse.Namespace) -> dict[tuple[str, str],
     found = {(known_by, answer): Figures() for known_by in KNOWN_BY for answer in ANSWERS}
     with own_hub(str(folder / "hub"), options.port, signed=True, settings=shown) as hub:
         configs = _onboard(hub, folder)
-        # In each round, the program measures every kind, so that other load on the machine affects all kinds equally.
+        # The program measures every kind of payment in each round. So other load on the machine affects all kinds
+        # equally.
         for number in range(options.rounds):
             for (known_by, answer), figures in found.items():
                 chosen = [_as_known(config, folder, is_pinned=KNOWN_BY[known_by]) for config in configs]

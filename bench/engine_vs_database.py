@@ -11,7 +11,7 @@ from typing import Any
 from bench.hubs import PROJECT
 from bench.measure import cpu_seconds
 
-_WARM_UP = 20  # batches before the measurement: they prepare the SQL statements and fill PostgreSQL's cache
+_WARM_UP = 20  # number of batches before the measurement, which prepare the SQL statements and fill PostgreSQL's cache
 _MEASURED = {"limit": "bench.database_ceiling", "engine": "bench.engine"}
 
 

@@ -22,8 +22,8 @@ class Message(NamedTuple):
 class Reader:
     """Receives bytes and returns complete messages.
 
-    A message without Content-Length or chunks has no body. The parser does not support a body that ends only when the
-    connection closes.
+    A message that has neither Content-Length nor chunks has no body. The parser does not support a body that ends only
+    when the connection closes.
     """
 
     def __init__(self) -> None:

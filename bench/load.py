@@ -46,7 +46,7 @@ class Load:
     results: str
     keys: str = ""  # a folder with the DFSPs' private keys; if empty, nobody signs messages
     iso20022: bool = False
-    packets: int = 0  # packets for each payer and payee; 0: a few packets, which transfers use in turn
+    packets: int = 0  # number of packets for each payer and payee; 0: a few packets, which the transfers use in turn
     biller: bool = False  # everybody pays the first DFSP
 
     @classmethod
@@ -66,11 +66,11 @@ class Load:
 
 
 def pairs(dfsps: list[str], hot: float, *, biller: bool = False) -> Iterator[tuple[str, str]]:
-    """Yields the payer and the payee of one transfer after another, without end.
+    """Yields an endless series of pairs: the payer and the payee of each transfer.
 
-    The generator uses all pairs of DFSPs one after the other. `hot` is a share of all transfers, a number between 0 and
-    1. The first DFSP pays this share in addition to the transfers in its turns. With `biller`, all other DFSPs pay the
-    first DFSP.
+    The generator uses all pairs of DFSPs one after the other. In addition, the first DFSP pays further transfers. `hot`
+    is the share of these further transfers among all transfers, a number between 0 and 1. With `biller`, all other
+    DFSPs pay the first DFSP.
     """
     if biller:
         yield from cycle([(payer, dfsps[0]) for payer in dfsps[1:]])

@@ -15,7 +15,7 @@ GOAL_S, GOAL_SHARE = 1.0, 0.99  # GOAL_SHARE of the payments must be done within
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Returns the nearest-rank percentile: at least `percent` % of the values are equal to or less than the result.
+    """Returns the nearest-rank percentile: at least `percent` % of the values are not greater than the result.
 
     Returns 0 if there are no values.
     """
@@ -86,7 +86,7 @@ def recovery(sent: Mapping[str, Sequence[Any]], notes: Collection[Mapping[str, A
     """Returns the whole seconds from `since` until the hub's recovery. Returns None if the hub has not recovered.
 
     A hub has recovered when it commits nearly all transfers of each second within `GOAL_S`. If the hub commits too few
-    of the transfers of the last second, the hub has not recovered.
+    transfers of the last second within this time, the hub has not recovered.
     """
     ends = _all(notes, "ends")
     due_in: Counter[int] = Counter()
@@ -115,8 +115,8 @@ def _add(hops: dict[str, list[float]], names: Sequence[str], starts: Sequence[fl
 
 
 def cpu_seconds(pid: int) -> float:
-    """Returns the CPU seconds of a process and all its running descendants. The result includes the seconds of the
-    ended children of these processes."""
+    """Returns the CPU seconds of a process and all its running descendants. The result includes the seconds of children
+    of these processes that have already ended."""
     try:
         family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     except psutil.NoSuchProcess:

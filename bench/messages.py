@@ -48,8 +48,8 @@ def packet(payer: str, payee: str, number: int) -> Packet:
 
 
 def _transaction(payer: str, payee: str, number: int) -> dict[str, object]:
-    """Returns the description of a payment (Transaction). The size of the description is realistic, because the ILP
-    packet contains the description, and the packet is the largest part of a prepare."""
+    """Returns the description of a payment (Transaction). The size of the description is realistic. This matters
+    because the ILP packet contains the description, and is the largest part of a prepare."""
     return {
         "transactionId": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{payer}/{payee}/{number}")),
         "quoteId": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{payer}/{payee}/{number}/quote")),

@@ -46,8 +46,8 @@ def run(pairs: int, rules: int, measure: Callable[[int], Figures]) -> list[tuple
     Each pair is one run without rules and one run with rules. The function `measure` performs one run on a new hub,
     with as many rules as the function's argument states.
 
-    In every second pair, the run with rules comes first. So a machine that becomes slower or faster favours neither the
-    runs with rules nor the runs without rules.
+    In every second pair, the run with rules comes first. So if the machine becomes slower or faster, this change
+    affects the runs with rules and the runs without rules equally.
     """
     found = []
     for number in range(pairs):

@@ -7,7 +7,7 @@ from bench import messages
 
 PARTIES = 100_000
 ONE_IN = 50
-"""One in `ONE_IN` payments has the KYC tier for which a rule raises an alert."""
+"""Of each `ONE_IN` payments, one payment has the KYC tier for which a rule raises an alert."""
 WATCHED_TIER = "9"
 CUSTOMERS = 1_000
 """Each DFSP has this number of customers that payers look up before a payment."""

@@ -36,8 +36,8 @@ def run(state: str, payments: int, rules: int, console: Console) -> int:
         done = subprocess.run(command, cwd=PROJECT, env=env, stdout=subprocess.PIPE, text=True, check=True)
         took = time.monotonic() - began
     found = json.loads(done.stdout)
-    # The memory of the largest child process that has ended. This is the process that replays, because it needs more
-    # memory than the process that fills the database.
+    # The memory of the largest child process that has ended. This child process is the replay, because a replay needs
+    # more memory than the process that fills the database.
     memory_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     judged = sum(found["judged"].values())
     console.print(

@@ -1,7 +1,7 @@
 """`python -m bench.rules`: measures the cost of evaluating a rule set, compiled and interpreted.
 
-In this program, counters return numbers from memory. So the figures do not include the time for loading profiles from
-the database.
+In this program, counters return numbers from memory. So the figures do not include the time in which a hub loads
+profiles from the database.
 """
 
 import argparse

@@ -48,7 +48,7 @@ class Plan:
     calm: float = 0.0  # the rate after the measurement, which shows whether the hub recovers; 0: no load
     iso20022: bool = False  # messages in the ISO 20022 form of version 2.0
     stored: int = 0  # finished transfers (or payments) that the hub has before the load
-    rules: int | None = None  # number of live rules; many customers pay each other; 0: the same payments without rules
+    rules: int | None = None  # number of live rules, for payments of many customers; 0: the same payments, no rules
     biller: bool = False  # everybody pays one customer of the first DFSP
 
     @property

@@ -43,8 +43,8 @@ PARTIES = """
     FROM participants_participant p JOIN ledger_account a ON a.participant_id = p.id AND a.type = 'POSITION'
     WHERE p.name LIKE 'busy-%%'
 """
-# Payees rejected one transfer in 40, and the hub refused one in 200 on arrival. The quiet bank's transfers are the
-# oldest.
+# Payees rejected one transfer in 40, and the hub refused one transfer in 200 on arrival. The quiet bank's transfers are
+# the oldest.
 ROWS = """
     CREATE TEMPORARY TABLE crowd AS
     SELECT n, md5('crowd' || n)::uuid::text AS transfer_id,

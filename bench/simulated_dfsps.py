@@ -38,7 +38,7 @@ class Dfsps:
     results: str
     keys: str = ""  # a folder with the DFSPs' private keys; if empty, nobody signs messages
     iso20022: bool = False
-    packets: int = 0  # packets for each payer and payee, if each transfer has its own quote; 0: a few packets in turn
+    packets: int = 0  # number of packets for each pair, if each transfer has its own quote; 0: a few packets in turn
     has_parties: bool = False  # true if the payers are many customers, because rules count payments by customer
     biller: bool = False
 
@@ -226,8 +226,8 @@ class Dfsp:
         self._insist(self._signed(request), done, _TRIES)
 
     def _insist(self, request: bytes, done: Callable[[int], None] | None, tries: int) -> None:
-        """Sends a request. If the hub's response was 429 or 503, or was missing, sends the same request again, as a
-        real DFSP does."""
+        """Sends a request. If the hub's response was 429 or 503, or if there was no response, sends the same request
+        again, as a real DFSP does."""
 
         def answered(status: int) -> None:
             if status in (NO_ANSWER, 429, 503) and tries > 1:

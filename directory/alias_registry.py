@@ -45,7 +45,7 @@ def owner_of(alias: Alias, *, caller: int) -> Party:
 
 
 def register(alias: Alias, fsp: Participant) -> None:
-    """Registers an alias for this DFSP. If this DFSP has already registered the alias, the registration is confirmed.
+    """Registers an alias for this DFSP. If this DFSP has already registered the alias, confirms the registration.
     Raises 3003 if another DFSP has registered the alias, or if the alias is reserved for the certifier."""
     check_form(alias)
     check_not_reserved(alias, fsp)
@@ -61,7 +61,8 @@ def register(alias: Alias, fsp: Participant) -> None:
 def register_many(aliases: Sequence[Alias], fsp: Participant) -> dict[Alias, FspiopError]:
     """Registers many aliases. Returns the aliases that could not be registered, with an error for each.
 
-    The number of SQL statements grows only with the number of parts. A part has a few hundred aliases.
+    The function registers the aliases in parts of a few hundred aliases. The number of SQL statements grows only with
+    the number of parts.
     """
     until = time.monotonic() + settings.ORACLE_BATCH_TIMEOUT_S
     refused: dict[Alias, FspiopError] = {}
@@ -77,7 +78,7 @@ def register_many(aliases: Sequence[Alias], fsp: Participant) -> dict[Alias, Fsp
     for group in groups.values():
         try:
             refused |= _register_group(group, fsp, until)
-        except (FspiopError, DatabaseError) as error:  # the other groups can already be registered
+        except (FspiopError, DatabaseError) as error:  # the other groups of aliases are perhaps already registered
             refused |= dict.fromkeys(group, errors.as_fspiop(error))
     return refused
 

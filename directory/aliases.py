@@ -14,8 +14,8 @@ from fspiop.errors import ErrorCode, FspiopError
 TYPES = frozenset(get_args(PartyIdType))
 
 _MOST_CHARACTERS = 128
-# Characters that Python calls printable but that are invisible: fillers, joiners, variation selectors, the blank
-# Braille pattern, the null notehead.
+# Invisible characters that Python calls printable: fillers, joiners, variation selectors, the blank Braille pattern,
+# the null notehead.
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u2d7f\u3164\ufe00-\ufe0f\uffa0"
     "\U0001107f\U00016fe4\U0001d159\U000e0100-\U000e01ef]"
@@ -40,7 +40,7 @@ class Alias:
 
     @property
     def key(self) -> str:
-        """The identifier in the spelling of the hub's own oracle. All spellings of one identifier have one key."""
+        """The identifier in the spelling of the hub's own oracle. All spellings of one identifier have the same key."""
         return identifier_key(self.type, self.identifier)
 
     @property
@@ -50,7 +50,8 @@ class Alias:
 
     @property
     def identity(self) -> tuple[str, str, str, str]:
-        """Returns the form in which the hub's own oracle stores an alias. All spellings of one alias have one key."""
+        """Returns the form in which the hub's own oracle stores an alias. All spellings of one alias have the same
+        key."""
         return self.type, self.key, self.sub_key, self.currency
 
 

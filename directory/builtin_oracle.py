@@ -18,7 +18,7 @@ from hub.concurrency_shares import NoPlace
 from hub.participants.models import Participant
 
 HELD = "this alias is registered by another participant"
-"""The text of the error about an alias of another DFSP."""
+"""The error text for an alias that another DFSP has registered."""
 _BUSY = "the hub is registering other batches of aliases; send this alias again"
 _AT_ONCE = 250
 _PATIENCE_S = 5.0
@@ -55,8 +55,9 @@ def register_many(aliases: Sequence[Alias], fsp: Participant) -> dict[Alias, Fsp
     """Works like `register`, with one database transaction for each `_AT_ONCE` aliases. Returns the aliases that were
     not registered, with an error for each.
 
-    A part is not registered if the database cannot register the part, or if the part has waited for other batches for
-    `_PATIENCE_S`. In this case, the later parts are not registered either. The earlier parts stay registered.
+    A part of the aliases is not registered if the database cannot register the part, or if other batches have blocked
+    the part for `_PATIENCE_S`. In this case, the later parts are not registered either. The earlier parts stay
+    registered.
     """
     refused: dict[Alias, FspiopError] = {}
     paused_until = time.monotonic() + _PAUSES_FOR_S
@@ -80,7 +81,7 @@ def register_many(aliases: Sequence[Alias], fsp: Participant) -> dict[Alias, Fsp
 
 
 def take_back(alias_type: str, identifiers: Sequence[str], *, to: Participant) -> None:
-    """Deletes every other DFSP's registrations of these identifiers, because the identifiers are reserved for one
+    """Deletes all registrations of these identifiers by other DFSPs, because the identifiers are reserved for one
     participant."""
     PartyIdentifier.objects.filter(type=alias_type, identifier__in=identifiers).exclude(fsp=to).delete()
 

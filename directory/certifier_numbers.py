@@ -14,7 +14,7 @@ NUMBERS = frozenset(f"9990000000{number:02}" for number in range(1, 100))
 
 
 def check_not_reserved(alias: Alias, fsp: Participant) -> None:
-    """Refuses to register the certifier's numbers for another DFSP, in any spelling, and with any sub-id or
-    currency."""
+    """Refuses to register the certifier's numbers for another DFSP. The spelling, the sub-id and the currency of the
+    alias make no difference."""
     if alias.type == "MSISDN" and alias.key in NUMBERS and fsp.name != settings.CERTIFIER_NAME:
         raise FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, "this number is reserved for the certification of DFSPs")

@@ -55,7 +55,7 @@ class AnswerParty:
     sender_id: int
     destination: str | None
     message: ReceivedMessage
-    path: str  # the path to which the answer is forwarded
+    path: str  # the path to which the hub forwards the answer
     subject: str  # the subject of the lookup's messages
 
     @property

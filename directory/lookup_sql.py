@@ -1,4 +1,5 @@
-"""The SQL statements that every lookup needs, and the SQL statements that each read or write many registrations."""
+"""The SQL statements that every lookup needs, and the SQL statements that read or write many registrations at a
+time."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -124,8 +125,8 @@ def registered(aliases: Collection[Alias]) -> tuple[dict[Alias, list[Registratio
     return found, owners
 
 
-# A later SQL statement of this database transaction adds the lookups' messages. The periodic task assumes that a
-# message older than a lookup belongs to an earlier lookup.
+# A later SQL statement of this database transaction adds the lookups' messages. The periodic task assumes: if a message
+# is older than a lookup, the message belongs to an earlier lookup.
 _ASK = """
     INSERT INTO directory_partylookup (requester_id, owner_id, subject, error_path, version, asked_at, answer_by)
     SELECT a.requester, a.owner, a.subject, a.error_path, a.version, statement_timestamp(),
@@ -157,8 +158,8 @@ def ask(lookups: Sequence[tuple[Outgoing, str]], *, wait_s: int) -> None:
 
 
 # After a lookup's end, the hub still accepts late and repeated answers from the same DFSP. If the requester has looked
-# up the alias at another DFSP meanwhile, the hub accepts no late answer. A DFSP that retries sends an answer fewer than
-# ten times, and the requester's queue has room for ten answers.
+# up the alias at another DFSP meanwhile, the hub accepts no late answer. A DFSP sends the same answer fewer than ten
+# times, even if the DFSP retries. The requester's queue has room for ten answers.
 _END = """
     UPDATE directory_partylookup l
     SET ended_at = coalesce(l.ended_at, statement_timestamp()), answers = l.answers + 1

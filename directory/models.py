@@ -82,11 +82,11 @@ class PartyLookup(models.Model):
     class Meta:
         ordering = ["id"]
         constraints = [
-            # this index is for finding the lookup of an answer
+            # with this index, the hub finds the lookup to which an answer belongs
             models.UniqueConstraint(fields=["requester", "subject", "owner"], name="one_lookup_waits_for_an_answer")
         ]
         indexes = [
-            # this index is for the sweep of overdue lookups, requester by requester
+            # this index is for the sweep, which ends the overdue lookups of one requester after another
             models.Index(
                 fields=["requester", "answer_by"],
                 condition=Q(ended_at__isnull=True),

@@ -21,8 +21,8 @@ from directory.aliases import Alias, Registration
 from directory.models import Oracle
 
 _SALT = "directory.oracle_cache"
-_MOST_REGISTRATIONS = 100  # the hub does not cache an answer with more registrations
-_MARGIN_S = 5  # Redis keeps the edition for this time after every earlier answer has expired
+_MOST_REGISTRATIONS = 100  # the hub does not cache an answer with more than this number of registrations
+_MARGIN_S = 5  # after all earlier answers have expired, Redis keeps the edition for this additional time
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,12 @@
 
 Each request has a deadline and a limit for the size of the answer. This HTTP client does not follow redirects.
 
-The module `hub.concurrency_shares` limits the number of threads that wait for one oracle. `hub.concurrency_shares` also
-divides these threads among the callers: the participants whose messages cause the requests. The module
-`directory.oracle_pauses` decides when an oracle is paused. Requests for batches have a separate limit. The outcome of
-such a request never begins or ends a pause of an oracle. Requests run in an event loop in a separate thread. So each
-request ends at its deadline, whatever the oracle does. A thread that waits for a request holds no database connection.
+The module `hub.concurrency_shares` limits the number of threads that wait for one oracle. A caller is a participant
+whose message causes a request. `hub.concurrency_shares` also divides these threads among the callers. The module
+`directory.oracle_pauses` decides when an oracle is paused. Requests for batches have a separate limit. The outcome of a
+request for a batch never begins or ends a pause of an oracle. Requests run in an event loop in a separate thread. So
+each request ends at its deadline, whatever the oracle does. A thread that waits for a request holds no database
+connection.
 """
 
 import asyncio
@@ -32,14 +33,14 @@ log = structlog.get_logger("oracles")
 
 T = TypeVar("T")
 
-THE_HUB: Caller = 0  # the caller if the hub makes a request for itself
+THE_HUB: Caller = 0  # the caller of a request that the hub makes for itself
 
 _MOST_OF_AN_ANSWER = 1024 * 1024
 _MOST_OF_A_BATCH = 32 * 1024 * 1024  # limit in bytes for all answers of a batch together
 _AT_ONCE = 8  # concurrent requests of one batch
-_MOST_FAULTS = 20  # if more calls of one batch get no usable answer, the whole batch fails
+_MOST_FAULTS = 20  # if more than this number of calls of one batch get no usable answer, the whole batch fails
 _FIRSTS = 4  # at least this many callers can have one request that the shared limit does not count
-_BATCHES = Sizes(most=2, shared=0, share=0, waiting=8, waiting_share=0)  # one batch for each caller
+_BATCHES = Sizes(most=2, shared=0, share=0, waiting=8, waiting_share=0)  # each caller may have one batch in progress
 _MARGIN_S = 1.0
 
 
@@ -103,7 +104,7 @@ class OracleClient:
         left_s = until - time.monotonic()
         try:
             # A request waits for at most half of its time limit until it can be sent. So the oracle has at least the
-            # other half to answer.
+            # other half of the time limit for its answer.
             with oracle.places.taken(caller, sizes_of(settings.ORACLE_CONCURRENCY), wait_s=left_s / 2):
                 return self._ask_judged(endpoint, call, about, caller, until, oracle.pauses)
         except NoPlace:
@@ -194,8 +195,8 @@ class OracleClient:
             self._curl.close()
 
     async def _all(self, endpoint: str, calls: Sequence[Call], timeout_s: float) -> list[Reply | None]:
-        """Sends the calls of a batch in at most `_AT_ONCE` parallel tasks. A task that has finished one call of the
-        batch sends the next call.
+        """Sends the calls of a batch in at most `_AT_ONCE` parallel tasks. When a task has finished one call of the
+        batch, the task sends the next call.
 
         So even a large batch runs only a few tasks at the same time. Each call has a shorter time limit than the batch.
         So if the oracle does not answer for one alias, enough time remains for the other aliases.

@@ -3,10 +3,11 @@ callers to the oracle. The module uses a clock, but no database and no network. 
 its own requests.
 
 - If five requests in a row get no connection to an oracle, the oracle is paused for all callers.
-- The alias that the caller chose can alone cause a server error or a missing answer. So if one caller's requests for
-  five different aliases fail, and the caller gets no answer meanwhile, the oracle is paused only for this caller. If
-  requests of three or more callers fail, for at least five different aliases in total, and no caller gets an answer
-  meanwhile, the oracle is paused for all callers.
+- A caller chooses the alias of a request. An unusual alias can be the only reason for a server error or a missing
+  answer. So if one caller's requests for five different aliases fail, and the caller gets no answer in between, the hub
+  pauses the oracle for this caller only. The hub pauses the oracle for all callers under three conditions: requests of
+  three or more callers fail, these requests are for at least five different aliases in total, and no caller gets an
+  answer in between.
 - After a pause each caller may have one open request to the oracle. When a caller gets an answer, this limit ends for
   the caller, and every other caller can immediately send one request. So if requests of one caller get no answer, the
   other callers are not delayed.
@@ -30,7 +31,7 @@ _MOST_ALIASES = 100  # counts at most this many aliases for each caller
 
 class Outcome(Enum):
     ANSWERED = auto()
-    FAILED = auto()  # connected, but got no usable answer
+    FAILED = auto()  # the hub connected to the oracle, but got no usable answer
     UNREACHED = auto()
     UNKNOWN = auto()  # the outcome does not show whether the oracle works
 
@@ -41,8 +42,8 @@ def _no_pause() -> GrowingPause:
 
 @dataclass(slots=True)
 class _Own:
-    """The aliases for which one caller's requests have failed since the last answer to this caller, and the caller's
-    pause."""
+    """One caller's pause, and the aliases for which the caller's requests have failed since the last answer to this
+    caller."""
 
     aliases: set[str] = field(default_factory=set)
     pause: GrowingPause = field(default_factory=_no_pause)

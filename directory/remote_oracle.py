@@ -260,7 +260,7 @@ def _party(alias: Alias, fsp: Participant) -> OracleParty:
 
 
 def _refused_of(reply: Reply, aliases: Sequence[Alias]) -> set[Alias] | None:
-    """Returns the aliases of a batch that the oracle refused, or None if the oracle's answer is not usable.
+    """Returns those aliases of a batch that the oracle refused, or None if the oracle's answer is not usable.
 
     If an alias is missing from the oracle's answer, the oracle has accepted this alias. An oracle can also send an
     answer without a body. An error about an alias without a sub-id is about every sub-id. If the answer has an error

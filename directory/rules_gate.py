@@ -40,8 +40,8 @@ class LookupGate:
             now=self.now,
         )
         compiled = self.rules.compiled("lookup")
-        # This check uses the process's copies of lists and markers. The rules judge a lookup only here, because the hub
-        # has only now found the DFSP of the alias.
+        # This check uses the process's copies of lists and markers. The rules judge a lookup here and not earlier,
+        # because the hub has just found the DFSP of the alias.
         (facts,) = party_labels.labelled([facts], lists=bool(compiled.lists), markers=bool(compiled.markers))
         (stopped,) = party_labels.stopped([facts])
         verdict = decide.verdict_of(decide.judge(facts, compiled, NoCounters(), self.rules.variances))

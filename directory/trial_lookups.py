@@ -1,4 +1,4 @@
-"""Trial lookups: the hub itself sends a new DFSP a lookup of a test number, before the DFSP goes live.
+"""Trial lookups: the hub itself sends a lookup of a test number to a new DFSP, before the DFSP goes live.
 
 The hub sends the trial lookup to the DFSP's own callback URL. The DFSP answers with PUT /parties, as for any other
 lookup. The hub stores only the last characters of the number, and a digest with which the hub recognises the answer.
@@ -28,8 +28,8 @@ from hub.participants import endpoint_types_and_urls, queries
 from hub.participants.models import Participant
 
 _ANSWERS_WITHIN = timedelta(minutes=5)
-_SHOWN = 3  # how many of a number's last characters the hub stores
-_VERSION = 1  # the hub requests an answer in this major version
+_SHOWN = 3  # the hub stores this many of a number's last characters
+_VERSION = 1  # the hub requests an answer in this major version of the API
 
 
 def latest(participant: Participant) -> TrialLookup | None:

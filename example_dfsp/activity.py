@@ -26,8 +26,9 @@ class Activity:
 
     @property
     def initials(self) -> str:
-        """The initials of the other person in the payment, one or two letters. The page shows the initials instead of a
-        picture."""
+        """One or two letters: the initials of the other person in the payment. The page shows the initials instead of a
+        picture.
+        """
         words = [word for word in self.name.split() if word[:1].isalpha()]
         return "".join(word[0].upper() for word in (words[:1] + words[-1:] if len(words) > 1 else words)) or "#"
 

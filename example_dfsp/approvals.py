@@ -1,6 +1,7 @@
 """Answers requests to pay: a customer approves a request by making the payment, or rejects the request.
 
-Customers with the manner "approves" approve every request immediately. Scripts use these customers to test requests to pay.
+A customer with the manner "approves" approves every request immediately. Scripts use these customers to test requests
+to pay.
 """
 
 import asyncio
@@ -69,7 +70,7 @@ class Approvals:
                 self._requests.reject(found.request_id)
 
     async def approve(self, found: RequestReceived) -> Instruction:
-        """Pays a request to pay. The customer does not have to confirm the payment."""
+        """Makes the payment for a request to pay. The customer does not have to confirm the payment."""
         payment = await self._payments.ask(self.payment_for(found))
         if payment.state == "OFFERED":
             payment = await self._payments.confirm(payment.reference)

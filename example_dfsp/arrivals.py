@@ -43,7 +43,7 @@ class Arrival:
     sub_scenario: str | None
     transaction_id: str
     refund_of: str | None  # for a refund: the transaction that is refunded
-    home_request_id: str | None  # the bank's own id of the request to pay that this transfer answers
+    home_request_id: str | None  # if this transfer answers a request to pay: the bank's own id of the request
     arrived_at: float = 0.0
     ended_at: float | None = None
     state: str = "EXPECTED"  # the state in the books
@@ -66,7 +66,7 @@ class Arrivals:
         books.define(_SCHEMA)
 
     def expect(self, announced: Arrival) -> None:
-        """Records that a transfer to a customer is announced.
+        """Records the announcement of a transfer to a customer.
 
         Raises Conflict if the books already have different content under this id, or if the transfer with this id was
         aborted.
@@ -91,8 +91,8 @@ class Arrivals:
             )
 
     def credit_own(self, arrival: Arrival, reference: str, fee: int) -> None:
-        """Ends a payment between two customers of this bank: credits the payee with the money that the books hold for
-        the payment.
+        """Ends a payment between two customers of this bank. The books hold the money for the payment, and now credit
+        the payee.
         """
         with self._books.transaction():
             self._books.settle_own(reference, _money(arrival), fee)

@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 class Bank:
-    """One bank. `connector_url` is the URL of the outbound API of the bank's connector."""
+    """One bank. `connector_url` is the URL at which the bank's connector serves its outbound API."""
 
     def __init__(self, name: str, customers: list[Customer], books: Books, connector_url: str) -> None:
         self.name, self.books = name, books

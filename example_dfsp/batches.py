@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS batch_line (
     PRIMARY KEY (batch_id, line), UNIQUE (batch_id, own_id)
 ) STRICT, WITHOUT ROWID;
 """
-AT_ONCE = 12  # the most lines that the bank pays at once for one owner, in all batches together
+AT_ONCE = 12  # the most lines that the bank pays at the same time for one owner, in all batches together
 LOW_BALANCE = "4200"
 _NAMESPACE = uuid.UUID("d9b2cf0c-7a5e-4a55-9d63-31ee6c0e0f34")
 _COLUMNS = "id, owner, kind, file_name, currency, total, lines, state, made_at, begun_at, ended_at"
@@ -91,7 +91,7 @@ class Batches:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def add(self, batch_id: str, owner: str, kind: Kind, file_name: str, currency: str, lines: Sequence[Line]) -> None:
-        """Stores a batch. A repeated call stores nothing more. The bank makes no payment of the batch yet."""
+        """Stores a batch. A repeated call stores nothing more. The bank does not yet make any payment of the batch."""
         with self._books.transaction():
             total = sum(line.amount for line in lines)
             is_new = self._books.run(

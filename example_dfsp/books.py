@@ -5,10 +5,10 @@ and the bank owe each other), `held` (money reserved for outgoing payments) and 
 For each further currency, the bank has further accounts, such as `scheme KES`. A posting is one row with a debit and a
 credit. The books post each step of a transfer at most once. The database itself updates the balances. The database
 refuses an overdraft of a customer's account, and a posting between accounts in different currencies. The database also
-refuses a change of a posting, or of the final state of a payment.
+refuses to change a posting, or the final state of a payment.
 
-The content of a reference or a transfer id never changes. If a later step has different content under the same
-reference or id, the step raises Conflict and posts nothing.
+The content that the books have under a reference or a transfer id never changes. If a later step has different content
+under the same reference or id, the step raises Conflict and posts nothing.
 """
 
 import sqlite3
@@ -40,7 +40,7 @@ CREATE TABLE IF NOT EXISTS incoming (          -- by the hub's transfer id
 ) STRICT;
 """
 _ADDED = {
-    # `own`: between two customers of this bank, so the scheme has no record of the payment
+    # `own`: the payment is between two customers of this bank, so the scheme has no record of it
     "payment": {
         "payee": "TEXT",
         "currency": "TEXT",
@@ -110,7 +110,7 @@ class Standing:
 
     @property
     def was_never_sent(self) -> bool:
-        """Whether the payment ended before the bank sent any request for the payment."""
+        """Whether the payment ended before the connector began a transfer for the payment."""
         return self.state == "ABORTED" and self.transfer_id is None
 
 
@@ -236,7 +236,7 @@ class Books:
             )
 
     def expect(self, announced: Incoming) -> None:
-        """Records that a transfer to a customer is announced. Posts nothing yet."""
+        """Records the announcement of a transfer to a customer. Posts nothing yet."""
         with self.transaction():
             state = self._incoming(announced)
             if state == "ABORTED":
@@ -446,5 +446,6 @@ class Books:
         except sqlite3.IntegrityError as error:
             if error.sqlite_errorname == "SQLITE_CONSTRAINT_CHECK" and amount > 0:
                 raise Overdrawn(debit) from None
-            # The step was posted before, an account does not exist, or the two accounts have different currencies.
+            # There are three possible reasons: the step was posted before, an account does not exist, or the two
+            # accounts have different currencies.
             raise Conflict(f"{reference} cannot be posted: {error}") from None

@@ -1,5 +1,6 @@
-"""The bulk page of an employer or a government office: checks, shows and pays the payments of a CSV file, and offers
-the results for download."""
+"""The bulk page of an employer or a government office. The page checks and shows the payments of a CSV file, makes the
+payments, and offers the results for download.
+"""
 
 import asyncio
 import time

@@ -17,7 +17,7 @@ from kitovu_connector.amounts import parse_amount
 
 DATA = Path(__file__).parent / "data"
 LIMIT = parse_amount("500000")
-CURRENCY = "TZS"  # the currency of a customer if the file names no currency for the customer
+CURRENCY = "TZS"  # the currency of every customer for whom the file has no currency
 
 Kind = Literal["person", "shop", "agent", "employer", "government"]
 KINDS: tuple[Kind, ...] = ("person", "shop", "agent", "employer", "government")

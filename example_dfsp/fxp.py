@@ -1,8 +1,8 @@
 """python -m example_dfsp.fxp NAME --state DIR --hub-url URL --inbound-port PORT: an example FXP, in one process.
 
 An FXP converts one currency into another as a part of other DFSPs' payments. If a core is written in Python, the
-connector can run in the process of the core. This FXP is an example of such a core. The FXP's own books record the
-amount that it receives in the source currency and the amount that it pays in the target currency.
+connector can run in the process of the core. This FXP is an example of such a core. For each conversion, the FXP's own
+books record the amount that it receives in the source currency, and the amount that it pays in the target currency.
 """
 
 import argparse

@@ -51,7 +51,7 @@ BEGIN SELECT RAISE(ABORT, 'the refunds are above the payment'); END;
 
 
 class AboveThePayment(Exception):
-    """Raised if a new refund would make the sum of a payment's refunds larger than the payment."""
+    """Raised if the refunds of a payment, together with a new refund, would be larger than the payment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +76,8 @@ class Instruction:
     receive_amount: int | None = None
     receive_currency: str | None = None
     transfer_id: str | None = None
-    request_id: str | None = None  # the request to pay that this payment answers
-    refund_of: str | None = None  # for a refund: the received transfer that this payment refunds
+    request_id: str | None = None  # if this payment answers a request to pay: the id of the request
+    refund_of: str | None = None  # for a refund: the received transfer whose money this payment gives back
     batch_id: str | None = None
     line: int | None = None
     error_code: str | None = None

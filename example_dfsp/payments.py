@@ -69,8 +69,8 @@ class Payments:
         return await asyncio.to_thread(self._instructions.get, reference)
 
     async def ask(self, new: Instruction) -> Instruction:
-        """Begins a payment that the customer has to confirm. Returns the payment when the payment's terms are known,
-        but after some seconds at the latest.
+        """Begins a payment that the customer has to confirm. Returns the payment when its terms are known, or after
+        some seconds at the latest.
         """
         found = await asyncio.to_thread(self._instructions.add, new)
         if found.state == "NEW":

@@ -1,5 +1,5 @@
-"""The pages for requests to pay: a customer asks another person for money, enters a payer's one-time code, or approves
-or rejects a request to pay.
+"""The pages for requests to pay. On these pages, a customer can ask another person for money, enter a payer's one-time
+code, and approve or reject a request to pay.
 """
 
 import uuid

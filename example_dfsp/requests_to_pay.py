@@ -126,7 +126,7 @@ _RECEIVED = tuple(field.name for field in fields(RequestReceived))
 
 
 class RequestsToPay:
-    """The tables of made and received requests, in the database file of the books."""
+    """The tables of the requests that this bank's customers make or receive, in the database file of the books."""
 
     def __init__(self, name: str, customers: Customers, books: Books, calls: ConnectorCalls) -> None:
         self._name, self._customers, self._books, self._calls = name, customers, books, calls
@@ -154,7 +154,7 @@ class RequestsToPay:
     async def make(self, new: RequestMade) -> RequestMade:
         """Sends a request to the payer's bank.
 
-        Returns the request when the payer's bank has answered, but after some seconds at the latest.
+        Returns the request when the payer's bank has answered, or after some seconds at the latest.
         """
         values = asdict(new) | {"created_at": time.time()}
         await asyncio.to_thread(
@@ -176,13 +176,14 @@ class RequestsToPay:
         return found
 
     def made(self, home_id: str) -> RequestMade | None:
-        """Returns the made request with the bank's own id `home_id`, or None."""
+        """Returns the request that a customer of this bank made with the bank's own id `home_id`, or None."""
         found = self.find_made("home_id = ?", home_id)
         return found[0] if found else None
 
     def find_made(self, condition: str, *values: object, limit: int = 200) -> list[RequestMade]:
-        """Returns the made requests that meet the condition. The condition is SQL text that never contains the input of
-        a user."""
+        """From the requests that customers of this bank made, returns those that meet the condition. The condition is
+        SQL text that never contains the input of a user.
+        """
         query = f"SELECT {', '.join(_MADE)} FROM request_made WHERE {condition} LIMIT {limit}"
         return [RequestMade(**dict(zip(_MADE, row, strict=True))) for row in self._books.rows(query, *values)]
 
@@ -195,8 +196,9 @@ class RequestsToPay:
         )
 
     def _ask_own(self, made: RequestMade, payer: Customer) -> None:
-        """Stores a request whose payer is also a customer of this bank. Such a request has only one id: the bank's own
-        id."""
+        """Stores a request in which both the payee and the payer are customers of this bank. Such a request has only
+        one id: the bank's own id.
+        """
         payee = self._customers.get(made.payee)
         assert payee is not None
         told = {
@@ -256,8 +258,7 @@ class RequestsToPay:
         self._loop.call_soon_threadsafe(self._start, work)
 
     async def _follow(self, home_id: str) -> None:
-        """Sends a request again and again until the payer's bank has answered. Then waits for the payer's answer, which
-        comes later.
+        """Sends a request again and again until the payer's bank has answered. Then waits for the payer's later answer.
 
         After an unexpected error, such as a full disk or an odd response, the bank tries again.
         """

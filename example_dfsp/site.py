@@ -242,7 +242,8 @@ class Site:
             return self.page(request, "error.html", status=500, code=500)
 
     async def _set_language(self, request: web.Request) -> web.StreamResponse:
-        response = web.HTTPSeeOther(await _page_before(request))  # before the form: a request that was read has no copy
+        # This line must come before the form is read: a request that was read cannot be copied.
+        response = web.HTTPSeeOther(await _page_before(request))
         form = await self.form(request)
         wanted = form.get("language", "")
         if wanted in LANGUAGES:
@@ -253,8 +254,8 @@ class Site:
 async def _page_before(request: web.Request) -> str:
     """Returns the path and query of the page from which the browser sent a form.
 
-    If a form has a wrong entry, the site shows the form again at the path to which the browser sent the form. A browser
-    cannot open this path. The page that contains the form is at one of the parent paths.
+    If a form has a wrong entry, the site shows the form again, at the path that received the form. A browser cannot
+    open this path as a page. The page that contains the form is at one of the parent paths.
     """
     before = urlsplit(request.headers.get("Referer", ""))
     path, query = before.path, f"?{before.query}" if before.query else ""

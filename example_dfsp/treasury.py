@@ -22,14 +22,14 @@ _SHOWN = 50
 _PERIODS_S = (60, 600, 3600)  # the page reads the shortest statement that has enough lines
 _MOST_LINES = 20_000
 _MARGIN_S = 120.0  # the hub and the books record a transfer at slightly different times
-_SETTLED_S = 5.0  # a statement can lack a transfer of the last seconds
+_SETTLED_S = 5.0  # a transfer of the last seconds can be missing in a statement
 _OPEN = frozenset({"RECEIVED", "RESERVED", "HELD", "EXPECTED", "SENT"})
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A transfer whose records at the hub and in the books differ. `kind` names the difference, and the page explains
-    this name.
+    """A transfer for which the hub's record and the books' record differ. `kind` names the difference, and the page
+    explains this name.
     """
 
     transfer_id: str
@@ -164,10 +164,10 @@ def compare(
 ) -> Reconciliation:
     """Compares the hub's lines with the books, for each incoming and each outgoing transfer.
 
-    Compares the lines between `since` and `until`. A payment that is only in the books is a difference if it clearly
-    began and ended within this period. The books record a transfer's beginning before the hub does, and a transfer's
-    end after the hub does. The totals contain the amounts that change the bank's position: if a transfer is converted,
-    the amount of the conversion.
+    Compares the lines between `since` and `until`. A payment that is only in the books counts as a difference if it
+    clearly began and ended within this period. The books record a transfer's beginning before the hub does, and a
+    transfer's end after the hub does. The totals contain the amounts that change the bank's position. For a converted
+    transfer, this is the amount of the conversion.
     """
     books = _books_of(bank)
     equal = under_way = 0
@@ -254,8 +254,9 @@ def _money_of(statement: Statement) -> list[dict[str, Any]]:
 
 
 def _exchanged(conversion: dict[str, Any]) -> dict[str, Any] | None:
-    """Returns the bank's own side of a conversion as a line of the statement: the money that the bank pays to the FXP
-    or gets from the FXP. Returns None if the bank is itself the FXP."""
+    """Returns the bank's own side of a conversion, as a line of the statement. The line has the money that the bank
+    pays to the FXP or gets from the FXP. Returns None if the bank is itself the FXP.
+    """
     if conversion["role"] != "INITIATOR":
         return None
     side, direction = ("source", "OUT") if conversion["side"] == "PAYER" else ("target", "IN")

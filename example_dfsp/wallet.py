@@ -24,7 +24,7 @@ _SHOWN = 6
 _PAGE = 30
 _DOUBT_AFTER_S = 15.0
 _MOST_ASKED = 20  # the largest number of one customer's payments that wait for terms at the same time
-_PICTURES_AT_ONCE = 2  # reading a picture takes a thread and up to a tenth of a second
+_PICTURES_AT_ONCE = 2  # to read a picture, the bank needs a thread for up to a tenth of a second
 
 
 class Wallet:
@@ -200,8 +200,8 @@ class Wallet:
         )
 
     async def _wrong_approval(self, request: web.Request, found: Instruction, code: str) -> Wrong | None:
-        """Checks a customer's approval: refuses it if the request is not open, and compares the entered code. Rejects
-        the request after several wrong codes.
+        """Checks a customer's approval. Refuses the approval if the request is not open, and compares the entered code.
+        Rejects the request after several wrong codes.
         """
         asked = self._bank.requests.received(found.request_id) if found.request_id else None
         if found.state not in ("NEW", "OFFERED") or asked is None:

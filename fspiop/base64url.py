@@ -21,7 +21,7 @@ def decode(text: str) -> bytes:
     except (binascii.Error, UnicodeEncodeError):
         raise InvalidValue(EncodingFault.NOT_BASE64URL) from None
     # Each value may have only one spelling in base64url. So the function refuses padding, the standard alphabet, and
-    # unused bits that are set in the last character.
+    # unused bits in the last character that are not zero.
     if encode(octets) != text:
         raise InvalidValue(EncodingFault.NOT_CANONICAL_BASE64URL)
     return octets

@@ -102,8 +102,8 @@ _TEXTS: Mapping[str, str] = {error.code: error.text for error in ErrorCode}
 
 
 def text_of(code: str) -> str:
-    """Returns the text of an error code. An error code that a scheme adds has the text of its category's generic code
-    (FSPIOP API v1.1, 7.6)."""
+    """Returns the text of an error code. If a scheme adds an error code, this code has the text of its category's
+    generic code (FSPIOP API v1.1, 7.6)."""
     for known in (code, code[:2] + "00", code[:1] + "000"):
         if known in _TEXTS:
             return _TEXTS[known]

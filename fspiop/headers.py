@@ -28,7 +28,7 @@ FORWARDED = (
 
 _PARTICIPANT_NAME = re.compile(r"[A-Za-z0-9 _.\-]{1,32}\Z")
 _ANSWERED = frozenset({"GET", "POST", "DELETE"})  # requests with these methods get a callback
-# The sender of such a request knows the payee DFSP.
+# The sender of one of these requests knows the payee DFSP.
 _NEED_DESTINATION = frozenset({("POST", "quotes"), ("POST", "bulkQuotes")})
 
 

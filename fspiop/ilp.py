@@ -1,10 +1,10 @@
 """The three Interledger values of a transfer: packet, fulfilment and condition (FSPIOP API v1.1, sections 4 and
 6.5.2.3).
 
-A packet has the form that ilp-packet 2.x and the Mojaloop SDK write. The packet begins with a type byte and a length,
-and then has the payment as in listing 6. The packet in listing 45 of the API lacks the type byte, the length, and the
-last byte for extensions. Like Mojaloop's reference implementation, this module refuses a packet that lacks the type
-byte, the length or the last byte.
+A packet has the form that ilp-packet 2.x and the Mojaloop SDK write. The packet begins with a type byte and a length.
+The payment follows, as in listing 6. The packet in listing 45 of the API lacks the type byte, the length, and the last
+byte for extensions. Like Mojaloop's reference implementation, this module refuses a packet that lacks the type byte,
+the length or the last byte.
 """
 
 import hashlib
@@ -75,9 +75,9 @@ def decode_payment(text: str) -> IlpPayment:
 def fulfilment_for(packet_text: str, secret: bytes) -> str:
     """Returns the fulfilment of a packet: HMAC-SHA256 of the packet's bytes (FSPIOP API v1.1, listing 12).
 
-    The Mojaloop SDK instead computes the fulfilment from the packet's text. DFSPs that compute fulfilments in different
-    ways can work in one scheme, because only the payee DFSP computes a fulfilment. For the examples of FSPIOP API v1.1,
-    this function returns the values in listings 42 to 44.
+    The Mojaloop SDK instead computes the fulfilment from the packet's text. DFSPs in one scheme can compute fulfilments
+    in different ways, because only the payee DFSP computes a fulfilment. For the examples of FSPIOP API v1.1, this
+    function returns the values in listings 42 to 44.
     """
     return base64url.encode(hmac.digest(secret, packet_octets(packet_text), "sha256"))
 

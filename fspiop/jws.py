@@ -1,7 +1,7 @@
 """FSPIOP-Signature: a JSON Web Signature in a header, separate from the signed body (API Signature v1.1, RFC 7515).
 
 A general JOSE library takes the algorithm, the keys and the extensions from the message, so an attacker can choose
-them. So this module calls RSA directly. A message can choose only the hash algorithm, among three.
+them. So this module calls RSA directly. A message can only choose one of three hash algorithms.
 """
 
 import json

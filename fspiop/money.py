@@ -18,9 +18,9 @@ _UNIT: int = 10**SCALE
 _MOST_WHOLE_DIGITS = 14
 _AMOUNT = re.compile(AMOUNT)
 
-# The currencies that the API lists, grouped by the number of decimals that ISO 4217 gives them. ISO 4217 defines no
-# number for XDR, XTS and XXX. In this table, these currencies have four decimals. Current connectors also use four
-# decimals for XTS and XXX in ILP packets.
+# The API's currencies, grouped by the number of decimals that each currency has in ISO 4217. ISO 4217 defines no number
+# for XDR, XTS and XXX. In this table, these currencies have four decimals. Current connectors also use four decimals
+# for XTS and XXX in ILP packets.
 _CODES_BY_DECIMALS = {
     0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF",
     2: """

@@ -2,8 +2,9 @@
 configuration.
 
 FSPIOP API v1.1, section 6, describes the resources. Version 2.0 of the API adds the resources for currency conversion
-and the ISO 20022 forms. To add a resource, add a row to the table, its URLs in `hub.dfsp_urls` and its endpoint types
-in `hub.participants.endpoint_types_and_urls`. Tests check that the table, the URLs and the endpoint types agree.
+and the ISO 20022 forms. To add a resource, add a row to the table, the resource's URLs in `hub.dfsp_urls`, and the
+resource's endpoint types in `hub.participants.endpoint_types_and_urls`. Tests check that the table, the URLs and the
+endpoint types agree.
 """
 
 from collections.abc import Mapping

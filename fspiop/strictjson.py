@@ -15,7 +15,7 @@ from fspiop.errors import ErrorCode, FspiopError
 
 MAX_DEPTH = 32
 OCTETS_OF_A_VALUE = 32
-"""A body may have one value for each 32 bytes of its size limit. Arrays, objects and their members are values.
+"""A body may have at most one value for each 32 bytes of its size limit. Arrays, objects and their members are values.
 
 Values need memory: five megabytes of `[],[],...` become 1.7 million objects of a hundred bytes each."""
 MOST_VALUES = 5_242_880 // OCTETS_OF_A_VALUE  # the limit for the largest body that the API allows
@@ -44,7 +44,7 @@ def check_structure(raw: bytes, *, max_depth: int = MAX_DEPTH, most_values: int 
     if len(raw) <= _PIECE:
         marks = raw.translate(None, _NOT_MARKS)
         if marks.count(b"[") + marks.count(b"{") <= max_depth and len(marks) < most_values:
-            return  # the body has few punctuation marks, even with the marks inside of texts
+            return  # the body has few punctuation marks, even if the marks inside of texts are counted
     Structure(max_depth=max_depth, most_values=most_values).check(raw)
 
 

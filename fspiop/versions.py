@@ -100,8 +100,8 @@ def content_type(resource: str, version: Version | str) -> str:
 
 
 def accept(resource: str, version: Version | int) -> str:
-    """Returns the Accept header of a request. If a version is an int, it is a major version, and all its minor versions
-    are allowed."""
+    """Returns the Accept header of a request. If a version is an int, the int is a major version, and all minor
+    versions of this major version are allowed."""
     if isinstance(version, Version) and version.is_iso20022:
         return f"application/vnd.interoperability.iso20022.{resource}+json;version={version.major}"
     return f"application/vnd.interoperability.{resource}+json;version={version}"
@@ -126,7 +126,7 @@ def _supported(resource: str, iso20022: bool) -> tuple[Version, ...]:
 
 
 def _fault_of(content_type: str, resource: str) -> str:
-    # For this one resource, the reference hub first checks that the body is JSON, and then checks the version.
+    # For transactionRequests, the reference hub first checks that the body is JSON, and then checks the version.
     is_json = content_type.partition(";")[0].strip().lower().endswith("json")
     return (
         "Unsupported Media Type" if resource == "transactionRequests" and not is_json else "Invalid content-type header"

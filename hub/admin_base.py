@@ -1,5 +1,5 @@
-"""Base class for Django admin pages that show tables but do not change them, because only services may write these
-tables."""
+"""Base class for Django admin pages that only show tables. The pages cannot change the tables, because only services
+may write these tables."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -70,7 +70,7 @@ def run(batch: Sequence[Command], *, is_alone: bool = False, waits_again: bool =
 
     If `waits_again` is false and a transaction waited too long for a lock, the engine does not repeat the transaction.
     """
-    crowded = backlog.crowded()  # before the transaction, because an error of this query would abort the transaction
+    crowded = backlog.crowded()  # runs before the transaction, because an error here would abort the transaction
     return group_commit.retried(
         lambda: _run_once(batch, crowded, is_alone),
         attempts=group_commit.ATTEMPTS,

@@ -22,7 +22,7 @@ class Scene:
     hub_name: str
     # the active participants that the group's messages mention, by name
     parties: Mapping[str, Party]
-    # pairs (source, destination): too many messages from the source wait for the destination
+    # the pairs (source, destination) with too many waiting messages from the source to the destination
     crowded: Collection[tuple[str, str]]
     is_alone: bool = False  # whether the message has no group, and is decided in the thread of its own HTTP request
 
@@ -61,7 +61,7 @@ class Refused:
 class NotObeyed:
     """The hub refuses the message in the HTTP response, because the message's sender gets no callback. The hub stores
     nothing about the message. This class contains an error code instead of an exception. An exception would keep its
-    stack frames in memory, and with them the message.
+    stack frames in memory, and these frames would keep the message in memory.
     """
 
     error: ErrorCode

@@ -1,8 +1,8 @@
 """Limits the number of simultaneous requests, for each caller and for all callers. Each request runs in a thread of its
-own and occupies one place. A caller's first request does not count against the shared places. So it can run even while
-other callers occupy all shared places. A caller's further requests need shared places, and each caller can occupy only
-some of them. If there is no place for a request, the request waits. A free place goes to the waiting caller that
-occupies the fewest places.
+own and occupies one place. A caller's first request does not count against the shared places. So the first request can
+run even while other callers occupy all shared places. A caller's further requests need shared places, and each caller
+can occupy only some of the shared places. If there is no place for a request, the request waits. A free place goes to
+the waiting caller that occupies the fewest places.
 """
 
 import threading
@@ -21,7 +21,7 @@ class NoPlace(Exception):
 @dataclass(frozen=True, slots=True)
 class Sizes:
     most: int  # how many requests can run at the same time
-    shared: int  # the number of shared places; each request needs one, except a caller's first request
+    shared: int  # the number of shared places; each request needs a shared place, except a caller's first request
     share: int  # how many shared places one caller can occupy
     waiting: int
     # how many requests a caller can have in the queue, while another request of the caller occupies a place

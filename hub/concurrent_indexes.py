@@ -12,8 +12,8 @@ _TIMEOUTS = ("statement_timeout", "lock_timeout")
 
 
 def _take_time(schema_editor: BaseDatabaseSchemaEditor) -> None:
-    # Disables the timeouts, because PostgreSQL reads the whole table for the index, and waits for every older
-    # transaction. Other transactions do not wait.
+    # Disables the timeouts, because PostgreSQL needs a long time: it reads the whole table for the index, and waits for
+    # every older transaction. Other transactions do not wait.
     for name in _TIMEOUTS:
         schema_editor.execute(f"SELECT set_config('kitovu.{name}', current_setting('{name}'), false)")
         schema_editor.execute(f"SET {name} = 0")

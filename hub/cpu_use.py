@@ -1,6 +1,6 @@
 """Reads how busy the machine's CPUs are. The busier the CPUs are, the larger are the hub's groups of messages. In a
-larger group, each message needs less CPU time, but waits some milliseconds longer. While the CPUs are idle, this wait
-would have no benefit.
+larger group, each message needs less CPU time, but waits some milliseconds longer. While the CPUs are idle, this longer
+wait would have no benefit.
 """
 
 import threading
@@ -11,7 +11,7 @@ from pathlib import Path
 
 _STATISTICS = Path("/proc/stat")
 _READ_EVERY_S = 0.5
-# Below the first share of busy time, the CPUs count as idle. From the second share on, they count as busy.
+# Two shares of busy time: below the first share, the CPUs count as idle; from the second share on, they count as busy.
 _IDLE, _BUSY = 0.5, 0.9
 
 

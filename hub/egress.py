@@ -23,8 +23,8 @@ from fspiop.invalid_values import Fault, InvalidValue
 _PORTS = frozenset({80, 443})  # other ports below 1024 belong to other services
 _FIRST_FREE_PORT = 1024
 # Address ranges that have a special purpose in IANA's registries, but that some Python versions do not recognise. For
-# IPv4, these are the protocol assignments and the 6to4 relays. For IPv6, all addresses outside of global unicast are
-# special, because some of them contain IPv4 addresses.
+# IPv4, these are the protocol assignments and the 6to4 relays. For IPv6, all addresses outside of global unicast count
+# as special, because some of these addresses contain IPv4 addresses.
 _SPECIAL_IPV4 = tuple(IPv4Network(text) for text in ("192.0.0.0/24", "192.88.99.0/24"))
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _SPECIAL_IPV6 = tuple(IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
@@ -111,7 +111,7 @@ def check_url(url: str) -> None:
 
 
 def _may_use(port: int) -> bool:
-    """Returns whether there is any address at which the hub is allowed to use this port."""
+    """Returns whether the hub is allowed to use this port at one or more addresses."""
     listed = allowed(tuple(settings.CALLBACK_ALLOW))
     return _is_web_port(port) or any(entry.port in (None, port) for entry in listed)
 

@@ -45,7 +45,7 @@ def fair_share(
     for position, item in enumerate(waiting):
         by_sender[sender_of(item.command)].append(position)
     turns = [(0, positions.popleft(), positions) for positions in by_sender.values()]
-    # ordered by the sender's bytes in the group, then by the position in `waiting`; no two turns are equal
+    # the order of turns: by the sender's bytes in the group, then by the position in `waiting`; no two turns are equal
     heapq.heapify(turns)
     chosen: list[int] = []
     room = most_octets

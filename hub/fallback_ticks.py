@@ -1,8 +1,7 @@
-"""Runs the periodic ticks while Celery does not run them. Possible reasons are that Valkey is down, that beat is
-stopped, or that the broker delivers nothing. Without this module, expired transfers would stay reserved during such a
-failure. If no worker process has received a tick for a while, each worker process runs the ticks itself. A tick only
-processes due rows, so the same tick can run in several processes at the same time. Without due rows, a tick only runs a
-few queries.
+"""Runs the periodic ticks while Celery does not run them. Possible reasons: Valkey is down, beat is stopped, or the
+broker delivers nothing. Without this module, expired transfers would stay reserved during such a failure. If no worker
+process has received a tick for a while, each worker process runs the ticks itself. A tick only processes due rows, so
+the same tick can run in several processes at the same time. Without due rows, a tick only runs a few queries.
 """
 
 import random
@@ -60,7 +59,7 @@ def run_all(ticks: Sequence[Callable[[], object]], *, before_each: Callable[[], 
     """Runs the given ticks one after the other, and calls `before_each` before each tick.
 
     Each run begins with a tick that is chosen at random. After `_MOST_S` seconds, a run begins no further tick. So a
-    slow or failing tick can prevent other ticks in one run, but not the same ticks in every run.
+    slow or failing tick can prevent some other ticks in one run, but does not prevent these ticks in every run.
     """
     until = time.monotonic() + _MOST_S
     first = random.randrange(len(ticks)) if ticks else 0  # noqa: S311 (no secret)

@@ -34,10 +34,10 @@ _IDLE_S = 0.5  # after this time without a group, the engine checks the connecti
 _CROWD = 4  # after a group of at least this size, the engine waits for more commands
 _LONGER = 3  # groups wait longer by this factor while the CPUs are busy
 _LONGEST_GAP_S = 1.0
-_REMEMBERED = 0.8  # the weight of the previous mean in the moving mean of the time between commands
+_REMEMBERED = 0.8  # in the moving mean of the time between commands: the weight of the previous mean
 _LOST_IN_POSTGRESQL = (pg.SerializationFailure, pg.DeadlockDetected, pg.LockNotAvailable)
 
-# If one row is locked, or makes a statement slow, messages about other rows must not wait for it.
+# If one row is locked, or makes a statement slow, messages about other rows must not wait for this row.
 _PARTING_S = 5.0  # after this time, the engine stops dividing a failed group and refuses the remaining messages
 _WARY_S = 30.0  # how long `_WARY_TIMEOUTS_MS` applies after a failure with the usual timeouts
 # PostgreSQL does not apply these timeouts to a COMMIT, which sometimes waits for a standby server.
@@ -72,9 +72,9 @@ def retried(transact: Callable[[], T], *, attempts: int, lost: Callable[[str], N
 
 
 def _race_lost(error: BaseException) -> str | None:
-    """If the error is a conflict with another transaction, returns the conflict's name, and otherwise None. The caller
-    does not keep the error itself. The error would keep its stack frames in memory, and with them the messages of the
-    group.
+    """Returns the name of the conflict if the error is a conflict with another transaction. Otherwise returns None. The
+    caller does not keep the error itself. The error would keep its stack frames in memory, and these frames would keep
+    the group's messages in memory.
     """
     reason = error if isinstance(error, LostRace) else error.__cause__
     is_lost = isinstance(reason, (LostRace, *_LOST_IN_POSTGRESQL)) or is_outdated(error)
@@ -118,8 +118,8 @@ class Engine(ABC, Generic[C, R]):
 
     def submit(self, command: C) -> R:
         """Puts the command into a group, and returns its outcome when the group has been committed. Raises FspiopError
-        2003 or 2004 if the database does not respond. The outcome is then unknown, so the sender must repeat its
-        message or send a GET request.
+        2003 or 2004 if the database does not respond. After these errors, the outcome is unknown, so the sender must
+        repeat its message or send a GET request.
         """
         waiting: Waiting[C, R] = Waiting(command, Future())
         with self._arrived:
@@ -182,10 +182,10 @@ class Engine(ABC, Generic[C, R]):
                 return group
 
     def _least_s(self) -> float:
-        """Returns the shortest allowed time between the beginnings of the previous group and the next group. A commit
-        costs the same for one command as for many commands. So if many commands arrive, the engine waits until a larger
-        group has formed. The busier the CPUs are, the longer the engine waits. If only a few commands arrive, it waits
-        only while the CPUs are busy. If single commands arrive, it does not wait.
+        """Returns the shortest allowed time between the beginnings of the previous group and the next group. The commit
+        of one command costs as much as the commit of many commands. So if many commands arrive, the engine waits until
+        a larger group has formed. The busier the CPUs are, the longer the engine waits. If only a few commands arrive,
+        it waits only while the CPUs are busy. If commands arrive one at a time, the engine does not wait.
         """
         pace_s, shortage = self._pace_s(), cpus.shortage()
         longer_s = pace_s * (1 + (_LONGER - 1) * shortage)
@@ -224,10 +224,10 @@ class Engine(ABC, Generic[C, R]):
 
     def _part(self, group: list[Waiting[C, R]], error: Exception, *, until: float | None) -> None:
         """Divides a group that failed because rows were locked or slow. The database has stored nothing about the
-        failed group. If a group fails with shortened timeouts, the only cause is perhaps a slow machine. So the engine
-        first repeats the group with the usual timeouts. Such a repetition delays other messages if a row is really
-        locked. So it happens at most once every `_WARY_S` seconds. Only a failure with the usual timeouts makes the
-        engine shorten the timeouts again.
+        failed group. If a group fails with shortened timeouts, perhaps the machine is slow and no row is locked. So the
+        engine first repeats the group with the usual timeouts. Such a repetition delays other messages if a row is
+        really locked. So the engine repeats a group in this way at most once every `_WARY_S` seconds. The engine
+        shortens the timeouts again only after a failure with the usual timeouts.
         """
         now, is_whole = time.monotonic(), until is None
         until = now + _PARTING_S if until is None else until

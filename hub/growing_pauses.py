@@ -3,7 +3,7 @@ server responds. Pure.
 
 Two modules use this module: `hub.outbox.destination_pauses` for callback destinations, and `directory.oracle_pauses`
 for oracles. Each of these two modules decides which failures cause a pause, which requests must wait, and which request
-is the first one after a pause.
+the hub sends first after a pause.
 """
 
 from dataclasses import dataclass

@@ -47,7 +47,7 @@ def health(request: HttpRequest) -> JsonResponse:
     """Responds with 200 if every part of the hub works, and otherwise with 503. The body has the form of the reference
     hub's /health.
 
-    The hub can accept payments without the broker. Callbacks are then sent up to a second later.
+    The hub can accept payments without the broker. Without the broker, the hub sends callbacks up to a second later.
     """
     return _report({"datastore": _ask_database, "broker": _ask_broker, "worker": _ask_for_heartbeat})
 
@@ -74,13 +74,13 @@ def _report(parts: Mapping[str, Callable[[], bool]]) -> JsonResponse:
 
 
 def live(request: HttpRequest) -> JsonResponse:
-    """Returns 200 as long as this process can respond. Programs that restart failed processes request /health/live."""
+    """Returns 200 as long as this process can respond. /health/live is for programs that restart failed processes."""
     return JsonResponse({"status": "OK"})
 
 
 def ready(request: HttpRequest) -> JsonResponse:
-    """Returns 200 if this process can accept payments, and otherwise 503. Programs that route requests to processes
-    request /health/ready.
+    """Returns 200 if this process can accept payments, and otherwise 503. /health/ready is for programs that route
+    requests to processes.
 
     Checks only the database, because a hub without its broker still accepts and delivers payments.
     """

@@ -1,7 +1,8 @@
 """Divides long work of a web process into parts, with pauses in which the machine serves other requests.
 
-A batch of ten thousand aliases, a bulk of a thousand transfers, or a file of a hundred thousand rows keeps a CPU of the
-process and a CPU of PostgreSQL busy for a while. Payments would wait for these CPUs at each of their steps.
+Long work is, for example, a batch of ten thousand aliases, a bulk of a thousand transfers, or a file of a hundred
+thousand rows. Such work keeps a CPU of the process and a CPU of PostgreSQL busy for a while. Payments would wait for
+these CPUs at each of their steps.
 """
 
 import fcntl
@@ -35,8 +36,8 @@ def turn(caller: Hashable, *, wait_s: float, pauses: bool) -> Iterator[None]:
     """Waits until no part of other long work runs in this process. Runs the block, which works on one part. Then
     pauses, if `pauses` is True.
 
-    No other part begins during the pause. Otherwise, the parts of one work would fill the pauses of another work.
-    Raises NoPlace if this part does not get its turn within `wait_s` seconds.
+    No other part begins during the pause. If another part could begin, the parts of one work would fill the pauses of
+    another work. Raises NoPlace if this part does not get its turn within `wait_s` seconds.
     """
     with _turns.taken(caller, _ONE, wait_s=wait_s), alone_on_this_machine():
         began = time.monotonic()
@@ -49,8 +50,9 @@ def turn(caller: Hashable, *, wait_s: float, pauses: bool) -> Iterator[None]:
 def alone_on_this_machine() -> Iterator[None]:
     """Waits until no other process of this machine works on a part of long work, because all processes share the CPUs.
 
-    Waits `_PATIENCE_S` at most, and then runs the block nevertheless. A process that holds the lock for long can delay
-    other long work, but can never stop it. If the lock file cannot be used, the block runs immediately.
+    Waits at most `_PATIENCE_S`, and then runs the block even if another process still works. A process that holds the
+    lock for long can delay other long work, but can never stop it. If the lock file cannot be used, the block runs
+    immediately.
     """
     try:
         handle = os.open(_lock_file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -76,6 +78,6 @@ def _lock(handle: int) -> None:
 
 
 def pause_after(took_s: float) -> None:
-    """Pauses after a part of the work that took this long. The caller must hold no lock of the database and no
-    connection meanwhile."""
+    """Pauses after a part of the work. `took_s` is the duration of this part. During the pause, the caller must hold no
+    database lock and no database connection."""
     _sleep(min(_LONGEST_S, took_s * (_IDLE + _BUSY * cpus.use())))

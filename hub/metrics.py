@@ -21,7 +21,7 @@ log = structlog.get_logger("metrics")
 # Functions with which other apps read their metrics from the database.
 READERS: list[Callable[[], Iterable[Metric]]] = []
 
-# A conversion is overdue only after `held_until`, because until then it perhaps waits for its transfer.
+# Until `held_until`, a conversion perhaps waits for its transfer, so it is overdue only after this time.
 _OVERDUE = """
     SELECT (SELECT count(*) FROM ledger_transfer WHERE state = 'RESERVED' AND expires_at < clock_timestamp())
          + (SELECT count(*) FROM ledger_fxtransfer WHERE state = 'RESERVED' AND held_until < clock_timestamp())

@@ -18,7 +18,7 @@ T = TypeVar("T")
 LOCK_TIMEOUT_MS = 500
 PAUSE_S = 1.0
 PATIENCE_S = 900.0
-"""If another transaction reads the table for longer than this, a person must end that transaction.
+"""If another transaction reads the table for longer than this time, a person must end the other transaction.
 
 The migration reports the transactions for which it waits.
 """

@@ -3,8 +3,8 @@ DFSPs: requests to the portal and the administration, and requests for documents
 
 Only a few page requests run at the same time (`WEB_PAGES`), and they use at most half of the pooled database
 connections. So threads and connections remain for DFSPs' requests, even if page requests are slow. One signed-in user
-can use only half of the places for page requests. The same limit applies to all requests together that come from one
-address and have no signed-in user. If no place is free, a page request waits for some seconds and then gets 503.
+can use only half of the places for page requests. Requests without a signed-in user are counted by address, and each
+address has the same limit as a user. If no place is free, a page request waits for some seconds and then gets 503.
 
 Anybody can invent a session cookie. So a process first counts requests with an unknown cookie under their address. If
 the cookie of such a request proves to be a user's session, later requests with the same cookie count under this user.
@@ -85,8 +85,8 @@ def reading(caller: Hashable) -> Iterator[None]:
     reads no batch during the pause. Without the pauses, files of several megabytes would keep a CPU core busy for
     seconds.
 
-    While a file waits for a place, it does not have the turn to read a batch. So the process can read the files of
-    other users.
+    While a file waits for a place, it gives up its turn to read a batch. So the process can read the files of other
+    users.
     """
     turn, place = _turn_and_place(caller)
     with turn, long_work.alone_on_this_machine():
@@ -103,7 +103,7 @@ def reading(caller: Hashable) -> Iterator[None]:
 
 def _turn_and_place(caller: Hashable) -> tuple[ExitStack, ExitStack]:
     """Waits until the turn to read a batch and a place for a page request are both free, and occupies both. While the
-    caller waits for one of them, it does not occupy the other one."""
+    caller waits for the turn or for the place, it occupies neither of them."""
     until = time.monotonic() + _PATIENCE_S
     wanted = [(_batches, _ONE_BATCH), (_working, sizes())]
     while True:
@@ -119,8 +119,8 @@ def _turn_and_place(caller: Hashable) -> tuple[ExitStack, ExitStack]:
 
 
 def _waited_for(places: Places, caller: Hashable, limits: Sizes, until: float) -> ExitStack:
-    """Waits longer for a place than a new request does, so that a response in progress is not interrupted. The caller
-    keeps its position in the queue."""
+    """Waits for a place for a response in progress. This wait is longer than a new request's wait, so that the response
+    is not interrupted. The caller keeps its position in the queue."""
     held = ExitStack()
     while True:
         left_s = until - time.monotonic()

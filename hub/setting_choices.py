@@ -1,5 +1,5 @@
-"""Reads settings that allow only certain values. A misspelt value must cause an error, and not disable a protection
-such as the check of credentials."""
+"""Reads settings that allow only certain values. A misspelt value must cause an error. It must not disable a
+protection, such as the check of credentials."""
 
 from collections.abc import Collection, Mapping, Sequence
 

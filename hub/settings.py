@@ -32,8 +32,8 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[] if PRODUCTION else ["*"])
 
 # --- the scheme -----------------------------------------------------------------------------------------------------
 HUB_NAME = env.str("HUB_NAME", default="Hub")
-# The country of telephone numbers without a country code, as two letters of ISO 3166, such as TZ. Without this setting,
-# people must always write the country code.
+# The country to which telephone numbers without a country code belong: two letters of ISO 3166, such as TZ. Without
+# this setting, people must always write the country code.
 SCHEME_COUNTRY = one(env.str("SCHEME_COUNTRY", default="").upper(), of={"", *phonenumbers.SUPPORTED_REGIONS})
 # The credentials that a DFSP's requests must contain: "certificate", "token" or both. "none" is for demos and
 # development: the hub then trusts FSPIOP-Source.
@@ -54,7 +54,7 @@ CREDENTIALS_REFRESH_S = env.float("CREDENTIALS_REFRESH_S", default=2.0)
 # Who can use the administration APIs. "none": everybody (for demos and development). "staff": Django's staff users (for
 # development). "oauth2": administration clients, which people create in the portal.
 ADMINISTRATION_AUTH = one(env.str("ADMINISTRATION_AUTH", default="") or "none", of={"none", "staff", "oauth2"})
-# Which changes need a second person. "portal": only changes in the portal, but not those by API clients and commands.
+# Which changes need a second person. "portal": only changes in the portal, but not changes by API clients and commands.
 # "everywhere": also the changes that API clients and commands request. A production hub does not start with "unsaid".
 TWO_PEOPLE = one(
     env.str("TWO_PEOPLE", default="") or ("unsaid" if PRODUCTION else "portal"), of={"portal", "everywhere", "unsaid"}
@@ -90,17 +90,17 @@ TRANSFER_MAX_VALIDITY_S = env.int("TRANSFER_MAX_VALIDITY_S", default=7 * 24 * 36
 # the DFSPs' messages, if these messages are correct.
 BULK_IN_HUB_NAME = env.bool("BULK_IN_HUB_NAME", default=False)
 # Whether the hub compares each transfer with its ILP packet, and both with the terms in the answer to the quote. In the
-# API, only the payee DFSP must compare them.
+# API, only the payee DFSP must make these comparisons.
 CHECK_ILP_PACKETS = env.bool("CHECK_ILP_PACKETS", default=False)
 # The extension with this key contains the payer's KYC tier. The scheme's rules can use this tier.
 RULES_KYC_TIER_EXTENSION = env.str("RULES_KYC_TIER_EXTENSION", default="kycTier")
 # The secret key with which the hub computes the hash of each party in profiles (`rules.party_keys`). With a new key,
 # all profiles begin at zero.
 RULES_PARTY_KEY = env.str("RULES_PARTY_KEY", default="development-only-party-key-that-production-refuses")
-# Whether profiles count payments even while no rule is active. New rules can then use the counts of earlier payments.
+# Whether profiles count payments even while no rule is active. If so, new rules can use the counts of earlier payments.
 RULES_COUNT = env.bool("RULES_COUNT", default=False)
-# The largest number of requests for signals about payees that a DFSP can send: per minute, and in one burst after a
-# pause.
+# The limits on a DFSP's requests for signals about payees: the largest number per minute, and the largest number in one
+# burst after a pause.
 SIGNALS_PER_MINUTE = env.int("SIGNALS_PER_MINUTE", default=600)
 SIGNALS_AT_ONCE = env.int("SIGNALS_AT_ONCE", default=3000)
 # The largest number of fraud markers and appeals that a DFSP can submit in a day.
@@ -110,8 +110,8 @@ ALERT_RECIPIENTS = env.list("ALERT_RECIPIENTS", default=[])
 # ALARM_RECIPIENTS are the e-mail addresses and URLs that receive new alarms, in addition to NOTIFICATION_WEBHOOKS. An
 # alarm ends when its cause has been absent for ALARM_CALM_S seconds. A change request that waits for approval causes an
 # alarm after ALARM_APPROVAL_S seconds. A settlement window causes an alarm if it is open for longer than ALARM_WINDOW_S
-# seconds. It also causes an alarm if it is not settled ALARM_WINDOW_S seconds after it was closed. If ALARM_WINDOW_S is
-# 0, windows cause no alarm.
+# seconds. A closed window causes an alarm if it is not settled within ALARM_WINDOW_S seconds. If ALARM_WINDOW_S is 0,
+# windows cause no alarm.
 ALARM_RECIPIENTS = env.list("ALARM_RECIPIENTS", default=[])
 ALARM_CALM_S = env.int("ALARM_CALM_S", default=60)
 ALARM_APPROVAL_S = env.int("ALARM_APPROVAL_S", default=4 * 3600)
@@ -135,8 +135,8 @@ ORACLE_BATCH_TIMEOUT_S = env.float("ORACLE_BATCH_TIMEOUT_S", default=10.0)
 ORACLE_CONCURRENCY = env.int("ORACLE_CONCURRENCY", default=8)
 ORACLE_CACHE_S = env.int("ORACLE_CACHE_S", default=30)
 # If a DFSP does not answer GET /parties within this time, the requester gets 2004. The delivery of the request is a
-# part of this time, so the time must be longer than the longest delivery. After any request has ended, the hub still
-# accepts late or repeated answers for this time.
+# part of this time, so the time must be longer than the longest delivery. After a request has ended, the hub still
+# accepts late or repeated answers to this request for this time.
 PARTY_ANSWER_S = env.int("PARTY_ANSWER_S", default=25)
 # The time limit for the answer to a request for terms (a quote, a bulk quote or an FX quote), if the request has no
 # expiration.
@@ -169,7 +169,7 @@ MAX_ADMINISTRATION_BODY_BYTES = env.int("MAX_ADMINISTRATION_BODY_BYTES", default
 # detects a slow body by the missing response.
 BODY_DEADLINE_S = env.int("BODY_DEADLINE_S", default=20)
 
-# Whether the hub connects only to public addresses, and which other networks (or address:port) are also allowed.
+# Whether the hub connects only to public addresses. The networks (or address:port) that are allowed in addition.
 CALLBACK_PUBLIC_ONLY = env.bool("CALLBACK_PUBLIC_ONLY", default=PRODUCTION)
 CALLBACK_ALLOW = env.list("CALLBACK_ALLOW", default=[])
 # PEM files for the requests that the hub sends: the trusted authorities, and the hub's client certificate and key.
@@ -241,9 +241,9 @@ WEB_QUEUE = env.int("WEB_QUEUE", default=192)
 # process that also serves DFSPs uses at most half of DATABASE_POOL for these requests.
 WEB_PAGES = env.int("WEB_PAGES", default=8 if "fspiop" in SERVES else 64)
 REQUEST_DEADLINE_S = env.int("REQUEST_DEADLINE_S", default=15)
-# If messages wait in the outbox for longer than this number of seconds, new lookups, requests for terms and transfers
-# get 503. 0 means that the hub never refuses such requests for this reason. The hub never refuses callbacks for this
-# reason.
+# If messages wait in the outbox for longer than this number of seconds, the hub responds with 503 to new lookups, new
+# requests for terms and new transfers. 0 means that the hub never refuses these requests for this reason. The hub never
+# refuses callbacks for this reason.
 SHED_LOOKUPS_S = env.float("SHED_LOOKUPS_S", default=0.5)
 SHED_QUOTES_S = env.float("SHED_QUOTES_S", default=1.0)
 SHED_TRANSFERS_S = env.float("SHED_TRANSFERS_S", default=2.0)
@@ -357,7 +357,7 @@ ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_SESSION_REMEMBER = True  # the cookie is valid for the longest time that a session can last
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
-# hub.api.password_attempts counts failures. allauth would also count them, and an attacker could then lock people out.
+# hub.api.password_attempts counts failures. If allauth counted failures too, an attacker could lock people out.
 ACCOUNT_RATE_LIMITS = {"login_failed": None, "login": None}
 MFA_ADAPTER = "portal.sign_in.SecondFactorAdapter"
 MFA_FORMS = {
@@ -412,7 +412,7 @@ _POOL = env.int("DATABASE_POOL", default=0)
 DATABASE_POOL_OPTIONS = {
     "min_size": 1,
     "max_size": _POOL,
-    # seconds; hub.postgresql then tries again, until DATABASE_POOL_PATIENCE_S seconds have passed in total
+    # seconds; after this time, hub.postgresql tries again, for DATABASE_POOL_PATIENCE_S seconds in total
     "timeout": 1,
     # After a failure of the database, the next request opens a new connection. With a longer `reconnect_timeout`, the
     # pool's pauses would grow to 8 s and more, and requests would get no connection during a pause.

@@ -27,8 +27,8 @@ def execute(statement: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor[Tu
 
     The parameters go to PostgreSQL separately from the text of the statement. A parameter that is a list becomes an
     array. The statement must cast the array to an SQL type, such as `%s::text[]`. A connection that `work_by_keys`
-    opened prepares each statement only once. Raises Django's database errors, and psycopg's error is the cause of each
-    of them. If the connection is lost, the next statement opens a new connection.
+    opened prepares each statement only once. Raises Django's database errors. The cause of each of these errors is an
+    error of psycopg. If the connection is lost, the next statement opens a new connection.
     """
     bound = [arrays.literal(each) if type(each) is list else each for each in parameters]
     try:
@@ -121,8 +121,8 @@ _OF_SOME_ROWS = (pg.QueryCanceled, pg.LockNotAvailable, pg.DeadlockDetected, pg.
 
 
 def is_of_some_rows(error: BaseException) -> bool:
-    """Returns whether a statement failed because of one row or a few rows, and not because of the whole database.
-    PostgreSQL has then stored no change.
+    """Returns whether a statement failed because of one row or a few rows, and not because of the whole database. If
+    so, PostgreSQL has stored no change.
     """
     return isinstance(error.__cause__, _OF_SOME_ROWS)
 

@@ -1,6 +1,6 @@
 """Receives the hub's callbacks about conversions and one-time passwords.
 
-Passes each callback to the payment, or to the function, that waits for this callback.
+Passes each callback to the payment or function that waits for it.
 """
 
 from fspiop.bodies.authorizations import AuthorizationPut

@@ -146,7 +146,7 @@ class Backend(Protocol):
     async def reserve(self, incoming: IncomingMoney) -> None:
         """Reserves the money durably, so that the core can credit the money later.
 
-        If this method raises Refused, the core must never reserve money for this transfer id later.
+        After this method has raised Refused for a transfer id, the core must never reserve money for this id.
         """
 
     async def commit(self, incoming: IncomingMoney) -> None:

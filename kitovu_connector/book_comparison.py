@@ -201,7 +201,7 @@ def _same(at_hub: Side | None, here: Side | None) -> Result:
 def _compare_gross(postings: list[Posting], here: Here) -> Iterable[Compared]:
     """Compares each gross settlement with its transfer or conversion.
 
-    The hub posts a gross settlement when this transfer or conversion commits.
+    When this transfer or conversion commits, the hub posts the gross settlement.
     """
     amounts: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for (transfer_id, _), side in here.transfers.items():
@@ -222,8 +222,8 @@ def _compare_gross(postings: list[Posting], here: Here) -> Iterable[Compared]:
 
 
 def _compare_settlement(part: SettlementPart, hub: AtHub, here: Here, begin: str) -> Compared:
-    """Compares the net amount of a settlement with the sum of the amounts that this connector has recorded for the
-    windows of the settlement.
+    """Compares the net amount of a settlement with this connector's own sum. The connector adds the amounts that it has
+    recorded for the windows of the settlement.
     """
     name, windows = f"settlement {part.settlement_id}", frozenset(part.window_ids)
     at_hub = Side(part.state, part.net, part.currency, part.created_date)

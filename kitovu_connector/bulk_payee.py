@@ -1,8 +1,8 @@
 """The receiving side of bulk transfers. A bulk consists of many transfers, each for one customer.
 
-The connector stores each item of a bulk as a separate transfer, exactly as it stores a single payment's transfer. So
-the same rules apply to items and to single payments, and the module `payee` processes the end of each item. The
-connector sends one answer to a bulk, for all its items.
+The connector stores each item of a bulk as a separate transfer, exactly like the transfer of a single payment. So the
+same rules apply to items and to single payments, and the module `payee` processes the end of each item. The connector
+sends one answer to a bulk, for all its items.
 """
 
 import asyncio
@@ -80,7 +80,9 @@ class BulkPayee:
         return [("POST", "/bulkTransfers", self._transfers_asked)]
 
     async def resume(self) -> None:
-        """Continues every open bulk that no task processes yet. Runs after a start or a takeover of records."""
+        """Continues every open bulk that no task processes yet. Runs after this instance has started or taken over
+        records.
+        """
         for bulk in await self._bulks.unfinished():
             self._carry_on(bulk.id, is_repeated=True)
 

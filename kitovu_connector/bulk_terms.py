@@ -33,7 +33,7 @@ from kitovu_connector.store import QuoteGiven, Store
 
 
 class BulkTerms:
-    """The requests for the terms of bulks that one DFSP has received."""
+    """All requests in which other DFSPs ask this DFSP for the terms of bulks."""
 
     def __init__(self, config: Config, store: Store, hub: HubClient, backend: Backend, parties: Parties) -> None:
         self._config, self._store, self._hub, self._backend = config, store, hub, backend
@@ -50,7 +50,9 @@ class BulkTerms:
         ]
 
     async def resume(self) -> None:
-        """Continues every open request that no task processes yet. Runs after a start or a takeover of records."""
+        """Continues every open request that no task processes yet. Runs after this instance has started or taken over
+        records.
+        """
         for quotes in await self._quotes.unfinished():
             self._begin_answer(quotes, is_repeated=True)
         self._background.start_once(

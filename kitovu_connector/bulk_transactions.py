@@ -86,7 +86,9 @@ class BulkTransactions:
         self._stopped: dict[str, asyncio.Event] = {}  # set when the bulk has stopped
 
     async def resume(self) -> None:
-        """Continues every open bulk that no task processes yet. Runs after a start or a takeover of records."""
+        """Continues every open bulk that no task processes yet. Runs after this instance has started or taken over
+        records.
+        """
         for bulk in await self._records.unfinished():
             self._begin_run(bulk.id)
 
@@ -142,8 +144,8 @@ class BulkTransactions:
         return await self._store.payments_of([order.home_id for order in bulk.orders])
 
     async def answer(self, bulk: BulkTransaction, answers: dict[str, tuple[str, bool]]) -> None:
-        """Passes each answer of the front end to the payment to which the answer belongs. The keys of `answers` are
-        transfer ids. Each value has the subject of the answer, and True if the front end accepts this subject.
+        """Passes each answer of the front end to the answer's payment. The keys of `answers` are transfer ids. Each
+        value has two parts: the subject of the answer, and True if the front end accepts this subject.
         """
         for payment in await self.payments(bulk):
             given = answers.get(payment.transfer_id)

@@ -1,5 +1,5 @@
-"""Checks the programs that call the connector's servers for the core. Refuses web pages and compressed bodies. Refuses
-callers that do not have a client certificate or a token that the settings require.
+"""Checks each program that sends a request to one of the connector's servers for the core. Refuses web pages and
+compressed bodies. If the settings require a client certificate or a token, refuses callers without it.
 
 Any web page that a person opens can send requests to the servers on the person's machine. In a request from a web page,
 the browser adds the header Origin with the site's name.

@@ -15,7 +15,7 @@ LOOK_EVERY_S = 5.0
 
 
 class ChangedFiles:
-    """Calls a function again if one of the files that the function reads has changed.
+    """Watches the files that a function reads. If one of these files has changed, calls the function again.
 
     If the new files cannot be used, the old content stays in use. For example, a new certificate cannot be used without
     its new key.

@@ -31,9 +31,9 @@ log = structlog.get_logger(__name__)
 
 ANSWER_AT_MOST = 64 * 1024
 _REPLY_AT_MOST = 4 * 1024 * 1024  # enough for a page of the hub's statement, or for the public keys of a large scheme
-# If a response has one of these 4xx statuses or error codes, the hub has not decided the request. The hub can reject a
-# repeated request because of the request's token or signature, although the hub has accepted the first copy. The reason
-# is that keys and tokens can change between the two copies.
+# If a response has one of these 4xx statuses or error codes, the hub has not decided the request. Even if the hub has
+# accepted the first copy of a request, the hub can reject a later copy because of its token or signature. The reason is
+# that keys and tokens can change between the two copies.
 NOT_A_WORD = frozenset({401, 403, 408, 421, 425, 429})
 NOT_A_CODE = frozenset({ErrorCode.INVALID_SIGNATURE.code})
 
@@ -116,8 +116,9 @@ class HubClient:
         self._signing.shutdown(wait=False, cancel_futures=True)
 
     def use_files(self) -> None:
-        """Reads the content that the files signing_key, client_cert and client_key have now. Raises ConfigError for a
-        faulty file."""
+        """Reads the present content of the files signing_key, client_cert and client_key. Raises ConfigError for a
+        faulty file.
+        """
         key = key_files.signing_key(self._config)
         if isinstance(self._tls, ssl.SSLContext):
             tls.use_client_certificate(self._tls, self._config)
@@ -134,7 +135,7 @@ class HubClient:
     ) -> Answer:
         """Sends one request, without repetition. `path` is percent-encoded, and begins with the name of the resource.
         `body` has the plain form. `caused_by` is the DFSP that caused the request, or None for this DFSP itself. The
-        connector shares its connections among these DFSPs.
+        connector divides its connections among the DFSPs that cause requests.
         """
         assert self._session is not None, "use as a context manager"
         if not paths.is_sendable(path):  # an id that is not encoded could turn the path into a different request
@@ -189,8 +190,8 @@ class HubClient:
     async def call(
         self, method: str, path: str, body: bytes = b"", *, further: Mapping[str, str] | None = None
     ) -> Reply:
-        """Sends one request to the hub's own API for DFSPs, with the credentials and the signature that a message also
-        has.
+        """Sends one request to the hub's own API for DFSPs. The request has the same credentials and signature as a
+        message.
 
         If the request could not be sent or had no response, raises NoToken or an error of aiohttp.
         """

@@ -12,7 +12,7 @@ from kitovu_connector.core_requests import NotRunning, RequestRefused
 from kitovu_connector.hub_api import HubRefused, HubUnreachable
 
 _COMMANDS = (set_up, serving, payments, payrolls, requests, lists, reconcile, hub_account)
-"""In the order of the commands in the help."""
+"""The commands, in the order in which the help shows them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

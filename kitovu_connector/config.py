@@ -80,11 +80,11 @@ class Config:
     quote_expiry_s: float = 60.0  # the validity of the terms that this DFSP gives as payee DFSP
     # the connector deletes terms this long after their last change, unless a transfer needs them
     quote_retention_s: float = 86_400.0
-    # for each DFSP: the largest total size, in octets, of its stored requests for the terms of bulks and conversions
+    # limit for each DFSP: the total octets of its stored requests for the terms of bulks and conversions
     stored_terms_bytes: int = 536_870_912
     # the connector deletes an answered request to pay this long after the request's last change
     request_retention_s: float = 2_592_000.0
-    # the time in which the core can confirm a payee or a password; the core can confirm terms until they expire
+    # the time that the core has to confirm a payee or a password; the core can confirm terms until they expire
     confirm_s: float = 3600.0
     agree_s: float = 30.0  # the lookup and the quote of a payment must together end within this time
     ask_again_s: float = 4.0  # the time until the connector repeats an unanswered lookup or quote
@@ -298,7 +298,7 @@ def _is_url(text: str) -> bool:
 
 
 def _is_safe(url: str) -> bool:
-    """Returns whether the connection is safe against changes by others: it uses TLS, or it stays on this machine."""
+    """Returns whether nobody else can change the connection's data: it uses TLS, or it stays on this machine."""
     found = urlsplit(url)
     return found.scheme == "https" or found.hostname in ("127.0.0.1", "::1", "localhost")
 

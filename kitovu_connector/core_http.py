@@ -29,8 +29,8 @@ class CoreHttp:
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
         self.fault = ""
-        """The reason why the latest call had no answer. Empty before the first call, and if the latest call had an
-        answer.
+        """The reason why the latest call had no answer. This text is empty before the first call, and if the latest
+        call had an answer.
         """
 
     async def __aenter__(self) -> Self:

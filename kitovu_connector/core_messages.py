@@ -63,10 +63,11 @@ class PartyWanted(Wanted):
 class PaymentWanted(Wanted):
     """POST /payments. `home_transaction_id` is the core's own id of the payment.
 
-    A repeated request with the same id does not begin a second payment. If `confirm` is false, the payment waits after
-    the terms have arrived, until the core sends POST /payments/{id}/confirm. If `may_convert` is true, an FXP may
-    convert the amount into a currency that the payee accepts. `transaction_request_id` is the id of the request to pay
-    that the payment answers. If `otp` is true, the payer must enter a one-time password at the payee's device.
+    A repeated request with the same id does not begin a second payment. If `confirm` is false, the payment waits when
+    its terms have arrived. It continues when the core sends POST /payments/{id}/confirm. If `may_convert` is true, an
+    FXP may convert the amount into a currency that the payee accepts. If the payment answers a request to pay,
+    `transaction_request_id` is the id of this request. If `otp` is true, the payer must enter a one-time password at
+    the payee's device.
     """
 
     home_transaction_id: HomeId
@@ -113,8 +114,8 @@ class RequestWanted(Wanted):
     """POST /requests. `from` is the payer, who is a customer of another DFSP. `to` is the payee: your customer.
 
     `home_request_id` is the core's own id of the request to pay. A repeated request with the same id does not begin a
-    second request to pay. If `otp` is true, the payer approves the payment with a one-time password, entered at the
-    payee's device.
+    second request to pay. If `otp` is true, the payer approves the payment with a one-time password. The payer enters
+    this password at the payee's device.
     """
 
     home_request_id: HomeId
@@ -157,9 +158,9 @@ class PaymentShown(Shown, kw_only=True):
     """A payment in its present state. If the payment has a `conversion`, all other amounts are in the conversion's
     target currency.
 
-    `waits_for` is the subject that POST /payments/{id}/confirm accepts: the terms, or the one-time password `otp` that
-    the payer has entered. To accept the one-time password, the core sends `otp` back in the body. The core can confirm
-    the payment until `expiration_date`.
+    `waits_for` is the subject for which the payment waits: the terms, or the one-time password `otp` that the payer has
+    entered. The core accepts this subject by POST /payments/{id}/confirm. To accept the one-time password, the core
+    sends `otp` back in the body. The core can confirm the payment until `expiration_date`.
     """
 
     home_transaction_id: str

@@ -1,4 +1,4 @@
-"""Looks up the customers of a request at the core, before the connector stores the request.
+"""Asks the core for the customers of a request, before the connector stores the request.
 
 If the core knows none of these customers, the connector answers the request but never stores it. If the connector
 stored such requests, anybody could fill the connector's database.
@@ -91,7 +91,9 @@ class CustomerChecks:
             check.is_done.set()
 
     async def _why_nobody(self, customers: Sequence[Alias], asker: str) -> No | None:
-        """Returns None as soon as the core knows one of these customers, and otherwise why it knows none."""
+        """Returns None as soon as the core has found one of these customers. If the core finds no customer, returns the
+        reason.
+        """
         no = No(ErrorCode.PARTY_NOT_FOUND.code)
         try:
             async with asyncio.timeout(_LONGEST_CHECK_S):

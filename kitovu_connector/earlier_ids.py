@@ -19,7 +19,7 @@ from kitovu_connector.submission_states import Submission
 _BULKS_AT_ONCE = 10  # the number of bulks on a page; a bulk has up to a thousand items
 _AT_ONCE = 1000
 _MARK = ("own_ids", "earlier")
-# this text finds the few payments that may have a conversion, because reading all payments would delay the start
+# only the few payments that may have a conversion contain this text; reading all payments would delay the start
 _MAY_CONVERT = b'"may_convert":true'
 
 

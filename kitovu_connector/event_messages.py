@@ -22,8 +22,8 @@ class RequestTold(Shown, kw_only=True):
 
 
 class BulkTold(Shown, kw_only=True):
-    """The event of a bulk that has ended. Each item of the bulk has its own event if the item is a payment or an
-    incoming transfer.
+    """The event of a bulk that has ended. If an item of the bulk is a payment or an incoming transfer, the item has its
+    own event.
 
     `direction` is OUT for a bulk of your customers, and IN for a bulk that another DFSP has sent.
     """

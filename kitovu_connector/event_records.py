@@ -39,7 +39,7 @@ class EventRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     @property
     def is_open(self) -> bool:
-        """Whether the event waits until the core accepts it."""
+        """Whether the core still has to accept the event."""
         return self.state == "WAITING"
 
 

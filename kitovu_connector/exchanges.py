@@ -1,4 +1,4 @@
-"""Sends requests that move no money. Returns the callback that answers each request.
+"""Sends requests that move no money. For each request, returns the callback with the answer.
 
 One call sends the request and waits for the callback.
 
@@ -15,7 +15,7 @@ from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector.client import HubClient, Said
 
 Key = tuple[str, str]
-"""A resource's name, and the id in the path of its callback."""
+"""The name of a resource, and the id in the path of the callback."""
 
 
 class NoAnswer(Exception):

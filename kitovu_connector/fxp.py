@@ -89,7 +89,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     state: OfferState = OfferState.RECEIVED
     answer: bytes = b""
     is_refusal: bool = False
-    alias: str | None = None  # by this condition, the connector finds the terms of a conversion
+    alias: str | None = None  # the condition by which the connector finds the terms of a conversion
     fulfilment: str | None = None
 
     @property

@@ -51,7 +51,7 @@ class Result(Protocol):
 
 
 class Connection(Protocol):
-    """A connection. In each SQL statement, a `?` stands for each value. The function seconds_now() returns the
+    """A connection. In an SQL statement, each `?` stands for one value. The function seconds_now() returns the
     database's time.
     """
 
@@ -100,8 +100,8 @@ class Database(ABC):
     instance = ""
     """The name of this instance. Empty if there is only one instance."""
     describe: Callable[[str, Any], Event | None] | None = None
-    """Returns the event of a record's new state. The first argument is the record's kind. If there is no such function
-    (None), no events are stored.
+    """A function that returns the event of a record's new state. The first argument is the record's kind. If there is
+    no such function (None), no events are stored.
     """
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from kitovu_connector.identifiers import NOBODY
 from kitovu_connector.reference_api.backend import ReferenceBackend
 
 _NO_SUCH_API = "3002"
-_KEPT_S = 10.0  # how long the hub's latest response is reused, so that frequent probes cannot flood the hub
+_KEPT_S = 10.0  # the time for which the hub's latest response is reused, so that frequent probes cannot flood the hub
 
 
 @dataclass(frozen=True, slots=True)

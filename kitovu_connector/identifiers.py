@@ -47,7 +47,7 @@ def is_segment(text: str) -> bool:
 def check(name: str, id_value: str, sub_id: str | None) -> None:
     """Raises FspiopError 3100 if the identifier or the sub-id cannot be part of a path.
 
-    `name` stands before the field's name in the error's text.
+    In the error's text, `name` stands before the name of the field.
     """
     for field, text in ((f"{name}idValue", id_value), (f"{name}idSubValue", sub_id)):
         if text is not None and not is_segment(text):

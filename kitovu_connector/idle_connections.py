@@ -1,5 +1,5 @@
-"""Closes a server's connections if no request arrives on them. Otherwise a program that opens connections and sends
-nothing could use up all connections.
+"""Closes those connections of a server on which no request arrives. Otherwise a program that opens connections and
+sends nothing could use up all connections.
 """
 
 import asyncio

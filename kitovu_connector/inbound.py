@@ -43,9 +43,7 @@ _UNSIGNED = frozenset({"GET", "DELETE"})
 
 
 class Inbound:
-    """The part of the server that accepts the requests and callbacks that the hub may send to this DFSP. `parts` handle
-    them.
-    """
+    """Accepts the requests and callbacks that the hub may send to this DFSP. `parts` handle these messages."""
 
     def __init__(
         self,

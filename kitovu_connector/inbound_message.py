@@ -60,8 +60,8 @@ class Message:
         """Returns whether this error from the hub proves that another DFSP's request has ended or can never begin.
 
         A DFSP can send a request to the connector without sending the request to the hub. The hub can still receive
-        this request later, until `expires_at`. So an error before `expires_at` does not prove that the request never
-        begins.
+        this request later, until `expires_at`. So an error that the hub wrote before `expires_at` does not prove that
+        the request can never begin.
         """
         code = str(self.error.error_code)
         return code == ErrorCode.TRANSFER_EXPIRED.code or (code in NOT_FOUND and self.sent_at >= expires_at + margin_s)

@@ -1,4 +1,4 @@
-"""The stored form of incoming bulks of quotes or transfers, and the interface that the core needs for bulks."""
+"""The stored form of incoming bulk quotes and bulk transfers, and the interface that the core needs for bulks."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -64,7 +64,7 @@ class IncomingBulk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 def bulk_of(bulk_id: str, message: Message) -> IncomingBulk:
-    """Returns the bulk that a message requests."""
+    """Returns the stored form of the bulk in a message."""
     return IncomingBulk(
         id=bulk_id,
         payer_fsp=message.source,

@@ -36,7 +36,7 @@ _LIVES = "lease_until > seconds_now()"
 
 
 class Continued(Protocol):
-    """The interface of a part of the connector that continues the work on open records."""
+    """The interface for those parts of the connector that continue the work on open records."""
 
     async def resume(self) -> None:
         """Continues the work on this instance's open records, if no task processes them yet."""
@@ -121,8 +121,8 @@ class Instances:
 
 
 def _join(database: Database, conn: Connection) -> None:
-    """Raises StartError if another instance sends events and this instance cannot, because events of this instance
-    would be lost.
+    """Raises StartError if another instance sends events and this instance cannot send events. Otherwise the events of
+    this instance would be lost.
     """
     others = conn.execute(f"SELECT DISTINCT tells_events FROM instance WHERE {_LIVES}").fetchall()  # noqa: S608
     tells = {bool(row["tells_events"]) for row in others}

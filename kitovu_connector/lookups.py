@@ -1,6 +1,6 @@
 """Looks up a payee without beginning a payment.
 
-A lookup exists only in memory. A lookup follows the same rules as the lookup at the beginning of a payment.
+A lookup exists only in memory. It follows the same rules as the lookup at the beginning of a payment.
 """
 
 import asyncio

@@ -108,5 +108,7 @@ def _kind_of(method: str, resource: str, *, is_error: bool) -> type[Any]:
 
 
 def _is_error(segments: list[str]) -> bool:
-    """Returns whether a path ends in /error, and this ending is not an id. An id can also be the word "error"."""
+    """Returns whether the path is that of an error message: it ends in /error, and this ending is not an id. An id can
+    also be the word "error".
+    """
     return segments[-1] == "error" and len(segments) > _SEGMENTS_BEFORE_ERROR.get(segments[0], 2)

@@ -1,4 +1,4 @@
-"""Forwards two of the core's requests to the hub: for the DFSP's positions, and for the hub's statement."""
+"""Forwards two kinds of requests from the core to the hub: for the DFSP's positions, and for the hub's statement."""
 
 from urllib.parse import urlencode
 

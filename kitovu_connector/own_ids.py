@@ -19,7 +19,7 @@ def claim(conn: Connection, ids: Sequence[str], owner: str) -> None:
 
 
 def store(conn: Connection, ids: Sequence[str], owner: str) -> None:
-    """Stores the ids of this DFSP's requests that the connector has already stored."""
+    """Stores the ids of this DFSP's own requests. The requests themselves are already stored."""
     for part in _parts(ids):
         rows = ", ".join(["('own_id', ?, ?, '', 0, ?, seconds_now(), ?)"] * len(part))
         conn.execute(

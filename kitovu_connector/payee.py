@@ -81,7 +81,7 @@ class Payee:
     async def resume(self) -> None:
         """Continues all unfinished quotes and transfers that have no task.
 
-        Runs after a start or a takeover of records.
+        Runs after this instance has started or taken over records.
         """
         for quote in await self._store.unfinished_quotes():
             self._begin_answer(quote)
@@ -214,7 +214,8 @@ class Payee:
         different content.
 
         Rejects a transfer without usable terms. Never stores a transfer without usable terms, because any DFSP can send
-        many such transfers. Raises FspiopError 2005 if too many rejections of the payer DFSP's transfers are open.
+        many such transfers. Raises FspiopError 2005 if the connector still has to send too many rejections to the payer
+        DFSP.
         """
         is_on_us = incoming.payer_fsp == self._config.dfsp
         if await self._store.incoming(incoming.transfer_id) is None:

@@ -81,8 +81,8 @@ class Payer:
         """
         identifiers.check("to.", order.payee.id_value, order.payee.sub_id)
         order = spelled(order)
-        # In Mojaloop's SDK, a transfer's terms are stored under the transfer's id, so the id of the transaction must
-        # equal this id.
+        # Mojaloop's SDK stores a transfer's terms under the transfer's id, so the transaction must have the same id as
+        # the transfer.
         transfer_id = transfer_id or correlation_ids.new_uuid()
         new = Payment(
             order=order,
@@ -202,7 +202,7 @@ class Payer:
     async def resume(self) -> None:
         """Continues every unfinished payment that no task processes yet.
 
-        Runs after a start or a takeover of records.
+        Runs after this instance has started or taken over records.
         """
         for payment in await self._store.unfinished_payments():
             home_id = payment.order.home_id
@@ -221,7 +221,7 @@ class Payer:
         return known is None or known.version < payment.version
 
     def changed(self, home_id: str) -> None:
-        """Wakes the callers in this instance that wait for a payment, after another instance has changed the payment.
+        """After another instance has changed a payment, wakes the callers in this instance that wait for the payment.
         The other instance continues the payment.
         """
         if home_id in self._changed:
@@ -279,7 +279,7 @@ class Payer:
     async def _step(self, home_id: str, event: Event) -> str | None:
         """Stores the result of the event, and then sends the requests of this result.
 
-        An instance that sends a request also becomes the payment's owner, because the timer of the request runs in this
+        The instance that sends a request becomes the payment's owner, because the timer of the request runs in this
         instance.
         """
         current = await self._current(home_id)

@@ -66,7 +66,9 @@ _ASKS = {
 
 
 def in_lookup(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
-    """The state in which the connector first looks up the payee's DFSP, and then looks up the payee at this DFSP."""
+    """The state in which the connector first looks up the payee's DFSP, and then looks up the payee at the payee's
+    DFSP.
+    """
     match event:
         case Started() | Resumed() | Waited() if payment.order.agreed_transfer:
             return _send_agreed(payment, policy)
@@ -189,8 +191,8 @@ def _after_conversion_terms(payment: Payment, now: float, policy: Policy) -> Ste
 def in_fx_transfer(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
     """The state in which the hub reserves the payer's money for the FXP, and the FXP promises the target currency.
 
-    The payment's transfer does not exist yet. If the payment ends in this state, the hub never receives its transfer,
-    so the hub releases the money.
+    The payment's transfer does not exist yet. If the payment ends in this state, the hub never receives the payment's
+    transfer, so the hub releases the money.
     """
     match event:
         case ConversionReported("RESERVED", None):

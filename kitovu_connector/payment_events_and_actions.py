@@ -36,7 +36,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The hub has refused the request of the present state with a 4xx that is final."""
+    """The hub has refused the request that belongs to the present state. The hub's response is a final 4xx."""
 
     code: str
     text: str
@@ -44,7 +44,9 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class TurnedAway:
-    """The hub refused the request of the present state because of the request's credentials, signature or URL."""
+    """The hub refused the request that belongs to the present state, because of this request's credentials, signature
+    or URL.
+    """
 
     code: str
     text: str
@@ -52,7 +54,9 @@ class TurnedAway:
 
 @dataclass(frozen=True, slots=True)
 class Unclear:
-    """It is not clear whether the hub has the request of the present state: no connection, time-out, or 5xx."""
+    """It is not clear whether the hub has the request that belongs to the present state: no connection, time-out, or
+    5xx.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Handles the messages about quotes and transfers: requests about customers of this DFSP, callbacks about payments."""
+"""Handles messages about quotes and transfers: requests about customers of this DFSP, and callbacks about payments."""
 
 import time
 
@@ -162,14 +162,15 @@ class PaymentMessages:
 
         All instances share the records of incoming transfers.
 
-        With the reference API, a report can also be about a call of the front end that waits in another instance.
+        If the reference API is in use, a call of the front end may wait in another instance. A report can also be about
+        such a call.
         """
         return incoming is not None and not (self._config.reference_api and message.is_from_hub)
 
     def _is_confirmed_by_hub(self, message: Message, payment: Payment) -> bool:
         """Returns whether the hub sent or forwarded this message about an outgoing transfer.
 
-        A message without such a proof only shows what its sender states.
+        A message without this proof shows only the statement of its sender.
 
         Raises FspiopError unless the sender is the hub or the payee DFSP.
         """

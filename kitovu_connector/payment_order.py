@@ -75,8 +75,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     may_convert: bool = False  # if payer and payee have no common currency, an FXP converts the amount
     # the connector starts a conversion only after the core has accepted the conversion's terms
     needs_conversion_confirmation: bool = False
-    transaction_request_id: str | None = None  # the id of the payee's request to pay that this payment answers
-    home_request_id: str | None = None  # the core's own id of the request to pay that this payment answers
+    transaction_request_id: str | None = None  # if this payment answers a request to pay: the request's id
+    home_request_id: str | None = None  # if this payment answers a request to pay: the core's own id of it
     needs_password: bool = False  # the payer enters a one-time password at the payee's device
     needs_password_confirmation: bool = False  # the connector pays only after the core has accepted the password
     quote_expiry_s: float | None = None  # these four times replace the settings

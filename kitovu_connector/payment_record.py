@@ -20,7 +20,7 @@ from kitovu_connector.payment_order import Order, PartyRef
 class State(StrEnum):
     """The state of an outgoing payment."""
 
-    LOOKUP = "LOOKUP"  # the connector looks up the payee's DFSP, then the payee at this DFSP
+    LOOKUP = "LOOKUP"  # the connector looks up the payee's DFSP, and then the payee at that DFSP
     PAYEE_FOUND = "PAYEE_FOUND"  # the payee is known, and the core's acceptance of the payee is pending
     PROVIDERS = "PROVIDERS"  # the connector requests the list of FXPs that convert the currencies
     FX_QUOTE = "FX_QUOTE"  # the connector requests the terms of the conversion
@@ -66,7 +66,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     quote_body: bytes = b""  # the body of POST /quotes, the same bytes each time
     quote_answer: bytes = b""  # the body of PUT /quotes
     agreeing_since: float = 0.0  # the time of the core's last acceptance; 0 before the first acceptance
-    fx_commit_id: str | None = None  # the random id of POST /fxTransfers, unknown to others before this message
+    fx_commit_id: str | None = None  # the random id of POST /fxTransfers; secret until this message is sent
     fx_providers: tuple[str, ...] = ()
     fx_quote_body: bytes = b""  # the body of POST /fxQuotes, the same bytes each time
     fx_quote_answer: bytes = b""  # the body of PUT /fxQuotes
@@ -147,13 +147,13 @@ def backoff(tries: int, at_most: float) -> float:
 
 
 def soon(payment: Payment) -> float:
-    """Returns the pause after a request to which there was no clear response."""
+    """Returns the pause after a request that got no clear response."""
     return backoff(payment.tries, 4.0)
 
 
 def agree_until(payment: Payment, policy: Policy) -> float:
-    """Returns the time by which the connector must have the payee and the terms. The time of requests to the core does
-    not count.
+    """Returns the time by which the connector must have the payee and the terms. The time during which the payment
+    waits for the core does not count.
     """
     seconds = policy.password_s if payment.state is State.AUTHORIZATION else policy.agree_s
     return (payment.agreeing_since or payment.created_at) + seconds

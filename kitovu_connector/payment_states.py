@@ -10,9 +10,9 @@ The functions do no I/O. The caller passes the time.
 `payment_agreement` has the states before PREPARED. Only some payments have the states in which the core accepts the
 payee, a conversion, or a one-time password. Before PREPARED no money can have moved, so the payment can end without
 risk. In PREPARED and all later states, only the hub's report ends the payment (API Definition 6.7.2). A payer DFSP
-never decides by itself that a transfer did not happen. A payee DFSP can report the end of a transfer, although nothing
-proves that the hub has forwarded this report. After such an unproven report, the connector only requests the transfer's
-state from the hub.
+never decides by itself that a transfer did not happen. A payee DFSP's report about the end of a transfer can arrive
+without a proof that the hub has forwarded the report. After such an unproven report, the connector only requests the
+transfer's state from the hub.
 """
 
 from fspiop import ilp

@@ -1,7 +1,7 @@
 """Stores the connector's state in PostgreSQL, for several instances of the connector. Needs
 kitovu-connector[postgresql].
 
-As with SQLite, only one instance writes at a time: each group of jobs first acquires the same database lock. So two
+As with SQLite, only one instance writes at a time. Each group of jobs first acquires the same database lock, so two
 jobs can never wait for each other. The order of `changed_at` is the order of the commits. The lists rely on this order.
 A group's database transaction takes some milliseconds. If an instance stops in the middle of a group, the database ends
 the group's transaction.
@@ -247,8 +247,8 @@ def _with_places(sql: str) -> LiteralString:
 
 
 def _place_of(conn: psycopg.Connection[dict[str, Any]]) -> int:
-    """Returns a number that identifies this connector's tables in the database, because two connectors can use two
-    schemas of one database.
+    """Returns a number that identifies this connector's tables in the database. Two connectors can use two schemas of
+    one database, so each needs its own number.
     """
     row = conn.execute("SELECT 'payment'::regclass::oid::bigint AS place").fetchone()
     assert row is not None

@@ -82,8 +82,8 @@ class Records(Generic[R]):
     async def add(self, new: R, also: Callable[[Connection], None] | None = None) -> tuple[R, bool]:
         """Stores a record. Returns the stored record, and whether this call stored it as a new record.
 
-        Raises Conflict if the id or the alias is already stored with different content. The same database transaction
-        runs the function `also`. If `also` raises an error, no new record is stored.
+        Raises Conflict if the id or the alias is already stored with different content. The function `also` runs in the
+        same database transaction. If `also` raises an error, no new record is stored.
         """
         return await self._add(new, also)
 

@@ -31,7 +31,7 @@ DELETE_OLD = "DELETE FROM relayed WHERE changed_at < (SELECT seconds_now()) - ?"
 
 
 class Relayed(msgspec.Struct, frozen=True, kw_only=True):
-    """A callback in its stored form. The instance that received the callback has verified its sender."""
+    """A callback in its stored form. The instance that received the callback has verified the callback's sender."""
 
     route: str
     names: dict[str, str]
@@ -53,7 +53,7 @@ class Relay:
         self._second, self._sent = 0, Counter[str]()
         self._bytes: dict[
             str, float
-        ] = {}  # for each sender: the bytes that the sender has sent, minus the bytes that the limit has since allowed
+        ] = {}  # for each sender: the bytes that it has sent, minus the bytes that the limit has allowed since then
         self._last = 0
         self._is_behind = False  # a notification has arrived since the previous read
 

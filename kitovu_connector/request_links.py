@@ -21,8 +21,8 @@ class RequestLinks:
         self._transfers = Records(store.database, "request_to_pay_transfers", RequestTransfers)
 
     async def answered_by(self, quote: QuoteGiven) -> str | None:
-        """Returns the id of this DFSP's own request to pay that a transfer on these terms would pay. Returns None if
-        there is no such request.
+        """Finds out whether a transfer on these terms would pay one of this DFSP's own requests to pay. Returns the id
+        of this request, or None if there is no such request.
 
         Only a transfer from the payer DFSP that received the request can pay the request. The transfer must have the
         requested amount and the requested payee. The payee of any other transfer also gets the money, but such a

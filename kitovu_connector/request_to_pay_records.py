@@ -51,7 +51,7 @@ class RequestMade(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     transaction_id: str | None = None
     is_told: bool = True  # true if the core has received `answer`
     password: str | None = None  # the one-time password that the payer entered at the payee's device
-    # retriesLeft of the payer DFSP's request that this password answers; 0 if there was no request
+    # retriesLeft of the payer DFSP's request for this password; 0 if there was no request
     password_try: int = 0
     asked_try: int = 0  # retriesLeft of the payer DFSP's latest request for a password
     password_asker: str | None = None  # the payer DFSP that has requested the password and waits for it

@@ -106,7 +106,7 @@ class RequestsToPay:
     async def resume(self) -> None:
         """Continues every unfinished request that no task processes yet.
 
-        Runs after a start or a takeover of records.
+        Runs after this instance has started or taken over records.
         """
         for made in await self._made.unfinished():
             if not made.is_told:
@@ -305,7 +305,7 @@ class RequestsToPay:
 
     async def enter_password(self, request_id: str, password: str) -> RequestMade | None:
         """Stores the one-time password that the payer entered. If the payer's DFSP has already requested this password,
-        sends the password to this DFSP.
+        sends it to the payer's DFSP.
 
         Returns None if this request does not exist.
         """

@@ -49,7 +49,7 @@ class Shares:
 
 
 def shares_of_answers(connections: int) -> Shares:
-    """Returns the shares for answers that the connector sends without having stored the request."""
+    """Returns the shares for answers to requests that the connector does not store."""
     return Shares(8 * connections, 2 * connections)
 
 

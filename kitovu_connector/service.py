@@ -346,7 +346,7 @@ async def _opened_state(config: Config) -> Database:
     try:
         return await asyncio.shield(opening)
     except asyncio.CancelledError:
-        # waits until the database is open, because otherwise the database would stay locked
+        # the method must wait until the database is open; otherwise the database would stay locked
         await asyncio.wait([opening])
         if opening.exception() is None:
             opening.result().disconnect()

@@ -1,6 +1,6 @@
 """The tables of the connector's state, and their upgrades. The tables are the same in SQLite and in PostgreSQL.
 
-Each record is stored as JSON. The other columns repeat those values by which SQL statements select records. Each new
+Each record is stored as JSON. The other columns repeat the values that SQL statements need to select records. Each new
 version of the tables is a new entry of UPGRADES. An entry only adds columns or tables, so that the connector's previous
 version can still use the tables.
 """

@@ -39,7 +39,7 @@ class QuoteGiven(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     currency: str = ""
     expires_at: float = 0.0
     core_answer: bytes = b""  # the core's own answer, if the core wants to get this answer back with the transfer
-    home_request_id: str | None = None  # the core's own id of the request to pay that these terms answer
+    home_request_id: str | None = None  # if these terms answer a request to pay: the core's own id of it
 
 
 class Stage(StrEnum):
@@ -77,8 +77,8 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     completed_at: str | None = None  # the time of the commit, as the hub reported it
     # the core refused, but the core may have reserved the money, and must then release the money
     is_perhaps_reserved: bool = False
-    transaction_request_id: str | None = None  # the id of this DFSP's request to pay that the transfer answers
-    home_request_id: str | None = None  # the core's own id of the request to pay that the transfer answers
+    transaction_request_id: str | None = None  # if the transfer answers a request to pay: the request's id
+    home_request_id: str | None = None  # if the transfer answers a request to pay: the core's own id of it
     received_at: float = 0.0  # 0 in a record of an earlier version
 
 
@@ -366,7 +366,7 @@ class Store:
         return await self._own("SELECT record FROM incoming WHERE transfer_id = ? AND owner = ?", transfer_id, Incoming)
 
     async def unfinished_incoming(self) -> list[Incoming]:
-        """Returns this instance's open transfers. This DFSP or the hub still has to act on them."""
+        """Returns this instance's open transfers, on which this DFSP or the hub still has to act."""
         return await self._unfinished("SELECT record FROM incoming WHERE is_open = 1 AND owner = ?", Incoming)
 
     # ---- lists: in the order of the last change, after the end of the previous page

@@ -113,7 +113,7 @@ def refused(found: Submission, code: str, text: str) -> Next:
 
 
 def unclear(found: Submission) -> Next:
-    """Handles a POST to which there was no clear response."""
+    """Handles a POST that got no clear response."""
     return Next(_with(found, state=Sent.DOUBT), again_in_s=backoff(found.tries, 4.0))
 
 

@@ -63,14 +63,16 @@ class Submissions:
         ]
 
     async def resume(self) -> None:
-        """Continues every open submission that no task processes yet. Runs after a start or a takeover of records."""
+        """Continues every open submission that no task processes yet. Runs after this instance has started or taken
+        over records.
+        """
         for records in self._records.values():
             for found in await records.unfinished():
                 if found.id not in self._timers and found.id not in self._turns:
                     self._background.start_once(found.id, partial(self._ask_hub, found.resource, found.id))
 
     def changed(self, record_id: str) -> None:
-        """Wakes the callers that wait for a submission that another instance has changed."""
+        """After another instance has changed a submission, wakes the callers that wait for the submission."""
         if record_id in self._changed:
             self._changed.pop(record_id).set()
 
@@ -278,7 +280,7 @@ class Submissions:
         found = await self.get(resource, message.id)
         if found is None:
             if resource == "fxTransfers":
-                return None  # the message can be about the conversion of a payment, which no submission knows
+                return None  # the message can be about a payment's conversion, which is not a submission
             raise FspiopError(ErrorCode.ID_NOT_FOUND)
         message.met(True)
         message.check_sender(found.destination)

@@ -17,8 +17,8 @@ from kitovu_connector.config import Config
 log = structlog.get_logger(__name__)
 
 _ANSWER_AT_MOST = 16 * 1024
-# after this part of a token's lifetime, the connector renews the token, so that no token expires while a request is on
-# its way
+# the part of a token's lifetime after which the connector renews it; without this, a token could expire while a request
+# is on its way
 _RENEW_AT = 0.75
 
 

@@ -63,7 +63,7 @@ class TransactionStates:
         await self._background.close()
 
     async def add(self, quote: QuoteGiven, transfer_id: str) -> None:
-        """Records the transfer that pays on the terms of a transaction. Returns when the record is durable."""
+        """Records the transfer that pays a transaction on these terms. Returns when the record is durable."""
         transaction_id = bodies.read(QuotePost, quote.request).transaction_id
         await self._transfers.add(TransactionTransfer(id=transaction_id, transfer_id=transfer_id))
 

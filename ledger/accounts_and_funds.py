@@ -2,8 +2,8 @@
 
 The functions of this module use Django's ORM. These functions lock rows in the same order as the rest of the ledger.
 
-Every change of a SETTLEMENT account first locks the participant's POSITION account. A reservation of a transfer also
-locks the POSITION account, while the hub compares the reservation with the cover.
+Every change of a SETTLEMENT account first locks the participant's POSITION account. The hub also locks the POSITION
+account while it compares the reservation of a transfer with the cover.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -56,7 +56,7 @@ def ensure_open_window() -> SettlementWindow:
 
 
 def stop_conversions() -> None:
-    """Lets no process store or change a conversion until the end of this database transaction."""
+    """Ensures that no other transaction stores or changes a conversion until this database transaction ends."""
     execute("LOCK TABLE ledger_fxtransfer IN SHARE MODE")
 
 
@@ -334,7 +334,7 @@ def prepare_funds_out(
     actor: str,
     extensions: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Reserves a withdrawal. Refuses a withdrawal of money that a position, reservation or amount on hold needs."""
+    """Reserves a withdrawal. Refuses a withdrawal if a position, a reservation or an amount on hold needs the money."""
     settlement, _ = _settlement_pair(account)
     if _same_movement(transfer_id, account, FundsMovement.Kind.FUNDS_OUT, amount):
         return

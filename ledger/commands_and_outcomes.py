@@ -285,7 +285,7 @@ def words_of_rule(verdict: Verdict) -> tuple[str, str]:
 
 
 def error_of(aborted: "TransferState | ConversionState | Bulk") -> tuple[str, str]:
-    """Returns the error code and description with which the transfer or conversion was aborted."""
+    """Returns the error code and the description of the abort of a transfer or conversion."""
     error = ErrorCode.SERVER_ERROR
     return aborted.error_code or error.code, aborted.error_description or error.text
 

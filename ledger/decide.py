@@ -276,8 +276,8 @@ def _refuse(p: Prepare, s: Snapshot, refusal: Refusal, verdict: Verdict | None =
         transfer.error_code, transfer.error_description = words_of_rule(verdict)
     transfer.completed_at = s.now
     s.transfers[p.transfer_id] = transfer
-    # From now on, no other transfer can use this id. So a conversion that waited for a transfer with this id must end
-    # too.
+    # From now on, no other transfer can use this id. So if a conversion waited for a transfer with this id, the
+    # conversion must end too.
     return Refused(p, transfer, fx.abort_without(p, transfer, s))
 
 

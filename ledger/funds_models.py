@@ -74,7 +74,7 @@ class FundsMovement(models.Model):
     state = models.CharField(max_length=9, choices=[(state.value, state.value) for state in State])
     reason = models.CharField(max_length=512)
     external_reference = models.CharField(max_length=512, blank=True)
-    # If the bank has paid a part of the amount on hold for a settlement by this withdrawal, this column contains the
+    # If the bank has used this withdrawal to pay a part of a settlement's amount on hold, this column contains the
     # hold.
     hold = models.ForeignKey(CoverHold, on_delete=models.PROTECT, related_name="withdrawals", null=True)
     from_hold = models.BigIntegerField(default=0, db_default=0)

@@ -27,8 +27,8 @@ def _in_order(chosen: list[Waiting]) -> list[Waiting]:
 
     `load` locks only stored rows, so a command that can depend on an unstored prepare waits for the next group.
 
-    Commands that end a transfer come first and never wait. Such a command cannot depend on a prepare of the same group,
-    because no payee has received this prepare.
+    If a command ends a transfer, the command comes first and never waits. A command that ends a transfer cannot depend
+    on a prepare of the same group, because no payee has received this prepare yet.
     """
     ends = [item for item in chosen if not isinstance(item.command, _BEGINS)]
     begins: list[Waiting] = []

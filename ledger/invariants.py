@@ -24,7 +24,7 @@ from ledger.rule_history import invariants as rule_history
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """An invariant that is not true, with the first rows that break it.
+    """An invariant that is not true, with the first rows that break the invariant.
 
     If the hub could not check the invariant, `error` has the reason.
     """

@@ -32,8 +32,8 @@ _USES = f"""
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A participant's limit in one currency, and the used amount of this limit. Both are in ten-thousandths. Reserved
-    amounts count as used."""
+    """A participant's limit in one currency, and the used amount of this limit. Both amounts are in ten-thousandths.
+    Reserved amounts count as used."""
 
     account_id: int
     participant: str
@@ -92,7 +92,7 @@ def watch() -> None:
     said = cache.get_many([_key(use) for use in now])
 
     def look(use: Use) -> None:
-        # Two checks can run at the same time. Only the check whose `cache.add` succeeds logs the alarm.
+        # Two checks can run at the same time. A check logs the alarm only if the check's `cache.add` succeeds.
         if use.is_due and _key(use) not in said and cache.add(_key(use), use.percent, timeout=None):
             log.warning("position_near_limit", **_facts(use))
         elif use.is_over and _key(use) in said and cache.delete(_key(use)):

@@ -94,8 +94,8 @@ class Account(models.Model):
     # Only for SETTLEMENT accounts: the amount on hold. This amount does not count as cover, because the participant
     # owes this amount for a settlement (see `CoverHold`).
     on_hold = models.DecimalField(max_digits=38, decimal_places=0, default=Decimal(0), db_default=Decimal(0))
-    # Only for POSITION accounts: the net debit cap, and the alarm percentage. If only this percentage of the limit is
-    # free, an alarm is due.
+    # Only for POSITION accounts: the net debit cap, and the alarm percentage. If only this percentage of the limit or
+    # less is free, an alarm is due.
     net_debit_cap = models.BigIntegerField(null=True)
     alarm_percentage = models.PositiveSmallIntegerField(default=10)
     changed_at = models.DateTimeField(db_default=Now())
@@ -333,8 +333,8 @@ class Transfer(models.Model):
 
 
 class TransferEvent(models.Model):
-    """One state of a transfer's history, with the message that led to this state as evidence. The database allows no
-    changes to these rows."""
+    """One state in the history of a transfer. The message that led to this state is stored as evidence. The database
+    allows no changes to these rows."""
 
     transfer = models.ForeignKey(Transfer, on_delete=models.PROTECT, related_name="events", db_index=False)
     state = models.CharField(max_length=9)

@@ -113,8 +113,8 @@ def _error_to_payer(hub: HubMessages, t: TransferState) -> Outgoing:
 def _end_to_payee(hub: HubMessages, t: TransferState) -> Outgoing:
     """Returns the message that informs the payee about the end of a transfer.
 
-    A payee that answered RESERVED receives a PATCH request. A payee that answered otherwise receives a PUT request with
-    the state, or PUT .../error.
+    A payee that answered RESERVED receives a PATCH request. A payee that sent another answer receives a PUT request
+    with the state, or PUT .../error.
     """
     if t.wants_patch:
         return _patch(hub, t, _payee(t))

@@ -1,5 +1,5 @@
 """Reads the parties and the quote's id from a transfer's ILP packet. The hub needs these values if the hub does not
-have the quote itself. Pure.
+have the quote. Pure.
 
 The payee DFSP wrote the packet, and the payer DFSP sends the packet with the transfer. Some DFSPs' packets do not
 contain the parties.
@@ -33,7 +33,7 @@ NOBODY = PacketParties(None, None, None)
 
 
 def read(ilp_packet: str, *, payer_dfsp: str, payee_dfsp: str) -> PacketParties:
-    """Returns the parties. Leaves out a party for which the packet and the transfer name different DFSPs."""
+    """Returns the parties. Leaves out a party if the packet and the transfer name different DFSPs for this party."""
     packet = ilp_packets.read(ilp_packet) if ilp_packet else None
     if packet is None:
         return NOBODY

@@ -15,7 +15,8 @@ from ledger.models import Account, Entry, FxTransfer, TransferEvent
 CURRENCIES_OF_A_PARTICIPANT = """
     SELECT a.currency FROM ledger_account a WHERE a.participant_id = p.id AND a.type = 'POSITION' AND a.is_active
 """
-"""The currencies of the active accounts that a participant's payments need. `p` is the participant's row."""
+"""The currencies in which a participant has an active POSITION account. The participant's payments need these accounts.
+`p` is the participant's row."""
 
 
 def value_of(account: Account) -> int:
@@ -55,8 +56,8 @@ def limits(currency: str | None = None) -> QuerySet[Account]:
 
 def transaction_of(transfer_id: str) -> dict[str, Any] | None:
     """Returns the Transaction object in the ILP packet (FSPIOP API v1.1, section 7.4.17), or None."""
-    # The row of a transfer's first state, RESERVED or ABORTED, contains the prepare. Each state has its own
-    # index, so there are two queries.
+    # The row of a transfer's first state, RESERVED or ABORTED, contains the prepare. The table has a separate index for
+    # each state, so this function runs two queries.
     events = TransferEvent.objects.filter(transfer_id=transfer_id)
     event = events.filter(state="RESERVED").first() or events.filter(state="ABORTED").first()
     if event is None or event.body is None:
@@ -70,8 +71,8 @@ def transaction_of(transfer_id: str) -> dict[str, Any] | None:
 
 
 def committed_transfers(between: Collection[str] = ()) -> Iterator[dict[str, Any]]:
-    """Returns the committed transfers, for comparison with the participants' own books. The transfer that was committed
-    first comes first.
+    """Returns the committed transfers, for comparison with the participants' own books. The transfer with the earliest
+    commit comes first.
 
     If `between` has names of participants, returns only transfers between these participants.
     """

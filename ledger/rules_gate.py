@@ -28,7 +28,7 @@ from rules.transfer_gate import open_gate as open_with
 
 @dataclass(frozen=True, slots=True)
 class AtGate:
-    """The transfers of one group that rules can judge. The object also has the facts that the hub read before the hub
+    """Those transfers of one group that rules can judge. The object also has the facts that the hub read before the hub
     locked any row."""
 
     rules: RulesAtTransfers | None

@@ -83,8 +83,8 @@ def take(hold: CoverHold, amount: int) -> int:
 
 
 def give_back(movement: FundsMovement) -> None:
-    """Increases a hold again by the amount by which a withdrawal had reduced the hold. Does nothing if two people have
-    already released the hold."""
+    """Increases a hold again by the amount that a withdrawal had subtracted from the hold. Does nothing if two people
+    have already released the hold."""
     if movement.hold_id is None:
         return
     hold = CoverHold.objects.select_for_update(no_key=True).get(pk=movement.hold_id)

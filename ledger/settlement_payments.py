@@ -91,9 +91,9 @@ def recorded(
     """Returns, for each SETTLEMENT account, the part of the owed amount that no longer needs a payment.
 
     `owed` has the amount by account: above 0 for a payment out of the account, below 0 for a payment into the account.
-    If there is a hold, the hold shows the amount that must still be paid out. If there is no hold, withdrawals that
-    name the settlement reduce the amount to pay out. Funds in with one of the account's `references` reduce the amount
-    to pay in.
+    If there is a hold, the hold shows the amount that must still be paid out. If there is no hold, the amount to pay
+    out is reduced by the withdrawals that name the settlement. Each movement of funds in with one of the account's
+    `references` reduces the amount to pay in.
     """
     holds = {hold.account_id: hold for hold in _holds(settlement_number, owed)}
     sums: dict[int, int] = defaultdict(int)

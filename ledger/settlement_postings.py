@@ -1,4 +1,4 @@
-"""Posts the entries of settlements. A DFSP's message never causes such an entry.
+"""Posts the entries of settlements. A DFSP's message never causes an entry of a settlement.
 
 Each function runs the same number of SQL statements for any number of entries.
 """

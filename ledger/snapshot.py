@@ -1,5 +1,5 @@
-"""The locked rows on which the ledger's decisions depend, as objects. `decide` changes these objects, not the rows,
-while it decides a batch."""
+"""Objects that contain the locked rows on which the ledger's decisions depend. `decide` changes these objects, not the
+rows, while it decides a batch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

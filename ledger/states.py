@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    RECEIVED = "RECEIVED"  # never stored, because the hub stores and decides a transfer in one database transaction
+    RECEIVED = "RECEIVED"  # never in the database: one database transaction decides a transfer and stores the result
     RESERVED = "RESERVED"
     COMMITTED = "COMMITTED"
     ABORTED = "ABORTED"

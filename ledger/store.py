@@ -1,6 +1,6 @@
 """All SQL statements that run for every transfer.
 
-Each statement takes lists. So the number of statements does not depend on the lengths of these lists.
+Each statement takes lists as parameters. So the number of statements does not depend on the lengths of these lists.
 
 If a database transaction needs several of the following locks, it acquires the locks in this order:
 
@@ -11,9 +11,9 @@ If a database transaction needs several of the following locks, it acquires the 
   3. account rows, by id
   4. inserts, in the order of transfer ids
 
-The hub first locks the rows of a decision, and then reads the rows with a separate statement. Under READ COMMITTED, a
-statement that has waited for a row's lock reads the new version of this row. The same statement reads all other rows as
-they were before the wait.
+The hub first locks the rows of a decision, and then reads the rows with a separate statement. Under READ COMMITTED, if
+a statement has waited for a row's lock, the statement reads the new version of this row. The same statement reads all
+other rows as they were before the wait.
 """
 
 from collections.abc import Iterable, Sequence
@@ -73,8 +73,8 @@ def load(
     transfers = _lock_transfers(others, determining) if others or determining else {}
     participants, awaited_by = _participants(prepares, fx_prepares) if prepares or fx_prepares else ({}, set())
     conversions = fx.lock_conversions(fx_commands, transfers.values(), awaited_by)
-    # The hub reads these transfers while their conversions are locked, because a prepare of such a transfer locks the
-    # same rows.
+    # The hub reads these transfers while their conversions are locked, because a prepare of one of these transfers
+    # locks the same rows.
     awaited = fx.awaited_transfers(fx_commands, conversions)
     if awaited:
         transfers = transfers_by_id(awaited) | transfers

@@ -38,8 +38,8 @@ def _is_erased(body: str, at: str, kind: str) -> str:
     return f"coalesce({body} = ''::bytea AND {at} < {up_to}, false)"
 
 
-# An ISO 20022 message can have its condition only inside the ILP packet. Then this SQL returns NULL, and the check
-# accepts NULL.
+# An ISO 20022 message can have its condition only inside the ILP packet. In this case, the SQL returns NULL, and the
+# check accepts NULL.
 _CONDITION = _text("condition", "{CdtTrfTxInf,VrfctnOfTerms,Sh256Sgntr}")
 _SAYS_CONDITION = f"({_CONDITION} = condition OR ({_CONDITION} IS NULL AND m ? 'CdtTrfTxInf'))"
 

@@ -1,4 +1,4 @@
-"""A check of `manage.py check`: the hub does not start if a page of the portal has no access rule."""
+"""A check that `manage.py check` runs: if a page of the portal has no access rule, the hub does not start."""
 
 from typing import Any
 

@@ -27,7 +27,7 @@ class Site(AdminSite):
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
         """If a signed-in user lacks the permission, shows a page about the missing permission. Without this page, the
-        user would get the sign-in page, and the sign-in page would only redirect the user back."""
+        user would get the sign-in page, and the sign-in page would only redirect the user back to the same page."""
         guarded = super().admin_view(view, cacheable)
 
         @wraps(view)
@@ -46,8 +46,8 @@ class Site(AdminSite):
         return redirect_to_login(request.GET.get("next", reverse("admin:index")), reverse("account_login"))
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
-        """Registers tables, including tables of libraries. Leaves out the buttons for requests that the site
-        refuses."""
+        """Registers tables, including tables of libraries. Leaves out the buttons for changes, because the site refuses
+        changes."""
         found = admin_class or ModelAdmin
         if not issubclass(found, ReadOnlyAdmin):
             found = type(found.__name__, (NoChanges, found), {})

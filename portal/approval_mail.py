@@ -1,7 +1,7 @@
 """Sends e-mails to the people who may approve new requests. One e-mail lists all new requests, and the hub sends at
 most one e-mail each minute.
 
-A program can make many requests at once, so there is no separate e-mail for each request.
+A program can make many requests within a short time, so the hub does not send a separate e-mail for each request.
 """
 
 from django.conf import settings
@@ -51,7 +51,7 @@ def write_to_checkers() -> int:
 
 
 def _people(approvals: list[Approval]) -> list[Visitor]:
-    """Returns the people of the hub who have a role that allows the approval of at least one of these requests."""
+    """Returns the people of the hub whose roles allow them to approve at least one of these requests."""
     rights = {changes.KINDS[approval.kind].check for approval in approvals if approval.kind in changes.KINDS}
     roles = {role.value for right in rights for role in RIGHTS[right]}
     found = User.objects.filter(is_active=True, groups__name__in=roles).exclude(email="").distinct()

@@ -179,8 +179,8 @@ def portal(request: HttpRequest) -> dict[str, Any]:
 
 
 def _counts(visitor: Visitor) -> dict[str, int]:
-    """For three items of the menu, returns how many requests, alarms and first sign-ins wait for this visitor. Runs one
-    SQL statement."""
+    """Returns how many requests, alarms and first sign-ins wait for this visitor. Three items of the menu show these
+    numbers. Runs one SQL statement."""
     kinds = [kind.name for kind in changes.KINDS.values() if visitor.may(kind.check)]
     if visitor.user is None:
         return {}

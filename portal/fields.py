@@ -34,7 +34,7 @@ class AmountField(forms.CharField):
         if not isinstance(value, int):
             return value
         text = money.format_amount(value)
-        # Three digits after the only separator could also be thousands.
+        # A text with three digits after the only separator, such as "1.500", could also mean 1500.
         return f"{text}0" if len(text.partition(".")[2]) == 3 else text
 
     def clean(self, value: Any) -> int | None:  # type: ignore[override]

@@ -36,7 +36,7 @@ class NotConfirmed(Exception):
 class Standing:
     """The state of an account that is not confirmed yet."""
 
-    involved: Sequence[str]  # users who requested or approved a change of the account since its last confirmation
+    involved: Sequence[str]  # users who requested or approved a change of the account since the last confirmation
     may_confirm: Sequence[User]
     needed: int
     confirmed_by: Sequence[str]  # users who have already confirmed this sign-in
@@ -128,7 +128,7 @@ def waiting() -> "models.QuerySet[Profile]":
 def lock_unconfirmed(user: User, signed_in_at: datetime) -> Profile:
     """Locks and returns an account's profile.
 
-    Raises NotConfirmed if the account is already confirmed, or has another first sign-in now.
+    Raises NotConfirmed if the account is already confirmed, or if the account has a different first sign-in now.
     """
     profile = Profile.objects.select_for_update(no_key=True).get(user=user)
     if not User.objects.filter(pk=user.pk, is_active=True).exists():
@@ -148,7 +148,8 @@ def _confirmations(user: User, profile: Profile) -> list[Confirmation]:
 
 
 def _involved(user: User, profile: Profile) -> set[int]:
-    """Returns the users who requested or approved a change of this account since its last confirmation."""
+    """Returns the ids of the users who requested or approved a change of this account since the account's last
+    confirmation."""
     rows = Approval.objects.filter(
         state=Approval.State.APPROVED,
         subject=user.username,

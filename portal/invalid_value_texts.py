@@ -10,7 +10,7 @@ from fspiop.invalid_values import EncodingFault, Fault, InvalidValue, KeyFault
 from hub.egress import AddressFault
 from hub.participants.profile import NetworkFault
 
-_LONGEST_TEXT = 200  # the limit for the text of an error from a library
+_LONGEST_TEXT = 200  # the maximum length of an error's text from a library
 
 TEXTS: Mapping[Fault, Promise] = {
     KeyFault.PRIVATE_KEY: gettext_lazy(

@@ -288,7 +288,7 @@ class AccountMark(models.Model):
 class Alarm(models.Model):
     """A problem that the people who run the hub must examine. A tick raises alarms and ends alarms: `portal.alarms`.
 
-    A subject has at most one open alarm of a kind.
+    A subject has at most one open alarm of each kind.
     """
 
     kind = models.CharField(max_length=32)
@@ -412,7 +412,7 @@ class HistoryRow(models.Model):
 
 
 class HistoryMark(models.Model):
-    """How far the history has read one source. The database transaction that adds to the history's rows also changes
+    """How far the history has read one source. The database transaction that changes the history's rows also changes
     this row."""
 
     source = models.CharField(max_length=8, primary_key=True, choices=HistoryRow.Source)

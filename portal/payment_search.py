@@ -60,7 +60,7 @@ def read_words(text: str, dfsps: dict[str, str], currencies: frozenset[str]) -> 
 
 
 def _read_one(word: str, found: Words, dfsps: dict[str, str], currencies: frozenset[str]) -> int:
-    """Reads a word that has a meaning without the words next to it. Returns how many words were read: 1 or 0."""
+    """Reads a word whose meaning does not depend on the words next to it. Returns how many words were read: 1 or 0."""
     if _ID.match(word):
         found.ids.append(word)
     elif hours := _TIME.match(word):

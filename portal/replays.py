@@ -31,14 +31,14 @@ log = structlog.get_logger("replays")
 
 MOST_S = 3600.0
 """The time limit of a replay."""
-_TIME_TO_END_S = 30.0  # the worker kills a process that still runs this long after the time limit
+_TIME_TO_END_S = 30.0  # if a process still runs this long after the time limit, the worker kills the process
 _TELLS_EVERY_S = 1.0
 _STALE = timedelta(minutes=2)
 _OPEN = (RuleReplay.State.WAITING, RuleReplay.State.RUNNING)
 MOST_OF_A_PERSON = 5
 """The maximum number of waiting and running replays of one person."""
 _ASKING = 1_263_075_340  # the key of the lock for requests
-_KEPT = 500  # the hub keeps the results of this many latest replays
+_KEPT = 500  # the number of latest replays whose results the hub keeps
 
 
 class NotAsked(Exception):
@@ -51,7 +51,7 @@ def ask(
 ) -> RuleReplay:
     """Requests a replay. If an equal replay waits or runs already, returns that replay.
 
-    Raises NotAsked if too many replays of this person wait or run already, because each replay can take an hour.
+    Each replay can take an hour. So if too many replays of this person already wait or run, raises NotAsked.
     """
     # Because of the lock, a request that arrives twice at the same time creates only one replay.
     execute("SELECT pg_advisory_xact_lock(%s)", [_ASKING])
@@ -95,7 +95,7 @@ class Ended(Exception):
 
 
 def start() -> bool:
-    """Starts a process for the replay that waits longest. Returns whether a process was started.
+    """Starts a process for the replay that has waited longest. Returns whether a process was started.
 
     The function first ends each replay whose process has died. If another replay is running, starts no process. Does
     not wait for the process, so that the worker can do other work.
@@ -114,7 +114,8 @@ def start() -> bool:
 
 
 def _watch(job_id: int, process: "subprocess.Popen[bytes]") -> None:
-    """Waits for the end of a replay's process. Some time after the limit, kills the process."""
+    """Waits for the end of a replay's process. If the process still runs some time after the limit, kills the
+    process."""
     try:
         code = process.wait(MOST_S + _TIME_TO_END_S)
     except subprocess.TimeoutExpired:
@@ -150,14 +151,15 @@ def run(job_id: int) -> None:
 
 
 def take() -> RuleReplay | None:
-    """Returns the replay that waits longest, and sets its state to running. Returns None if another replay is running.
+    """Finds the replay that has waited longest, sets its state to running, and returns the replay. Returns None if
+    another replay is running.
 
     Ends each replay whose process has reported no progress for two minutes.
     """
     try:
         return _take()
     except IntegrityError:
-        return None  # another worker has begun a replay at the same time, and the database allows only one
+        return None  # another worker has begun a replay at the same time; the database allows only one running replay
 
 
 @transaction.atomic(durable=True)

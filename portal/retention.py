@@ -295,7 +295,7 @@ REPORTS = Rows("reports of closed alerts", _DELETE_REPORTS, 50)  # an alert keep
 def _delete_rows(rows: Rows, before: datetime) -> int:
     """Deletes the rows that are older than this time.
 
-    The hub keeps a decision for at least one day, even if the setting is shorter.
+    The hub keeps a decision for at least one day, even if the retention period in the settings is shorter.
     """
     if not _begins(rows.kind, before):
         return 0

@@ -259,6 +259,6 @@ def _text(name: str, value: Any) -> str:
 
 
 def _host(text: str) -> str:
-    """Returns a URL's host, or an e-mail address as it is."""
+    """If the text is a URL, returns the URL without user, port and path. Returns an e-mail address unchanged."""
     parts = urlsplit(text)
     return f"{parts.scheme}://{parts.hostname}/…" if parts.hostname else text

@@ -64,7 +64,7 @@ def withdraw_outdated() -> None:
 
 @shared_task(name="portal.tasks.replay_rules", ignore_result=True)
 def replay_rules() -> None:
-    """Starts a process that runs one replay of rules: the replay that waits longest (see `portal.replays`)."""
+    """Starts a process that runs one replay of rules: the replay that has waited longest (see `portal.replays`)."""
     replays.start()
 
 

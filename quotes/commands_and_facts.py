@@ -35,10 +35,10 @@ class AgreementMessage(ReceivedMessage):
 class AskTerms:
     """A request for terms, sent by POST /quotes, POST /bulkQuotes or POST /fxQuotes.
 
-    Some elements of the message name the recipient. `named` maps the path of each such element to the name. Each
-    element of the list `currencies` is a set of currencies. The payee must have an account in at least one currency of
-    each set in `currencies`. Each kind of agreement has some columns of its own. `columns` contains the values of these
-    columns. `details` is the parsed message, which the scheme's rules read.
+    Some elements of the message name the recipient. `named` maps the path of each of these elements to the name
+    in the element. Each element of the list `currencies` is a set of currencies. The payee must have an account in at
+    least one currency of each set in `currencies`. Each kind of agreement has some columns of its own. `columns`
+    contains the values of these columns. `details` is the parsed message, which the scheme's rules read.
     """
 
     resource: str  # the first part of the path, such as quotes
@@ -116,7 +116,7 @@ class Standing:
     request_digest: bytes
     response_digest: bytes | None
     octets: int = 0  # the size of the stored message that the hub sends for a repeated request
-    kept: bytes | None = None  # until the answer comes, the facts and the verdict of the scheme's rules
+    kept: bytes | None = None  # stored until the answer comes: the facts and the verdict of the scheme's rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,8 @@ class Gate(Protocol):
         error if the rules refuse the request for terms."""
 
     def refusal_of_terms(self, command: GiveTerms, kept: bytes | None) -> FspiopError | None:
-        """Returns an error if the rules' hold of the transfer would end shortly before these terms expire, or later."""
+        """Returns an error if the rules would hold the transfer until shortly before these terms expire, or for
+        longer."""
 
 
 @dataclass(frozen=True, slots=True)

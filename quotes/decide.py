@@ -137,12 +137,12 @@ def _give(command: GiveTerms, scene: Scene, facts: Facts) -> Outcome:
         check_destination(command.message.headers.get("fspiop-destination"), to.name)
     except FspiopError as error:
         if error.code != ErrorCode.MODIFIED_REQUEST.code:
-            # A participant that is not a party must not learn that the agreement exists. Such a participant gets the
+            # A participant that is not a party must not learn that the agreement exists. This participant gets the
             # error in the HTTP response.
             return NotObeyed(error.error, error.detail)
         path, subject = path_of(command.resource, command.agreement_id), command.agreement_id
-        # A new error callback replaces a waiting error callback. So a sender that repeats a faulty answer gets only one
-        # error callback.
+        # A new error callback replaces a waiting error callback. So if a sender repeats a faulty answer, the sender
+        # gets only one error callback.
         return refused(
             scene, command.sender, error, path=path, subject=subject, kind="refusal", if_pending=IfPending.RENEW
         )

@@ -75,7 +75,7 @@ def _end(kind: type[Agreement], ids: list[str]) -> int:
             .select_for_update(skip_locked=True, no_key=True, of=("self",))
             .select_related("payer")
             .annotate(content_type=KT("request_headers__content-type"))
-            .only("payee_id", "expires_at", "payer__name")  # without the messages, which can be large
+            .only("payee_id", "expires_at", "payer__name")  # does not read the messages, which can be large
         )
         if not late:
             return 0

@@ -260,7 +260,7 @@ class Question(models.Model):
     class Meta:
         ordering = ["id"]
         constraints = [
-            # this constraint's index finds the question of an answer
+            # with this constraint's index, the hub finds the question to which an answer belongs
             models.UniqueConstraint(
                 fields=["subject", "resource", "asked", "asker"], name="one_question_waits_for_an_answer"
             )

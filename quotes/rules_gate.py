@@ -74,7 +74,8 @@ class QuoteGate:
         return None
 
     def refusal_of_terms(self, command: GiveTerms, kept: bytes | None) -> FspiopError | None:
-        """Returns an error if the rules' hold of the transfer would end shortly before these terms expire, or later."""
+        """Returns an error if the rules would hold the transfer until shortly before these terms expire, or for
+        longer."""
         if self.rules is None or self.rules.version is None or kept is None or command.expires_at is None:
             return None
         found = kept_verdicts.from_bytes(kept).get(command.agreement_id)

@@ -78,7 +78,7 @@ def add(kind: type[Agreement], requests: Sequence[tuple[AskTerms, int]], kept: M
     """Stores these requests for terms. Each request comes with the payee's id. Raises LostRace if the id of one of the
     requests was already used.
 
-    `kept` maps the key of a request to the facts and the verdict that the scheme's rules store.
+    `kept` maps the key of a request to the facts and the verdict of the scheme's rules, which the hub stores.
     """
     # The SQL statement inserts the rows in the order of ids. So two database transactions never end in a deadlock.
     ordered = sorted(requests, key=lambda each: each[0].agreement_id)

@@ -88,8 +88,8 @@ _BULK_TERMS = """
 
 
 def not_in_bulk_quote(bulk_quote_id: str, claims: Sequence[Claim]) -> frozenset[bytes] | None:
-    """Returns the keys of the transfers whose terms the answer to the bulk quote does not contain. Returns None if the
-    bulk quote has no answer.
+    """Returns the keys of the transfers whose terms are not in the answer to the bulk quote. Returns None if the bulk
+    quote has no answer.
 
     The function runs one SQL statement.
     """

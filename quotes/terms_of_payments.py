@@ -1,4 +1,4 @@
-"""The terms that the answer to a bulk quote has for each payment. The hub stores them in this form for the rules.
+"""The terms of each payment in the answer to a bulk quote. The hub stores the terms in this form for the rules.
 Pure."""
 
 import msgspec

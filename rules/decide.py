@@ -26,8 +26,8 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
     rule: str
     kind: Kind
     action: Literal["alert", "hold", "refuse"]
-    """The effect of the hit. If the hub could not check the rule, and the rule lets such payments pass, the effect is
-    only an alert."""
+    """The effect of the hit. If the hub could not check the rule, but the rule lets payments pass in this case, the
+    only effect is an alert."""
     code: str | None = None
     text: str = ""
     """The text that a DFSP receives with the error code. The text never names the fraud rule that fired."""

@@ -37,8 +37,8 @@ class Facts(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=True
     has_details: bool = True
     """Whether the details of the payment are known: parties, use case, elements, extensions.
 
-    The value is False only at a transfer that has no details and whose quote did not pass through this hub. If False,
-    the next fields count as missing, not as absent.
+    The value is False only if a transfer has no details, and the transfer's quote did not pass through this hub. If
+    False, the next fields count as missing, not as absent.
     """
     quoted: bool = True
     """Whether the quote passed through this hub. The value is True at the quote itself."""
@@ -86,7 +86,8 @@ class Facts(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=True
     """The key of the payer's identifier and sub-identifier together. The value is None if there is no
     sub-identifier."""
     is_judged_again: bool = False
-    """Whether the rules of the quote also judge this transfer, although its quote passed through this hub.
+    """Whether the rules of the quote gate also judge this transfer, although the transfer's quote passed through this
+    hub.
 
     The value is True if another version of the rules judged the quote, or if the quote had another amount.
     """

@@ -1,7 +1,7 @@
 """Finds the payees that a payer has paid before. The ledger provides the function that reads committed payments.
 
-A reserved payment does not count yet, because a rule about new payees can hold the payment, and because the payment can
-still be aborted.
+A reserved payment does not count yet, for two reasons: a rule about new payees can hold the payment, and the hub can
+still abort the payment.
 """
 
 from collections.abc import Callable, Collection

@@ -20,8 +20,8 @@ def key_of(id_type: str, id_value: str, sub_id: str | None = None) -> int:
     """Returns the key of a party. All spellings of the party's identifier, type and sub-id have the same key.
 
     A payee DFSP can understand more spellings than the hub's directory, such as digits of another script. All these
-    spellings have the same key. If each spelling had a different key, a party could avoid a limit or a block by another
-    spelling.
+    spellings have the same key. If each spelling had a different key, a party could avoid a limit or a block by using
+    another spelling.
     """
     parts = [id_type, alias_spellings.identifier_key(id_type, _folded(id_type, id_value))]
     if sub_id:
@@ -64,8 +64,8 @@ def transaction_key(transaction_id: str) -> int:
 
 @lru_cache(maxsize=4096)
 def _dfsp_key(name: str, setting: str) -> int:
-    # Each transfer needs the keys of the same few participants. The function takes `setting` as an argument only so
-    # that `setting` is part of the cache's key.
+    # Each transfer needs the keys of the same few participants. The function takes `setting` as an argument for one
+    # reason: `setting` must be part of the cache's key.
     return _hash(b"dfsp", name)
 
 

@@ -35,7 +35,8 @@ class RefreshedKeySets:
 
     `pages` are SQL statements. Each SQL statement returns a page of rows (key, name, id), sorted by key and id. The
     page begins after a given key and id, and has at most a given number of rows. `changed` returns the keys that
-    changed after a number, and all names of each of these keys. `found` returns the names of given keys.
+    changed after the change with a given number, and all names of each of these keys. `found` returns the names of
+    given keys.
     """
 
     def __init__(self, change: str, *, pages: Sequence[str], changed: str, found: str) -> None:

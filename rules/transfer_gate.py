@@ -62,7 +62,7 @@ class TransferToJudge(msgspec.Struct, frozen=True):
     judged_by: int | None = None  # the version of the rules that judged the quote
     transaction_id: str | None = None
     bulk: bool = False
-    fx: bool = False  # a conversion has no parties, so the rules judge it, but no profile counts the conversion
+    fx: bool = False  # the rules judge a conversion, but no profile counts it, because a conversion has no parties
     # A transfer without a quote names these parties itself:
     payer: int | None = None
     payee: int | None = None
@@ -79,11 +79,11 @@ class RulesAtTransfers:
     without_quote: CompiledRules
     """The rules of the quote gate and of the transfer gate, for transfers without a quote."""
     judged_again: CompiledRules
-    """For transfers that differ from the judged quote: the same rules, but without rules about the quote's
-    expiration."""
+    """For transfers that differ from the judged quote: the rules of the quote gate and of the transfer gate, without
+    the rules about the quote's expiration."""
     variances: decide.Variances = field(default_factory=dict)
     counted_too: frozenset[Subject] = frozenset()
-    """The subjects that a rule at any gate reads, without the parties."""
+    """The subjects that a rule at any gate reads, except the parties."""
     counts: bool = True
     """Whether profiles count the payments."""
 
@@ -239,7 +239,7 @@ def open_gate(
     needs: Collection[Need] = ()
     limits: Sequence[Limit] = ()
     if rules is not None:
-        # The rules of both gates read all counters that the rules of this gate read.
+        # All counters of this gate's rules are also counters of the rules of both gates.
         is_about_both = any(rules.of(each) is not rules.compiled for each in facts)
         read_by = rules.without_quote if is_about_both else rules.compiled
         needs, limits = read_by.needs, limits_known(rules.compiled)

@@ -51,7 +51,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The decision whether a requested step is accepted or refused.
+    """The decision to accept or to refuse a requested step.
 
     `is_step` is True if the state changes, and False if only the reason for the state changes.
     """

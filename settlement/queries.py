@@ -12,14 +12,14 @@ from settlement.states import WindowState
 
 
 def account_types_settled(currency: str) -> list[str]:
-    """Returns the account types that this currency's settlement models settle, and the account types to which the
-    models move the amounts."""
+    """Returns two kinds of account types: the types that this currency's settlement models settle, and the types to
+    which the models move the amounts."""
     models = SettlementModel.objects.filter(Q(currency=currency) | Q(currency=None), is_active=True)
     return [name for pair in models.values_list("ledger_account_type", "settlement_account_type") for name in pair]
 
 
 def contents_for(model: SettlementModel) -> QuerySet[WindowContent]:
-    """Returns the contents of windows that a settlement model settles.
+    """Returns the window contents that a settlement model settles.
 
     A settlement model settles contents in the model's own currency. The default settlement model settles every currency
     without a settlement model of its own.

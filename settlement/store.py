@@ -42,7 +42,7 @@ def _totals(entries: str) -> str:
 
 
 # There are two SQL statements, because PostgreSQL stores one query plan for each statement. The plan for a whole window
-# should use the index on the window, and the plan for a range of ids should use the primary key.
+# should use the index on the window. The plan for a range of ids should use the primary key.
 _WINDOW_TOTALS = _totals("window_id = %s")
 _TOTALS_BETWEEN = _totals("window_id = %s AND id > %s AND id <= %s")
 
@@ -55,13 +55,13 @@ def allow_time_for_totals() -> None:
 
 
 def window_totals(window_id: int) -> list[tuple[str, str, Total]]:
-    """For each account that the commits of a closed window debit or credit, returns the currency, the account type and
-    the total."""
+    """For each account that is debited or credited by the commits of a closed window, returns the currency, the account
+    type and the total."""
     return [(row[0], row[1], _total(row)) for row in execute(_WINDOW_TOTALS, [window_id])]
 
 
 def totals_between(window_id: int, *, after: int, up_to: int) -> list[tuple[str, Total]]:
-    """For each account that some commits of a window debit or credit, returns the participant and the total.
+    """For each account that is debited or credited by some commits of a window, returns the participant and the total.
 
     These commits have ids above `after`, and up to `up_to`.
     """
@@ -144,8 +144,8 @@ def _commits(rows: Iterable[TupleRow], currency: str, into: str) -> Sequence[Com
     return found
 
 
-# The database gives an entry an id before the database transaction ends, and no database transaction lasts a minute. So
-# if an entry is older than a minute, all entries with lower ids are visible or will never exist.
+# The database gives an entry an id before the database transaction ends, and every database transaction ends within a
+# minute. So if an entry is older than a minute, all entries with lower ids are visible or will never exist.
 _SURELY_SEEN = """
     SELECT id FROM ledger_entry WHERE created_at < clock_timestamp() - interval '1 minute' ORDER BY id DESC LIMIT 1
 """

@@ -1,8 +1,8 @@
 """Computes the net amount of each participant for a window's commits.
 
 For each closed window, the database stores the totals. For the open window, each process keeps the computed totals in
-memory, and then adds only later commits. So a query reads only the commits of the last minutes, and not the commits of
-a whole day.
+memory, and then adds only later commits. So a query reads only the commits of the last few minutes, and not the commits
+of a whole day.
 """
 
 from collections import defaultdict

@@ -14,7 +14,7 @@ from bench.hubs import PROJECT
 
 COUNT = 60
 _BEGUN = 8
-_TRANSFERS = 200_000  # for all thirty DFSPs together, so that one DFSP's file has a few megabytes
+_TRANSFERS = 200_000  # of all thirty DFSPs together: one DFSP's file has a few megabytes
 _WHOSE = "busy-03"
 _PATH = "/portal/transfers.csv"
 _WINDOW = 4096  # the socket's receive buffer in bytes
@@ -34,7 +34,8 @@ def sign_in(database_url: str) -> str:
 
 
 async def begin_some(world: World, cookie: str) -> None:
-    """Requests one file after another, and ends each after its first bytes, so that every process has begun one."""
+    """Requests one file after another, and ends each download after the first bytes. So every process has begun a
+    download."""
     for _ in range(_BEGUN):
         reader, writer = await asyncio.open_connection(world.scene.hub_host, world.scene.hub_port)
         writer.write(_request(world, cookie))

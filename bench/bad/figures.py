@@ -12,7 +12,7 @@ from bench.measure import percentile
 INTERVALS = ("before", "during", "after")
 PERCENTILES = {"p50": 50, "p99": 99}
 SHARE, MS = 0.20, 20.0  # a time counts as unchanged if it changes by at most this share, or by at most this many ms
-_FEWEST = 100  # with fewer results, p99 is the longest time, and one pause of this machine can raise it
+_FEWEST = 100  # with fewer results, p99 is the longest time, and a single pause of this machine can raise p99
 MEMORY_SHARE = 0.20  # the largest allowed growth of a process's memory, from before to after the misbehaviour
 _LAST_S = 3.0  # the memory after the misbehaviour is measured in these last seconds of the last interval
 
@@ -53,8 +53,8 @@ def seen_in(interval: Interval, sent: Mapping[str, Sequence[Any]], ends: Mapping
 
 
 def memory(samples: list[Sample], intervals: Mapping[str, Interval], names: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Returns three figures of each process's resident memory in megabytes: before the misbehaviour, the maximum since
-    then, and at the end.
+    """Returns three figures for each process: its resident memory in megabytes before the misbehaviour, the maximum
+    after that, and at the end.
     """
     before, after = intervals["before"], intervals["after"]
     return {

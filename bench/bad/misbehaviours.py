@@ -257,7 +257,8 @@ class Downloads(Misbehaviour):
         self._cookie = await asyncio.to_thread(downloads.sign_in, self.world.scene.database_url)
 
     async def take_part(self) -> None:
-        """The first page that a process sends loads the portal's modules and templates, which is no misbehaviour."""
+        """Before a process sends its first page, it loads the portal's modules and templates. This is no
+        misbehaviour."""
         await downloads.begin_some(self.world, self._cookie)
 
     async def misbehave(self) -> None:

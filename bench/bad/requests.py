@@ -46,7 +46,7 @@ def brackets(octets: int = MOST) -> bytes:
 
 
 def to_every_resource(world: World, body: bytes, *, is_chunked: bool = False) -> Iterator[bytes]:
-    """Yields requests with this body without end. The requests go to each resource in turn."""
+    """Yields an endless series of requests with this body. The requests go to each resource in turn."""
     alias = world.scene.aliases[world.scene.good[0]][0]
     for method, pattern in cycle(_WITH_BODIES):
         path = "/" + pattern.format(id=uuid.uuid4(), alias=alias)

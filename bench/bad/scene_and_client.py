@@ -11,7 +11,7 @@ from bench import messages
 from bench.client import Client
 
 _PAUSE_S = 0.1  # the pause after a 429, or after a missing response, before the next attempt
-_LATE_S = 1.0  # if a sender at a fixed rate is late by more than this number of seconds, it skips requests
+_LATE_S = 1.0  # if a sender with a fixed rate is late by more than this number of seconds, the sender skips requests
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class World:
         return status
 
     async def flood(self, connections: int, make: Callable[[], bytes]) -> None:
-        """Sends requests without end. When a connection has received the response to a request, the connection
-        immediately sends the next request.
+        """Sends requests without end. Each connection sends its next request immediately after the response to its
+        previous request.
         """
 
         async def one_after_the_other() -> None:

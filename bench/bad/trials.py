@@ -19,7 +19,7 @@ from bench.hubs import own_hub
 from bench.onboard import OnboardingError
 from hub.local.errors import LocalError
 
-RATE = 8.0  # transfers per second: two CPU cores could do far more, so the hub can also serve the third DFSP
+RATE = 8.0  # transfers per second: with two CPU cores, the hub can process many more, so it has time for the third DFSP
 
 _KINDS = ("transfers", "payments")
 # The hub's limit for each DFSP and process. The limit is a multiple of `--rate`, because a scheme chooses this limit by

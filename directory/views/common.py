@@ -15,7 +15,7 @@ from hub.api.views import FspiopView, accepted
 _CURRENCY = re.compile(r"[A-Z]{3}\Z")
 
 
-_LONGEST_PATH = 1000  # a character beyond ASCII becomes up to twelve characters
+_LONGEST_PATH = 1000  # in a path, a character beyond ASCII becomes up to twelve characters
 
 
 class AliasView(FspiopView):

@@ -37,7 +37,7 @@ class ParticipantView(AliasView):
     def put(self, request: Request, **_: str) -> HttpResponse:
         body = self.read(ParticipantPut)
         if body.fsp_id is None:
-            return taken()  # the callback has no recipient, because the hub forwards no such request
+            return taken()  # the callback has no recipient, because the hub never forwards requests of this kind
         fsp_id = body.fsp_id
         self.answer_later(lambda: self._register(fsp_id, body.currency or ""))
         return taken()
@@ -125,8 +125,8 @@ class ParticipantsView(FspiopView):
 
 
 class ParticipantsAnswerView(FspiopView):
-    """A participant's answer about many aliases. Like the reference hub, this hub accepts such an answer. But this hub
-    never sends the kind of request to which such an answer belongs.
+    """A participant's answer about many aliases. Like the reference hub, this hub accepts an answer about many aliases.
+    But this hub never sends the requests to which these answers belong.
     """
 
     resource = "participants"

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 CUSTOMERS: dict = {"255770001001": {"name": "Amina Salim", "balance": Decimal("100000")}}
 FEE = Decimal("0")
-transfers: dict = {}  # by the hub's transfer id: the reserved amount and the state
+transfers: dict = {}  # the keys are the hub's transfer ids; each value has the reserved amount and the state
 lock = threading.Lock()
 
 

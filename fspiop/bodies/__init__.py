@@ -13,7 +13,7 @@ from fspiop.errors import ErrorCode, FspiopError
 
 T = TypeVar("T")
 Decode = Callable[[type, Any], Any]
-"""A function that reads an element of a type that msgspec does not know (a `dec_hook` of msgspec)."""
+"""A function for elements whose type msgspec does not know (a `dec_hook` of msgspec)."""
 
 _PLACE = re.compile(r"(?P<fault>.*?)(?: - at `\$(?P<path>[^`]*)`)?\Z", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]*)`\Z")

@@ -24,7 +24,7 @@ MAX_QUOTES = 1000
 
 
 class IndividualQuote(Message):
-    """One payment of the bulk, for which terms are requested (section 7.4.5)."""
+    """One payment of the bulk. The bulk quote requests the terms of this payment (section 7.4.5)."""
 
     quote_id: CorrelationId
     transaction_id: CorrelationId

@@ -142,7 +142,7 @@ class Refund(Message):
 
 
 class TransactionType(Message):
-    """The kind of payment, and which party initiated it (section 7.4.18)."""
+    """The kind of payment, and the party that initiated the payment (section 7.4.18)."""
 
     scenario: Literal["DEPOSIT", "WITHDRAWAL", "TRANSFER", "PAYMENT", "REFUND"]
     initiator: Literal["PAYER", "PAYEE"]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 _CATEGORIES = frozenset({"Mn", "Mc", "Me", "Pc"})  # combining marks, and punctuation that connects words
 _JOINERS = "\u200c\u200d"
-_VARIATION_SELECTORS = "\U000e0100-\U000e01ef"  # beyond U+1FFFF, no other characters are in these categories
+_VARIATION_SELECTORS = "\U000e0100-\U000e01ef"  # no other characters beyond U+1FFFF are in these categories
 _END = 0x20000
 
 

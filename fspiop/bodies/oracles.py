@@ -41,7 +41,7 @@ class OracleBatch(Message):
 
 
 class OracleBatchReply(Message):
-    """An oracle's answer to a batch registration: a list of the parties. A party that the oracle refused has an
-    error."""
+    """An oracle's answer to a batch registration: a list of the parties. If the oracle refused a party, this party has
+    an error."""
 
     party_list: list[PartyResult]

@@ -131,7 +131,7 @@ class Verification(Struct, rename={"report": "Rpt"}):
 class QuoteId(Struct, rename={"quote_id": "TxId", "transaction_id": "EndToEndId", "request_id": "InstrId"}):
     quote_id: CorrelationId
     transaction_id: CorrelationId
-    request_id: str | None = None  # the id of the request to pay that this payment answers
+    request_id: str | None = None  # if this payment answers a request to pay, the id of the request to pay
 
 
 class Purpose(Struct, rename={"scenario": "Prtry"}):

@@ -1,5 +1,5 @@
 """The names of a party in ISO 20022 messages. One text has the first name, the middle name, the last name and the
-display name, divided by semicolons, as in the messages of Mojaloop's connectors.
+display name, divided by semicolons. The messages of Mojaloop's connectors have the same form.
 """
 
 import re

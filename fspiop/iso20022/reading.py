@@ -40,7 +40,7 @@ _SCENARIOS = get_args(TransactionType.__annotations__["scenario"])
 def read(kind: type[T], raw: bytes, resource: str, *, check: Callable[[Any], None] = lambda message: None) -> T:
     """Reads a body of this resource as a message of the type `kind`.
 
-    `check` gets the ISO 20022 message too, because the message of the type `kind` lacks some elements of the ISO 20022
+    `check` also gets the ISO 20022 message. The message of the type `kind` lacks some elements of the ISO 20022
     message. Raises FspiopError 3100 to 3103 with the name of a wrong element.
     """
     form = _form(kind, resource)
@@ -90,7 +90,8 @@ def _quote_post(m: messages.QuoteRequest) -> QuotePost:
         payee=_party(asked.payee, asked.payee_agent, "CdtTrfTxInf.Cdtr"),
         payer=_party(asked.payer, asked.payer_agent, "CdtTrfTxInf.Dbtr"),
         # pacs.081 has no amount type, but pacs.081 names the party that bears the charges. If the payer bears the
-        # charges, the payee receives this amount. If the payee bears the charges, the payer sends this amount.
+        # charges, the payee receives the amount in pacs.081. If the payee bears the charges, the payer sends the amount
+        # in pacs.081.
         amount_type="RECEIVE" if asked.bearer == "DEBT" else "SEND",
         amount=_money(asked.amount),
         transaction_type=transaction_details.with_details(kind, asked.details.text if asked.details else None),

@@ -31,7 +31,7 @@ def text_of(kind: TransactionType) -> str:
 
 
 def with_details(kind: TransactionType, text: str | None) -> TransactionType:
-    """Returns a copy of `transactionType`, completed with the parts that the text contains."""
+    """Returns a copy of `transactionType` to which the parts in the text are added."""
     found = dict(part.split("=", 1) for part in (text or "").split(";") if "=" in part)
     changed = msgspec.structs.replace(
         kind,

@@ -34,8 +34,8 @@ def write(body: Mapping[str, Any], *, path: str, date: datetime, source: str, de
 
 
 def _not_before(date: datetime, reported: str | None) -> datetime:
-    """Returns the later one of two times: the time in the message's Date header, and the time in the message's body. A
-    Date header has only whole seconds. So the time in the body can be later.
+    """Returns the later of two times: the time in the message's Date header, and the time in the message's body. A Date
+    header has only whole seconds. So the time in the body can be later.
     """
     return date if reported is None else max(date, time.parse_datetime(reported))
 

@@ -23,7 +23,8 @@ class AdministrationClient(models.Model):
     # The person who requested the client and receives its secret. This person is never allowed to approve the client's
     # change requests.
     holder = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-    sha256 = models.CharField(max_length=64, null=True, unique=True)  # the secret's hash, None until it is fetched
+    # The hash of the secret. The hash is None until the holder fetches the secret.
+    sha256 = models.CharField(max_length=64, null=True, unique=True)
     created_at = models.DateTimeField(db_default=Now())
     secret_given_at = models.DateTimeField(null=True)
     valid_until = models.DateTimeField()

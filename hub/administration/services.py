@@ -48,8 +48,8 @@ def add(*, name: str, scopes: list[str], days: int, holder: User, actor: str) ->
 def give_secret(client_id: int, *, to: User) -> tuple[AdministrationClient, str]:
     """Creates and returns a client's secret.
 
-    Only the client's holder can fetch the secret, and only once. The holder must fetch it within APPROVAL_EXPIRES_S
-    seconds after the creation of the client.
+    Only the client's holder can fetch the secret, and only once. The holder must fetch the secret within
+    APPROVAL_EXPIRES_S seconds after the creation of the client.
     """
     client = AdministrationClient.objects.select_for_update(no_key=True).filter(pk=client_id, holder=to).first()
     if client is None:
@@ -94,7 +94,7 @@ def valid(key: str) -> AdministrationClient | None:
     return client if client is not None and client.is_valid else None
 
 
-# If the client's row is locked, another transaction is revoking the client or recording a use. In both cases this
+# If the client's row is locked, another transaction is revoking the client or recording a use. In both cases, this
 # statement can skip the row.
 _NOTE_USE = """
     UPDATE administration_administrationclient SET last_used_at = clock_timestamp()

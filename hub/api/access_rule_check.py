@@ -28,7 +28,7 @@ def methods_of(view: type[Any]) -> list[str]:
 
 @register()
 def every_view_has_a_rule(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Returns an error for each view that does not state its permissions, or does not state the methods that need two
+    """Returns an error for each view that does not state its permissions, or that does not state which methods need two
     people."""
     found: list[CheckMessage] = []
     for route, pattern in urls_below("api/"):

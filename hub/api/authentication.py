@@ -154,9 +154,9 @@ def presented_certificate(request: HttpRequest) -> str | None:
     without such a secret accepts no certificates. The hub identifies a certificate by its bytes, and never compares
     names in certificates.
 
-    The proxy can send the certificate's SHA-1 together with the secret. The hub then refuses every certificate with
-    another SHA-1. Without this check, a client could send another certificate in the header X_SSL_Client_Cert. WSGI
-    reads this header as X-SSL-Client-Cert, unless the proxy removes it.
+    The proxy can send the certificate's SHA-1 together with the secret. If the proxy has sent a SHA-1, the hub refuses
+    every certificate that has a different SHA-1. Without this check, a client could send another certificate in the
+    header X_SSL_Client_Cert. WSGI reads this header as X-SSL-Client-Cert, unless the proxy removes it.
     """
     sha1 = None
     if settings.PROXY_SECRET:

@@ -1,6 +1,6 @@
 """Limits each DFSP's use of a web process.
 
-`DFSP_RATE` limits requests per second. `DFSP_STATE_RATE` limits those requests per second that only read a payment's
+`DFSP_RATE` limits requests per second. `DFSP_STATE_RATE` limits the requests per second that only read a payment's
 state. `DFSP_OPEN_REQUESTS` limits open requests. Bulks have further limits (`hub.api.bulk_limits`). If a request
 exceeds a limit, it gets 429 before the hub reads the body, checks the signature or sends an SQL statement.
 
@@ -16,10 +16,10 @@ Each web process counts the requests of each authenticated caller separately (do
 A faulty body of 64 KiB needs as much work as a few correct requests. So a DFSP that has sent large faulty bodies can
 send further large bodies only after a while. The DFSP's small requests are not affected.
 
-`OUTBOX_PENDING_PER_SOURCE` limits the outbox messages that a DFSP has caused and that wait for one destination. If too
-many of them wait for another participant, the hub refuses the DFSP's further requests to that participant. If too many
-of them wait for the DFSP itself, the hub refuses all requests of the DFSP. The hub never refuses a callback (PUT,
-PATCH) because of this limit.
+A DFSP's requests cause messages in the outbox. `OUTBOX_PENDING_PER_SOURCE` limits how many of these messages wait for
+one destination. If too many of these messages wait for another participant, the hub refuses the DFSP's further requests
+to that participant. If too many of these messages wait for the DFSP itself, the hub refuses all requests of the DFSP.
+The hub never refuses a callback (PUT, PATCH) because of this limit.
 """
 
 import random
@@ -102,8 +102,8 @@ class Limits:
                 self._faulty_until[caller] = until + min(octets, _MOST_COUNTED) / _FAULTY_OCTETS_A_SECOND
 
     def check_large_body(self, caller: int, name: str, octets: int | None) -> None:
-        """Raises FspiopError 2005 (429) for a large body if the caller has sent too many faulty octets in the last
-        seconds. `octets` is None for a body of unknown length."""
+        """Raises FspiopError 2005 (429) for a large body if the caller's faulty bodies in the last seconds had too many
+        octets. `octets` is None for a body of unknown length."""
         if octets is not None and octets <= _LARGE:
             return
         with self._lock:
@@ -116,8 +116,8 @@ class Limits:
             self._open[caller] -= 1
 
     def check_backlog(self, caller: int, source: str, destination: str) -> None:
-        """Raises FspiopError 2005 (429) if too many messages that the caller caused already wait for the
-        destination."""
+        """Raises FspiopError 2005 (429) if the caller has caused too many messages, and these messages still wait for
+        the destination."""
         if backlog.is_crowded(source, destination):
             raise self.no_room(caller, source, destination)
 
@@ -160,7 +160,7 @@ class Limits:
             self._paused += has_room
         if has_room:
             try:
-                # The pauses differ in length, so that the refused requests are not all repeated at the same time.
+                # The pauses differ in length, so that senders do not repeat all refused requests at the same time.
                 self._pause(settings.DFSP_PAUSE_MS / 1000 * random.uniform(0.5, 1.5))  # noqa: S311
             finally:
                 with self._lock:
@@ -177,8 +177,8 @@ class Limits:
 def _is_within(rate: float, spent_until: dict[K, float], caller: K, now: float, burst_s: float) -> bool:
     """Returns whether the caller's rate allows one more request. If so, the function counts this request.
 
-    A rate of 0 means that there is no limit. After a pause, a caller can send several requests at once: as many as the
-    rate allows in `burst_s` seconds, and at least one.
+    A rate of 0 means that there is no limit. After a pause, a caller can immediately send as many requests as the rate
+    allows in `burst_s` seconds, but at least one.
     """
     if not rate:
         return True

@@ -1,5 +1,6 @@
 """Turns every error into the API's own error body. Errors are instances of FspiopError, and one function makes the
-error response. Each error code has one HTTP status, the same as in the reference hub (FSPIOP API v1.1, section 7.6).
+error response. Each error code has one HTTP status, which is the same status as in the reference hub (FSPIOP API v1.1,
+section 7.6).
 """
 
 from typing import Any

@@ -29,7 +29,7 @@ from hub.participants.parties import check_payment as check_payment
 def subject_of(path: str) -> str:
     """Returns the subject of all messages about this path.
 
-    The subject is a digest of the path, because logs contain subjects, and no log must contain an alias.
+    The subject is a digest of the path. The reason is that logs contain subjects, but no log must contain an alias.
     """
     return hashlib.sha256(path.encode()).hexdigest()
 
@@ -67,7 +67,7 @@ def pass_on(
     """Returns the message that forwards the view's request to the participant `to`. `error_path` is set only if the
     message is a request. If the hub cannot deliver the message, it reports the failure to the caller at `error_path`.
     In the outbox, the message's source is the participant that sent the original request. Raises FspiopError 2005 (429)
-    if the caller has caused too many messages that wait for the recipient `to`.
+    if the caller has caused too many messages, and these messages still wait for the recipient `to`.
     """
     check_destination(view.fspiop.destination, to.name)
     view.check_room_at(to.name)

@@ -116,7 +116,8 @@ def _callbacks(method: str, path: str, ours: dict[str, Any]) -> Iterator[tuple[s
 
 
 def _answered(method: str, path: str) -> tuple[str, str]:
-    """Returns the path of the callbacks that answer a request, first as text and then as an OpenAPI expression."""
+    """Returns the path of the callbacks with the answers to a request: first as text, and then as an OpenAPI
+    expression."""
     if method == "post" and path in _CREATED:
         answered, name = _CREATED[path]
         first = answered[: answered.index("{")]

@@ -29,7 +29,7 @@ class Step:
 
     @property
     def y_on(self) -> int:
-        """The vertical position in the drawing at which the hub forwards the message to the receiver."""
+        """The vertical position, in the drawing, of the hub's forwarded message to the receiver."""
         return self.y + 8
 
 

@@ -1,11 +1,11 @@
-"""Limits the number of DFSP requests that one web process handles at once.
+"""Limits the number of DFSP requests that one web process handles at the same time.
 
 The process refuses all further requests immediately, and stores nothing about them. Payments in progress have priority:
 a process that already refuses new work (POST, GET) still accepts callbacks (PUT, PATCH). The hub also refuses new work
-of a DFSP if messages wait too long in the outbox. The hub does this only if two delays are long: the delay of the whole
-hub, and the delay of the DFSP's own messages (`hub.outbox.delivery_delay`). With increasing load, the hub refuses
-lookups first, then requests for terms, then transfers. So it completes payments in progress before it accepts new
-payments.
+of a DFSP if messages wait too long in the outbox. The hub refuses this work only if two delays are long: the delay of
+the whole hub, and the delay of the DFSP's own messages (`hub.outbox.delivery_delay`). With increasing load, the hub
+refuses lookups first, then requests for terms, then transfers. So it completes payments in progress before it accepts
+new payments.
 """
 
 import threading
@@ -45,8 +45,8 @@ _MOST_DELAY = {
     ("POST", "bulkTransfers"): "SHED_TRANSFERS_S",
     ("POST", "fxTransfers"): "SHED_TRANSFERS_S",
 }
-"""For each kind of new work, the setting with the longest allowed delay. If the delay is longer, the hub refuses this
-work. If the setting is 0, the hub never refuses this work because of a delay."""
+"""For each kind of new work, the setting that contains the longest allowed delay of messages in the outbox. If the
+delay is longer, the hub refuses this work. If the setting is 0, the hub never refuses this work because of a delay."""
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -128,4 +128,4 @@ def _is_from(environ: dict[str, Any], source_id: int) -> bool:
     except (DatabaseError, ValueError):
         return False
     finally:
-        sql_execution.give_back()  # the process perhaps had to read the credentials
+        sql_execution.give_back()  # the check perhaps read credentials from the database

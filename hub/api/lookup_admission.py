@@ -1,9 +1,9 @@
 """Limits the lookups that a web process accepts while the machine's CPUs are busy all the time.
 
-A lookup is the first request of a payment, and five more requests follow it. If a hub without free CPU time accepts
-all lookups, it completes fewer payments, and each payment takes longer. So the process then accepts fewer lookups in
-each half second than in the previous half second, until the CPUs have some free time again. It answers the other
-lookups with 503. After some seconds without a lookup, the process accepts all lookups again.
+A lookup is the first request of a payment, and five more requests follow it. If a hub without free CPU time accepts all
+lookups, it completes fewer payments, and each payment takes longer. So while the CPUs have no free time, the process
+accepts fewer lookups in each half second than in the half second before. The process answers the other lookups with
+503. After some seconds without a lookup, the process accepts all lookups again.
 
 The participants share the accepted lookups equally. A participant that sends few lookups loses none of them.
 """
@@ -51,7 +51,7 @@ class LookupAdmission:
 
     def _begin_period(self, took_s: float) -> None:
         self._began = self._clock()
-        use = self._use()  # also measured after a gap, so that the next measurement covers only the next period
+        use = self._use()  # measures even after a gap, so that the next measurement covers only the next period
         if took_s >= _GAP_S:
             self._limit = None
         elif use >= _BUSY:

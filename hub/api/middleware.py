@@ -27,7 +27,7 @@ DFSP_DOORS = RESOURCES.keys() | {"token", "dfsp"}
 # metrics, files).
 DOORS = {"api": "administration", "portal": "portal", "admin": "admin", "docs": "docs"}
 METRICS = "/metrics"
-"""Paths that monitoring programs request from each process by IP address in plain HTTP.
+"""Monitoring programs send requests to these paths: directly to each process, by IP address and in plain HTTP.
 
 The rules for host names and HTTPS do not apply to these paths.
 """

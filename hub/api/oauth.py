@@ -3,10 +3,10 @@
 A DFSP can present a client certificate with its request for a token. The certificate must belong to the same
 participant as the OAuth2 client, and the hub binds the token to the certificate. The hub's operators have separate
 clients (`hub.administration`). Tokens of operators' clients contain permissions (`scope`). A process issues tokens only
-for the APIs that it serves. The hub does not lock a client after wrong secrets, because otherwise any stranger could
-lock the client. Nobody can guess a secret. The process compares secrets with hashes in its memory. So wrong secrets
-cause few database queries. The process reads the hashes of operators' clients at most once a second, and the hashes of
-DFSPs' clients at most every `CREDENTIALS_REFRESH_S` seconds.
+for the APIs that it serves. The hub does not lock a client after wrong secrets. If it did, any stranger could lock the
+client. Nobody can guess a secret. The process compares secrets with hashes in its memory. So wrong secrets cause few
+database queries. The process reads the hashes of operators' clients at most once a second, and the hashes of DFSPs'
+clients at most every `CREDENTIALS_REFRESH_S` seconds.
 """
 
 import base64
@@ -157,7 +157,7 @@ def _token_for(request: HttpRequest, client_key: str, secret: str) -> str:
     if not authentication.calls_from_its_network(request, known.participant_id):
         _refuse(client_key, "the participant is not allowed to use this address")
     name = queries.name_of(known.participant_id)
-    # counts the request before it reads the form, because a form that arrives slowly occupies a thread
+    # counts the request before it reads the form: while a form arrives slowly, the request occupies a thread
     dfsp_limits.enter(known.participant_id, name)
     try:
         scopes = _scopes_asked_for(request)

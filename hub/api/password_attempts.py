@@ -9,7 +9,7 @@ counts, and a failed attempt adds one to each count to which it belongs:
 
 Each count has a limit. An attacker at another address can block a person's name only by the third limit. The third
 limit does not apply at an address from which this person has signed in before. A browser with which a person has signed
-in before has a separate count. For attempts with this browser, only that count matters.
+in before has a separate count. For attempts with this browser, only the browser's own count matters.
 """
 
 import hashlib
@@ -61,9 +61,9 @@ class Attempt:
 
     def begin(self) -> bool:
         """Counts this attempt as failed, before the caller checks the password. So parallel attempts cannot evade the
-        limit. If the password is right, call `succeed`, which removes the attempt from the counts. Returns False if a
-        limit is reached. In this case, the caller must not check the password. Use `begin` for people, who make one
-        attempt at a time.
+        limit. If the password is right, call `succeed`, which removes the attempt from the counts. If a limit is
+        reached, returns False, and the caller must not check the password. Use `begin` for people, who make one attempt
+        at a time.
         """
         try:
             return self._count_failure()
@@ -71,8 +71,8 @@ class Attempt:
             return _without_cache()
 
     def succeed(self) -> None:
-        """Removes this attempt from the counts of failures, because the password was right. Stores the address as one
-        from which this person has signed in."""
+        """Removes this attempt from the counts of failures, because the password was right. Stores that this person has
+        signed in from this address."""
         try:
             for key, _ in self._places():
                 _uncount(key)
@@ -82,7 +82,7 @@ class Attempt:
 
     def is_open(self) -> bool:
         """Returns whether the limits allow an attempt. Call `end` with the attempt's result. Use `is_open` for
-        programs, which can make many attempts at once.
+        programs, which can make many attempts at the same time.
         """
         try:
             return all(int(cache.get(key, 0)) < most for key, most in self._places())

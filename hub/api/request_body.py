@@ -15,11 +15,12 @@ from fspiop.errors import ErrorCode, FspiopError
 
 MAX_HEAD_BYTES = 65_536
 _NAME_AND_VALUE = len(": \r\n")
-# glibc returns only memory blocks above a certain size to the operating system (`hub.process_tuning`), and a piece is
-# larger than this size. With smaller pieces, each of sixteen threads would keep up to 10 MB of memory.
+# glibc returns a memory block to the operating system only if the block is larger than a certain size
+# (`hub.process_tuning`). A piece is larger than this size. With smaller pieces, each of sixteen threads would keep up
+# to 10 MB of memory.
 _PIECE = 262_144
 OCTETS_READ = "kitovu.octets_read"
-"""Under this key, the WSGI environment has the number of bytes of the body that the hub has read."""
+"""Under this key, the WSGI environment contains a number: how many bytes of the body the hub has read."""
 _passing_over = threading.BoundedSemaphore(16)
 
 

@@ -3,11 +3,10 @@ connection, so that the thread can serve other requests. granian has no time lim
 for the body of its request. A WSGI request does not identify its connection, because REMOTE_ADDR has no port. So this
 module searches for the connection among all connections of the process.
 
-While a body is overdue, this module examines the connections that come from the sender's address. If a request takes
-longer than `BODY_DEADLINE_S` on such a connection, and the process has sent no response, this module shuts the
-connection. The waiting thread then gets the incomplete body and responds, and granian closes the connection. No other
-request is disturbed. Every other request gets its response before this deadline, and on an idle connection no client
-waits for a response.
+While a body is overdue, this module examines the connections that come from the sender's address. If one of these
+connections has waited for a response for longer than `BODY_DEADLINE_S`, this module shuts the connection. The waiting
+thread then gets the incomplete body and responds, and granian closes the connection. No other request is disturbed.
+Every other request gets its response before this deadline. On an idle connection, no client waits for a response.
 
 This module works only on Linux (TCP_INFO), and does not work with a Unix socket. This module works only with HTTP/1, in
 which a server sends no data before the response.
@@ -39,7 +38,7 @@ SHUT_CONNECTIONS = prometheus_client.Counter(
 _DESCRIPTORS = Path("/proc/self/fd")
 _LOOK_EVERY_S = 1.0
 _SUSPECT_AFTER_S = 1.0
-_MARGIN_S = 4.0  # after the deadline and this time, the module has observed the connection for BODY_DEADLINE_S
+_MARGIN_S = 4.0  # at this time after the deadline, the module has observed the connection for BODY_DEADLINE_S
 
 # Linux's struct tcp_info. At offsets 44 and 52: the milliseconds since data was last sent and last received. At offsets
 # 152 and 156: the numbers of data segments received and sent. New versions of Linux add fields only at the end.
@@ -83,7 +82,8 @@ class Connection:
     address: str
     port: int
     sent_s: float
-    """Seconds since data was last sent on this connection, or since the connection began if none was sent."""
+    """The seconds since this process last sent data on this connection. If it has sent no data, the seconds since the
+    connection began."""
     received_s: float
     has_sent: bool
     has_received: bool
@@ -94,13 +94,13 @@ class Connection:
         return self.received_s < self.sent_s or (self.has_received and not self.has_sent)
 
     def is_still(self, for_s: float) -> bool:
-        """Returns whether the connection has neither received nor sent data for this long."""
+        """Returns whether the connection has neither received nor sent data for this number of seconds."""
         return min(self.sent_s, self.received_s) > for_s
 
 
 class Waits:
-    """Stores which threads wait for bodies, and which connections wait for a response. For each thread and each
-    connection, stores when the wait began."""
+    """Stores which threads wait for bodies, and which connections wait for a response. For each of these threads and
+    connections, stores the time at which the wait began."""
 
     def __init__(self, *, is_watching: bool = True) -> None:
         self._is_watching = is_watching and hasattr(socket, "TCP_INFO") and _DESCRIPTORS.exists()
@@ -162,7 +162,7 @@ class Waits:
 
     def _unanswered_too_long(self, found: list[Connection], now: float) -> list[Connection]:
         """Returns the connections that have waited for a response for longer than `BODY_DEADLINE_S`. Only a request
-        with an overdue body waits so long.
+        with an overdue body waits for such a long time.
         """
         since: dict[tuple[str, int], float] = {}
         late = []

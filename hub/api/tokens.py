@@ -75,7 +75,7 @@ def _signed(claims: dict[str, object], whose: str) -> str:
 @lru_cache(maxsize=4096)  # a DFSP sends the same token for minutes; errors are not cached
 def read(text: str) -> Token:
     """Returns the content of a DFSP's token. Raises BadToken for any other token. Does not check whether the token has
-    expired: the caller must do so.
+    expired: the caller must check this.
     """
     claims = _claims(text, _DFSPS, settings.TOKEN_AUDIENCE)
     thumbprint = claims.get("cnf", {}).get("x5t#S256")
@@ -89,7 +89,7 @@ def read(text: str) -> Token:
 
 def read_operators(text: str) -> OperatorsToken:
     """Returns the content of an administration client's token. Raises BadToken for any other token. Does not check
-    whether the token has expired: the caller must do so.
+    whether the token has expired: the caller must check this.
     """
     claims = _claims(text, _OPERATORS, _ADMINISTRATION)
     return OperatorsToken(

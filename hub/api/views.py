@@ -1,8 +1,8 @@
 """The base class of every FSPIOP view.
 
 First the view checks the declared size of the body, then the headers and versions, then the caller, and then the
-limits. After these checks, the view reads the body and checks the signature over the body's bytes. Only then does the
-view parse the body.
+limits. After these checks, the view reads the body and checks the signature over the body's bytes. The view parses the
+body only after the check of the signature.
 """
 
 import time
@@ -34,12 +34,13 @@ from hub.recordings import recorder
 T = TypeVar("T")
 
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
-"""The API's methods. Without this list, DRF would respond to OPTIONS, and Django would respond to HEAD as to GET."""
+"""The API's methods. Without this list, DRF would respond to OPTIONS, and Django would respond to HEAD in the same way
+as to GET."""
 _LARGE = frozenset({"POST", "PUT"})
 _TURN_WITHIN_S = 10.0
 CALLBACKS = frozenset({"PUT", "PATCH"})
-"""The HTTP methods of callbacks. The hub accepts a callback even if too many of the caller's messages wait for other
-participants."""
+"""The HTTP methods of callbacks. The hub accepts a callback even if the caller has caused too many messages that wait
+for other participants."""
 
 
 class NoNegotiation(BaseContentNegotiation):
@@ -238,8 +239,8 @@ class FspiopView(PlainView):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, f"date: more than {tolerance} s from the hub's clock")
 
     def check_room_at(self, destination: str) -> None:
-        """Raises FspiopError 2005 (429) if too many messages that the caller caused already wait for the destination.
-        Callbacks are exempt."""
+        """Raises FspiopError 2005 (429) if the caller has caused too many messages, and these messages still wait for
+        the destination. Callbacks are exempt."""
         if self.request.method not in CALLBACKS:
             dfsp_limits.check_backlog(self.caller, self.fspiop.source, destination)
 
@@ -258,7 +259,7 @@ class FspiopView(PlainView):
             message = iso20022.read(kind, self.raw_body, self.resource, check=minor_unit_checks.check_message)
         else:
             message = bodies.convert(kind, self._json)
-        # If the body does not contain the word "null", no element is null. So the check is necessary for few bodies.
+        # If the body does not contain the word "null", no element is null. So only a few bodies need the check.
         if b"null" in self.raw_body:
             bodies.check_no_null(strictjson.loads(self.raw_body) if self._is_iso20022 else self._json)
         if not self._is_iso20022:

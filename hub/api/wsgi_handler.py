@@ -43,11 +43,11 @@ class LeanRequest(WSGIRequest):
         super().close()
         for name in _OF_THE_BODY:
             self.__dict__.pop(name, None)
-        self.environ.pop("wsgi.input", None)  # granian then closes the connection if the body is still unread
+        self.environ.pop("wsgi.input", None)  # so granian closes the connection if the body is still unread
 
     def _set_content_type_params(self, meta: dict[str, str]) -> None:
-        # Django would decode forms and queries by any codec of Python that `charset` names, even by codecs that are not
-        # for text. The hub decodes only UTF-8.
+        # Django would decode forms and queries with the codec that `charset` names. This can be any codec of Python,
+        # even a codec that is not for text. The hub decodes only UTF-8.
         self.content_type, parameters = _content_type_of(meta.get("CONTENT_TYPE", ""))
         self.content_params = dict(parameters)
 

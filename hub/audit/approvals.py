@@ -28,7 +28,7 @@ _NOT_TOLD = frozenset({"secret_sha256"})
 
 
 class NotApproved(Exception):
-    """Raised, with the reason, if a request cannot be approved, rejected or withdrawn. The request then stays
+    """Raised, with the reason, if a request cannot be approved, rejected or withdrawn. Such a request stays
     unchanged."""
 
 
@@ -138,7 +138,7 @@ def withdraw(approval_id: int, *, maker: User) -> Approval:
     """Withdraws a request.
 
     Only the requester can withdraw a request. If a client requested the change, only the person who holds the client's
-    secret can do so.
+    secret can withdraw the request.
     """
     approval = _lock_open(approval_id, may_be_late=True)
     if maker.pk not in (approval.maker_id, approval.holder_id):

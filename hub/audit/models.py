@@ -131,8 +131,8 @@ class Approval(models.Model):
 
 
 class Consent(models.Model):
-    """The approval of one person for a request that needs several people. The last of these people is the request's
-    `checker`: with this approval, the hub makes the change."""
+    """The approval of one person for a request that needs several people. The last person who approves is the request's
+    `checker`: after this person's approval, the hub makes the change."""
 
     approval = models.ForeignKey(Approval, on_delete=models.PROTECT, related_name="consents", db_index=False)
     checker = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)

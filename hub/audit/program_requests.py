@@ -61,8 +61,8 @@ def ask_where_needed(
 ) -> None:
     """If `TWO_PEOPLE` is "everywhere", requests the change and raises `Waits`. Otherwise does nothing, and the caller
     makes the change. If the change is impossible now, raises the same FspiopError as the change itself. `has_own_id`
-    means that the payload contains an id that no other change has. If a program then repeats the call, the function
-    finds the earlier change request, even if it was already approved.
+    means that the payload contains an id that no other change has. If a program repeats a call with such an id, the
+    function finds the earlier change request, even if this request was already approved.
     """
     if settings.TWO_PEOPLE == EVERYWHERE:
         raise Waits(

@@ -74,8 +74,8 @@ def record_all(changes: Sequence[Change], *, actor: str, address: str = "") -> l
 def broken_links() -> Iterator[Entry]:
     """Finds entries that somebody has changed, and entries whose hash does not match the previous entry."""
     previous = _GENESIS
-    # Reads the values of the entries as text. Otherwise one value that Python cannot parse would prevent the check of
-    # all other entries.
+    # Reads the values of the entries as text. If Python had to parse the values, one unreadable value would prevent the
+    # check of all other entries.
     values = {"before_text": Cast("before", TextField()), "after_text": Cast("after", TextField())}
     entries = Entry.objects.defer("before", "after").annotate(**values).order_by("id")
     for entry in entries.iterator(chunk_size=1000):

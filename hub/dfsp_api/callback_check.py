@@ -32,8 +32,8 @@ from hub.participants.models import Participant
 log = structlog.get_logger("api")
 
 EVERY_S = 10
-"""A DFSP may request one check in this number of seconds. A check takes less time, so a DFSP has at most one check in
-progress."""
+"""A DFSP may request one check in this number of seconds. A check takes less time than this, so a DFSP has at most one
+check in progress."""
 _MOST_S = 5.0
 _AT_ONCE = 4  # the largest number of simultaneous checks in one process, because each check occupies a thread
 _MOST_BYTES = 4096
@@ -131,7 +131,7 @@ async def _request(key: HubKey, message: Claimed, url: str) -> Reply:
 
 def _error_in(reply: Reply) -> tuple[str | None, str | None]:
     """Returns the error code and the error text from the response's body. Ignores a body that is not an error of the
-    API, because perhaps the body is not from the DFSP's own server."""
+    API, because such a body is perhaps not from the DFSP's own server."""
     if 200 <= reply.status < 300:
         return None, None
     try:

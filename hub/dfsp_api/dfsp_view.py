@@ -23,9 +23,9 @@ from hub.participants.models import Participant
 T = TypeVar("T")
 
 _WITH_BODY = frozenset({"POST", "PUT"})
-# One process runs only a few of these requests at the same time, and at most two requests of the same DFSP. Together
-# they use less than half of the database connections. This matters because a request that waits for a lock keeps its
-# connection.
+# One process runs only a few of these requests at the same time, and at most two requests of the same DFSP. Together,
+# these requests use less than half of the database connections. This limit matters because a request keeps its
+# connection while it waits for a lock.
 _WORKERS = Sizes(most=8, shared=4, share=1, waiting=24, waiting_share=2)
 _WAIT_S = 2.0
 
@@ -61,7 +61,7 @@ class DfspView(FspiopView):
             except NoPlace:
                 detail = "too many requests to this API at the same time"
                 raise FspiopError(ErrorCode.SERVER_BUSY, detail, http_status=429) from None
-            self._bulk_began = time.monotonic()  # the time before this does not count, because the request only waited
+            self._bulk_began = time.monotonic()  # the earlier time does not count: the request only waited
 
     def read_headers(self, method: str, header: Callable[[str], str | None]) -> Headers:
         found = headers.read_common_headers(header)

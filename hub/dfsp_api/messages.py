@@ -79,8 +79,8 @@ class SigningKeys(_Response, kw_only=True):
 
 
 class Submission(_Response, kw_only=True):
-    """A submitted certificate request or signing key. Two people must approve it, and `approvals` is the number of
-    people who have already done so."""
+    """A submitted certificate request or signing key. Two people must approve the submission. `approvals` is the number
+    of people who have already approved it."""
 
     id: int
     change: Literal["signCertificate", "addSigningKey"]

@@ -28,7 +28,7 @@ _CHANGES = {"sign_certificate": "signCertificate", "add_credential": "addSigning
 
 
 def program_of(participant: Participant) -> Program:
-    """Returns the `Program` that stands for this participant as the requester of its submissions."""
+    """Returns the `Program` that stands for this participant when the participant submits a certificate or a key."""
     return Program(f"DFSP {participant.name}")
 
 
@@ -87,7 +87,7 @@ def _of(participant: Participant) -> Any:
 
 
 def _request_of(approval: Approval, requested: Sequence[Approval]) -> Approval | None:
-    """Returns the change request that the first person's approval of this submission created, or None."""
+    """Returns the change request that the hub created after the first person's approval of this submission, or None."""
     wanted = approval.payload
     for found in requested:
         if found.pk > approval.pk and (found.kind, found.payload) == (wanted["change"], wanted["payload"]):
@@ -102,7 +102,7 @@ def _shown(approval: Approval, request: Approval | None, certificates: dict[str,
     state = _state(decisive)
     approvals = {"PENDING": 1, "APPROVED": 2}.get(state, 1) if decisive is request else 0
     if decisive is approval and state == "APPROVED":
-        # impossible, because the first approval and the change request are stored in one database transaction
+        # impossible: one database transaction stores both the first approval and the change request
         state, approvals = "PENDING", 1
     certificate = certificates.get(key_id) if (change, state) == ("sign_certificate", "APPROVED") else None
     return Submission(

@@ -141,7 +141,7 @@ def _test(asked: argparse.Namespace) -> int:
     Three processes keep two cores busy, because tests wait for a server, a browser or the clock during a third of their
     time.
 
-    Leaves out tests that are marked as thorough, because they take long and have their own command.
+    Leaves out tests with the mark "thorough", because these tests take a long time and have their own command.
     """
     home = Path(asked.state or os.environ.get("STATE") or ".local") / f"test-{os.getpid()}"
     stack = Stack(home, programs=(), throwaway=True, tell=_tell)
@@ -166,8 +166,8 @@ def _test(asked: argparse.Namespace) -> int:
 
 
 def _files_of_live_tests() -> list[str]:
-    """Returns the test files that use the pytest mark `live`. Without this function, pytest would load all test files,
-    which takes longer than some live tests."""
+    """Returns the test files that use the pytest mark `live`. Without this function, pytest would load all test files.
+    Loading all files takes longer than some live tests."""
     files = sorted((PROJECT / "tests").rglob("test_*.py"))
     return [str(file.relative_to(PROJECT)) for file in files if "pytest.mark.live" in file.read_text()]
 

@@ -14,8 +14,8 @@ from hub.local.errors import LocalError
 
 @dataclass(frozen=True)
 class Account:
-    """A user of the operating system. If the calling program runs as root, `drop` is true, and the program starts the
-    servers as this user."""
+    """A user of the operating system. If the calling program runs as root, `drop` is true, and the calling program
+    starts the servers as this user."""
 
     name: str
     uid: int

@@ -55,7 +55,7 @@ class Postgres:
         self.bin = Path()
         self.sockets = Path()
         self.port: int | None = state.read(RECORD).get("port")
-        # true after the first start, because other processes then know the port, and it must not change
+        # true after the first start: from then on, other processes know the port, so the port must not change
         self.settled = False
 
     def prepare(self) -> None:
@@ -166,10 +166,10 @@ class Postgres:
     def _await_predecessor(self) -> None:
         """Waits until no process of the cluster runs, then removes the lock file postmaster.pid.
 
-        PostgreSQL does not start while a process with the pid in the lock file exists. After a reboot, this can be a
-        process of another program. In a container, it can be a zombie process that its parent process never collects.
-        This function counts only processes whose title contains the name of the cluster. The caller holds the lock on
-        STATE, so no other process can start the cluster meanwhile.
+        PostgreSQL does not start while a process with the pid in the lock file exists. After a reboot, another
+        program's process can have this pid. In a container, a zombie process can have this pid, if its parent process
+        never collects it. This function counts only processes whose title contains the name of the cluster. The caller
+        holds the lock on STATE, so no other process can start the cluster meanwhile.
         """
         if not proc.PROC.is_dir():
             return  # without /proc (macOS), PostgreSQL itself checks the lock file
@@ -182,8 +182,8 @@ class Postgres:
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def _initdb(self) -> None:
-        """Creates the cluster in a temporary folder, and then moves it. So an incomplete cluster is never visible to
-        other programs."""
+        """Creates the cluster in a temporary folder, and then moves the complete cluster. So an incomplete cluster is
+        never visible to other programs."""
         new = self.data / "new"
         shutil.rmtree(new, ignore_errors=True)
         locale = ["-E", "UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]

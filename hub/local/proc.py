@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 PROC = Path("/proc")
-# this environment variable is set in every supervised process, and inherited by the processes that it starts
+# every supervised process has this environment variable, and passes the variable on to the processes that it starts
 MARK = "KITOVU_STATE_MARK"
 
 
@@ -74,9 +74,9 @@ def group_members(pgid: int) -> list[int]:
 
 
 class Crowd:
-    """Counts the processes of a process group. `count` counts again only if 15 seconds have passed, or if the machine's
-    number of threads has changed a lot. Otherwise it returns the previous number. A new count reads the whole of /proc.
-    If a few supervisors made a new count each second, they would use 5 % of a CPU core.
+    """Counts the processes of a process group. `count` makes a new count only if 15 seconds have passed, or if the
+    machine's number of threads has changed a lot. Otherwise `count` returns the previous number. A new count reads the
+    whole of /proc. If a few supervisors made a new count each second, they would use 5 % of a CPU core.
     """
 
     def __init__(self, pgid: int) -> None:
@@ -151,7 +151,8 @@ def marked(mark: str) -> list[int]:
 
 def titled(program: str, word: str) -> list[int]:
     """Returns the living processes of this program whose command line or title contains this word. Every user can read
-    the command line and the title of other users' processes, but not their working directory and environment.
+    the command line and the title of other users' processes. But a user cannot read the working directory and the
+    environment of other users' processes.
     """
     found = []
     for pid in pids():

@@ -184,7 +184,7 @@ class Stack:
         return self.state.logs / f"{name}.log"
 
     def check(self) -> None:
-        """Raises an error if the supervisor has stopped restarting any of the processes."""
+        """Raises an error if there is a process that the supervisor no longer restarts."""
         self._running.check()
 
     def manage(self, *arguments: str, seconds: float = 600.0) -> str:

@@ -84,7 +84,7 @@ class State:
     def lock(self, wait_s: float = 20.0) -> int:
         """Locks STATE for this process and for all processes that inherit the file descriptor. The lock ends when all
         these processes have ended. If the previous owner of the lock was killed, the owner's watchdog perhaps still
-        stops processes. The function then waits until the watchdog has ended.
+        stops processes. In this case, the function waits until the watchdog has ended.
         """
         handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
 

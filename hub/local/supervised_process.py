@@ -14,10 +14,10 @@ from hub.local import proc
 from hub.local.errors import LocalError
 from hub.local.watchdog import Watchdog
 
-AT_ONCE_S = 3.0  # if a process ends within this time and before it is ready, its start has failed
+AT_ONCE_S = 3.0  # if a process ends within this time and was never ready, its start has failed
 TRIES = 5  # after this number of failed starts in a row, the supervisor stops restarting the program
 BACKOFF_S = (0.0, 0.2, 0.5, 1.0, 2.0)
-LOG_BYTES = 20_000_000  # a log file that is longer than this is renamed at the next start
+LOG_BYTES = 20_000_000  # at the next start, a log file with more bytes than this is renamed
 _UNTIL_READY_S = 0.05  # the time between two checks of a process that is not ready yet
 _WATCH_S = 1.0  # the time between two checks of a ready process
 
@@ -32,7 +32,7 @@ class Program:
     ready: Callable[[], bool] | None = None  # if None, the program counts as ready after one second
     stop_signals: tuple[int, ...] = (signal.SIGTERM,)
     stop_s: float = 12.0  # how long the process can take to end after each signal
-    most_processes: int = 64  # a program with more processes is killed: perhaps it starts itself without end
+    most_processes: int = 64  # a program with more processes is killed: it perhaps starts copies of itself without end
 
 
 class Adopted:
@@ -46,8 +46,8 @@ class Adopted:
         self.pid, self._born = pid, proc.born(pid)
 
     def poll(self) -> int | None:
-        """Returns None while the process runs, and 0 after its end. This 0 is not the exit status, which the supervisor
-        cannot read."""
+        """Returns None while the process runs, and 0 after its end. This 0 is not the exit status, because the
+        supervisor cannot read the exit status."""
         return None if proc.is_alive(self.pid) and proc.born(self.pid) == self._born else 0
 
     def send_signal(self, number: int) -> None:

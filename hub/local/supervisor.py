@@ -23,7 +23,7 @@ class Supervisor:
 
     def add(self, program: Program, *, adopt: int | None = None) -> Child:
         """Starts a program and keeps it running. With `adopt`, takes over the running process with this pid instead of
-        starting one."""
+        starting a new process."""
         if program.name in self.children or len(self.children) >= self.limit:
             raise LocalError(
                 f"'{program.name}' is not started: "
@@ -47,7 +47,7 @@ class Supervisor:
             ) from None
 
     def check(self) -> None:
-        """Raises an error if the supervisor has stopped restarting any of its processes."""
+        """Raises an error if there is a process that the supervisor no longer restarts."""
         for name, child in self.children.items():
             if child.failure:
                 raise LocalError(
@@ -59,7 +59,7 @@ class Supervisor:
     def wait_ready(self, names: Iterable[str] | None = None, seconds: float = 60.0) -> None:
         """Waits until the named processes are ready. If no name is given, waits for all supervised processes.
 
-        Raises an error after `seconds`, or if the supervisor has stopped restarting any of its processes.
+        Raises an error after `seconds`, or if there is a process that the supervisor no longer restarts.
         """
         wanted = [self[name] for name in (list(self.children) if names is None else names)]
         end = time.monotonic() + seconds

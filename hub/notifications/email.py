@@ -14,8 +14,8 @@ log = structlog.get_logger("notifications")
 
 
 def send(message: Claimed, text: str) -> Outcome:
-    """Sends one e-mail and returns the result. A failure of the mail server is also a result, not an exception. The hub
-    waits at most EMAIL_TIMEOUT for each response of the mail server."""
+    """Sends one e-mail and returns the result. If the mail server fails, the function returns the failure as a result,
+    and raises no exception. The hub waits at most EMAIL_TIMEOUT for each response of the mail server."""
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
     # All attempts have the same message id. If the hub sends a message twice because of a crash, mail programs show
     # only one message.

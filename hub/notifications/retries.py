@@ -13,7 +13,8 @@ _LONGEST_WAIT_S = 900.0
 class Outcome:
     """The result of one attempt to send a notification.
 
-    `is_refusal` is True if the recipient refused the message. An early retry would then get the same refusal.
+    `is_refusal` is True if the recipient refused the message. After a refusal, an early retry would get the same
+    refusal.
     """
 
     is_sent: bool

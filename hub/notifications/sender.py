@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 EMAIL, WEBHOOK = Notification.Channel.EMAIL.value, Notification.Channel.WEBHOOK.value
 PLACES = {EMAIL: 4, WEBHOOK: 16}
-LEASE_S = 180  # longer than any attempt to send an e-mail; each step of an attempt can last EMAIL_TIMEOUT
+LEASE_S = 180  # longer than any attempt to send an e-mail: each step of such an attempt can last EMAIL_TIMEOUT
 _LOOK_EVERY_S = 1.0
 _EXPIRE_EVERY_S = 10.0
 

@@ -9,7 +9,7 @@ from hub.sql_execution import execute
 
 @dataclass(slots=True)
 class Claimed:
-    """A notification that this worker has claimed until the claim's lease ends."""
+    """A notification that this worker has claimed. The claim is valid until its lease ends."""
 
     id: int
     kind: str
@@ -26,7 +26,7 @@ class Claimed:
 
 
 # For each recipient, the statement claims only the message that has been due longest. So a recipient with many messages
-# occupies only one of the sender's places.
+# occupies only one place of the sender.
 _CLAIM = """
     WITH room (channel, places) AS (SELECT * FROM unnest(%s::text[], %s::int[])),
     first AS MATERIALIZED (
@@ -78,7 +78,7 @@ def sent(notification_id: int) -> None:
 
 
 # Only the worker whose lease is stored can store a failure. If another worker has claimed the message meanwhile, the
-# first worker must not overwrite that worker's result.
+# first worker must not overwrite the other worker's result.
 _FAILED = """
     UPDATE notifications_notification
     SET leased_until = NULL, due_at = clock_timestamp() + make_interval(secs => %s), last_error = %s

@@ -49,7 +49,8 @@ def headers_for(message: Claimed, *, at: int) -> dict[str, str]:
 
 
 async def send(curl: Curl, message: Claimed) -> Outcome:
-    """Sends one webhook. A failure of the network or of the receiver is also a result, not an exception."""
+    """Sends one webhook. If the network or the receiver fails, the function returns the failure as a result, and raises
+    no exception."""
     timeout_s = settings.WEBHOOK_TIMEOUT_S
     try:
         headers = headers_for(message, at=int(time.time()))

@@ -1,8 +1,8 @@
-"""Finds participants that have caused too many messages that wait for one destination. The hub refuses further requests
+"""Finds participants that have caused too many waiting messages for one destination. The hub refuses further requests
 of such a participant.
 
 While requests arrive, each process counts the waiting messages once a second. So a participant can exceed the limit
-only by as many messages as it causes in one second.
+only by the number of messages that it causes in one second.
 """
 
 import threading
@@ -25,8 +25,8 @@ _read_at = float("-inf")
 
 
 def is_crowded(source: str, destination: str) -> bool:
-    """Returns whether too many messages that `source` has caused wait for `destination`. Both arguments are names of
-    participants."""
+    """Returns whether `source` has caused too many messages, and these messages still wait for `destination`. Both
+    arguments are names of participants."""
     return (source, destination) in crowded()
 
 
@@ -38,7 +38,7 @@ def crowded() -> frozenset[tuple[str, str]]:
         try:
             _crowded = claims.crowded(settings.OUTBOX_PENDING_PER_SOURCE)
         except DatabaseError as error:
-            # the request then also fails at the database, and reports the failure
+            # the database fails for the request itself too, and the request reports this failure
             log.warning("backlog_not_read", error=str(error)[:200])
         finally:
             _read_at = time.monotonic()

@@ -21,7 +21,7 @@ from hub.sql_execution import execute, is_away, is_of_some_rows
 
 @dataclass(slots=True)
 class Claimed:
-    """A message that this worker has claimed until the claim's lease ends."""
+    """A message that this worker has claimed. The claim is valid until its lease ends."""
 
     id: int
     destination_id: int
@@ -65,7 +65,7 @@ def _sources_at(destination: str) -> str:
 # Chooses due messages. The hub can send only a limited number of messages to a destination, and the sources of the
 # pending messages share this number. For each source, the oldest messages come first. So no source waits behind
 # thousands of messages of another source. PostgreSQL can use `statement_timestamp()` as a limit for the index scan.
-# With `clock_timestamp()`, it would read and discard the rows that are not due.
+# With `clock_timestamp()`, PostgreSQL would read and discard the rows that are not due.
 _DUE = f"""
     SELECT due.id, due.destination_id, due.source_id, due.octets, sender.most
     FROM unnest(%s::bigint[], %s::int[]) AS wanted (destination_id, room)
@@ -89,9 +89,9 @@ _DUE = f"""
 
 # Messages of one subject to one destination are sent one after the other. So the statement claims only the first
 # undelivered message of a subject, which is the first row in the index by subject. This statement must run after the
-# statement that locked the rows. Another transaction stores the delivery of the earlier message. It takes the same
-# lock, and then looks for the next message of the subject. So either this statement sees that the earlier message was
-# delivered, or the other transaction finds the postponed message.
+# statement that locked the rows. Another transaction stores the delivery of the earlier message. This other transaction
+# takes the same lock, and then looks for the next message of the subject. So either this statement sees that the
+# earlier message was delivered, or the other transaction finds the postponed message.
 _LEASE = """
     UPDATE outbox_message m
     SET leased_until = clock_timestamp() + make_interval(secs => %s), attempts = m.attempts + 1
@@ -108,7 +108,7 @@ _LEASE = """
 
 # Postpones messages that wait for an earlier message of the same subject, so that claims read only messages that can be
 # sent. The older a message is, the longer it is postponed. Usually the delivery of the earlier message ends the
-# postponement. If not, the message becomes due again at the new `due_at`.
+# postponement. If the earlier message is not delivered, the message becomes due again at the new `due_at`.
 _PUT_OFF = """
     UPDATE outbox_message m
     SET due_at = clock_timestamp()
@@ -156,8 +156,8 @@ _NO_WAIT = "SET LOCAL synchronous_commit TO off"
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How many more messages the hub can send to a destination now, and how many bytes their bodies can have
-    together."""
+    """The number of further messages that the hub can send to a destination now, and the largest total size of their
+    bodies in bytes."""
 
     messages: int
     octets: int
@@ -190,8 +190,8 @@ class Paused:
 
 def put_off_paused(paused: Sequence[Paused], *, most: int) -> int:
     """Postpones due messages of paused streams, so that claims find the other messages of the same sources. `most` is
-    the largest number of messages in total. All destinations get equal parts of this number, and all paused streams of
-    a destination get equal parts of the destination's part. Returns the number of postponed messages.
+    the largest number of messages in total. This number is divided equally among the destinations. Each destination's
+    part is divided equally among the destination's paused streams. Returns the number of postponed messages.
     """
     if not paused:
         return 0
@@ -225,8 +225,8 @@ def claim(
     is the number of open requests for each destination and source. For each destination and source, the open requests
     and the claimed messages together are at most `most_of_one_source`. Leaves out the messages with the ids in
     `except_for`. Until the lease ends, no other worker claims the same messages. The function makes all claims in one
-    database transaction. With `each_alone`, each message is claimed by a separate statement, because one message makes
-    the usual statement fail.
+    database transaction. With `each_alone`, a separate statement claims each message, because one message makes the
+    usual statement fail.
     """
     with transaction.atomic():
         execute(_NO_WAIT)
@@ -332,5 +332,6 @@ _CROWDED = f"""
 
 
 def crowded(most: int) -> frozenset[tuple[str, str]]:
-    """Returns pairs of names (source, destination): at least `most` messages of the source wait for the destination."""
+    """Returns pairs of names (source, destination). For each pair, at least `most` messages of the source wait for the
+    destination."""
     return frozenset(tuple(row) for row in execute(_CROWDED, [most - 1]))

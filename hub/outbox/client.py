@@ -26,7 +26,7 @@ class Answer:
     status: int
     error: str = ""
     retry_after_s: float | None = None
-    is_unsent: bool = False  # the hub itself could not send the message, so the participant is not at fault
+    is_unsent: bool = False  # the hub itself could not send the message, so the participant did not cause the failure
     is_hopeless: bool = False  # the hub can never send the message
 
     @property
@@ -35,7 +35,8 @@ class Answer:
 
     @property
     def is_refusal(self) -> bool:
-        """Whether the participant has read and refused the message. An early retry would then get the same refusal."""
+        """Whether the participant has read and refused the message. If so, an early retry would get the same
+        refusal."""
         return (300 <= self.status < 500 and self.status not in (408, 425, 429)) or self.status == NOT_IMPLEMENTED
 
     @property
@@ -72,7 +73,8 @@ class HubKey:
 
 
 async def send(curl: Curl, message: Claimed, url: str, headers: dict[str, str]) -> Answer:
-    """Sends one message. A failure of the network or of the recipient is also a result, not an exception."""
+    """Sends one message. If the network or the recipient fails, the function returns the failure as a result, and
+    raises no exception."""
     timeout_s = settings.OUTBOX_TIMEOUT_S
     try:
         reply = await curl.request(

@@ -4,10 +4,10 @@ Each worker process has one courier: an event loop in its own thread. A courier 
 notification (`hub.outbox.wakeup`), and also once a second. If a notification is lost or Redis fails, messages are sent
 up to a second later, but no message is lost.
 
-A courier claims messages for all destinations in one database transaction, and stores all results in a second one. For
-each destination, the number of open requests and the size of their bodies are limited. One source can use only a part
-of these open requests. A destination that does not respond is paused separately (`hub.outbox.destination_pauses`), so
-it does not delay other destinations.
+A courier claims messages for all destinations in one database transaction, and stores all results in a second database
+transaction. For each destination, the number of open requests and the size of their bodies are limited. One source can
+use only a part of these open requests. A destination that does not respond is paused separately
+(`hub.outbox.destination_pauses`), so it does not delay other destinations.
 """
 
 import asyncio
@@ -39,12 +39,12 @@ log = structlog.get_logger("outbox")
 T = TypeVar("T")
 
 _LOOK_EVERY_S = 1.0
-# How long the courier collects results, to store them together; and how long it waits between two claims. Each pair is
-# the time while the CPUs are idle, and the time while they are busy.
+# How long the courier collects results before it stores them together, and how long it waits between two claims. Each
+# pair contains two times: for idle CPUs and for busy CPUs.
 _COMPANY_S = 0.005, 0.045
 _BETWEEN_CLAIMS_S = 0.003, 0.03
 _PAUSE_S = 0.5  # the pause after a failure of the database
-_PUT_OFF_AT_MOST = 3000  # how many messages one regular check postpones at most
+_PUT_OFF_AT_MOST = 3000  # the largest number of messages that one regular check postpones
 _SPOILT_S = 60.0  # how long the courier skips a message that the database cannot return
 
 
@@ -168,8 +168,8 @@ class Courier:
             await self._claim_later(errors)
 
     async def _claim_later(self, errors: Mapping[int, BaseException]) -> None:
-        """Makes the courier check these destinations again after a pause, because a claim for them has failed. No
-        message for these destinations was the cause of the failure."""
+        """Makes the courier check these destinations again after a pause, because a claim for them has failed. The
+        cause of the failure was not a message for one of these destinations."""
         for error in {id(error): error for error in errors.values()}.values():
             if isinstance(error, DatabaseError) and _is_connection_lost(error):
                 log.warning("outbox_can_not_be_claimed", error=str(error)[:200])
@@ -221,7 +221,8 @@ class Courier:
         for (destination_id, source_id), count in postponed.items():
             self._destinations[destination_id].postponed({source_id: count})
         self._delay.saw(ages)
-        # A message that waits for an earlier message is found when the earlier message's result is stored.
+        # When the courier stores the result of an earlier message, it finds the message that waits for the earlier
+        # message.
         self._look_at(claim.has_more)
 
     def _claim_in_database(
@@ -260,7 +261,7 @@ class Courier:
     async def _deliver(self, destination: Destination, message: Claimed, url: str | None) -> None:
         answer = await self._send(message, url)
         # If the source has reached its limit of open requests, claims leave out the source's other messages. So perhaps
-        # more of its messages wait.
+        # more messages of the source wait.
         has_limit = destination.open_by_source[message.source_id] >= settings.OUTBOX_CONCURRENCY_PER_SOURCE
         destination.has_news = destination.has_news or has_limit
         destination.ends(message)
@@ -315,7 +316,7 @@ class Courier:
 
 def _time_of(pair: tuple[float, float]) -> float:
     """Returns a time between the two times of the pair. The busier the CPUs are, the longer the time is. During a
-    longer time, more messages arrive, and one statement for many messages costs less than many statements."""
+    longer time, more messages arrive. One statement for many messages costs less than many statements."""
     idle_s, busy_s = pair
     return idle_s + (busy_s - idle_s) * cpus.shortage()
 
@@ -361,8 +362,8 @@ def _settle_together(
 def _settle_alone(results: Sequence[tuple[Claimed, Answer]], left_alone: Sequence[tuple[Claimed, float]]) -> set[int]:
     """Stores the result of each message in a separate database transaction. So if the database refuses one result, it
     still stores the other results, and the messages of these results are not sent again. Returns the destinations of
-    all results, because for each destination a message perhaps waited for one of these deliveries. The repetition alone
-    does not find this message if the failed transaction had already stored the delivery.
+    all results, because for each destination a message perhaps waited for one of these deliveries. If the failed
+    transaction had already stored the delivery, a new attempt to store it does not find the waiting message.
     """
     found = {message.destination_id for message, _ in results}
     for message, answer in results:

@@ -2,8 +2,8 @@
 refuse new work. Couriers measure this wait for each destination and each source, and compute two delays:
 
 - The hub's delay is the wait at the destination with the shortest wait. If a DFSP is slow or was down, only the
-  messages for this DFSP wait. If a DFSP floods the hub with requests, the only waiting messages are those that this
-  DFSP has caused. If the messages of most sources wait at every destination, the hub itself is too slow.
+  messages for this DFSP wait. If a DFSP floods the hub with requests, all waiting messages are messages that this DFSP
+  has caused. If the messages of most sources wait at every destination, the hub itself is too slow.
 - A source's delay is the shortest wait of the source's own messages at any destination. The source's own endpoint
   is one of these destinations. So other participants cannot raise a source's delay while the hub is quick, even if
   several participants act together.
@@ -66,14 +66,14 @@ class Delays:
     of_sources: Mapping[int, float] = field(default_factory=dict)
 
     def for_source(self, source_id: int | None) -> float:
-        """Returns the delay that decides about new work of this source: the shorter one of the hub's delay and the
-        source's delay. The source's delay is 0 if none of its messages was sent recently.
+        """Returns the delay that decides about new work of this source: the hub's delay or the source's delay,
+        whichever is shorter. The source's delay is 0 if none of its messages was sent recently.
         """
         return min(self.of_hub, self.of_sources.get(source_id, 0.0)) if source_id is not None else 0.0
 
     def write(self) -> bytes:
-        """Returns the delays as the text for Redis. If the hub's delay is 0, the text leaves out the sources' delays,
-        because they then have no effect."""
+        """Returns the delays as the text for Redis. If the hub's delay is 0, the sources' delays have no effect, and
+        the text does not contain them."""
         sources = {str(source_id): round(delay_s, 3) for source_id, delay_s in self.of_sources.items()}
         return orjson.dumps({"hub": round(self.of_hub, 3), "sources": sources if self.of_hub else {}})
 
@@ -118,7 +118,7 @@ class Publisher:
         self._thread: threading.Thread | None = None
 
     def saw(self, ages: list[Age]) -> None:
-        """Adds these ages to the measurement. Does not wait for Redis, and raises no error if Redis fails."""
+        """Adds these ages to the measurement. Does not wait for Redis. If Redis fails, raises no error."""
         if not ages:
             return
         now = self._clock()
@@ -132,7 +132,7 @@ class Publisher:
             self._arrived.notify()
 
     def delays(self) -> Delays:
-        """Returns the delays that result from the messages of the last second."""
+        """Computes and returns the delays for the messages of the last second."""
         since = self._clock() - _WINDOW_S
         return delays_of(age for at, age in self._seen if at > since)
 
@@ -141,7 +141,7 @@ class Publisher:
         is_delayed = False
         while True:
             with self._arrived:
-                # If no more messages arrive after a delay, this thread still publishes that the delay has ended.
+                # Even if no more messages arrive after a delay, this thread publishes that the delay has ended.
                 self._arrived.wait_for(lambda: self._has_news, timeout=_WINDOW_S if is_delayed else None)
                 self._has_news = False
             found = self.delays()
@@ -177,8 +177,8 @@ class Reader:
         self._thread: threading.Thread | None = None
 
     def delay_s(self, source_id: int | None) -> float:
-        """Returns the delay that decides about new work of this source. Also makes the separate thread read the delays
-        again, but does not wait for it."""
+        """Returns the delay that decides about new work of this source. Makes the separate thread read the delays
+        again, but does not wait for this thread."""
         if self._thread is None or not self._thread.is_alive():
             with self._starting:
                 if self._thread is None or not self._thread.is_alive():

@@ -9,12 +9,12 @@ is that a DFSP's server can hang on one kind of message, or on messages of one p
 messages. The courier pauses a whole destination only if messages of several sources get no response, and no other
 message gets a response. Each process has a record of its own.
 
-A message must wait during a pause, or until an earlier message of the same subject is delivered. The courier knows this
-only after it has claimed the message, and then postpones the message. For a source with a million waiting messages,
-these claims would occupy a whole CPU core. So between two regular checks, the courier postpones only a limited number
-of each source's messages to a destination. After that, the courier claims no more of these messages until the next
-regular check. At the regular check, one SQL statement postpones many more messages of the source's paused kinds. So
-messages of paused kinds do not delay the source's other messages for long.
+A message must wait during a pause, or until an earlier message of the same subject is delivered. The courier detects
+this only after it has claimed the message. Then the courier postpones the message. For a source with a million waiting
+messages, these claims would occupy a whole CPU core. So between two regular checks, the courier postpones only a
+limited number of each source's messages to a destination. After that, the courier claims no more of these messages
+until the next regular check. At the regular check, one SQL statement postpones many more messages of the source's
+paused kinds. So messages of paused kinds do not delay the source's other messages for long.
 """
 
 from collections import Counter
@@ -33,7 +33,7 @@ _NONE_FREE = 1_000_000  # replaces a source's number of open requests, so that c
 
 @dataclass(slots=True)
 class _Silence:
-    """How many requests in a row got no response, and the resulting pause."""
+    """The number of requests in a row that got no response, and the pause that results from this number."""
 
     count: int = 0
     pause: GrowingPause = field(default_factory=lambda: GrowingPause(_FIRST_PAUSE_S))
@@ -120,11 +120,12 @@ class Destination:
             del self.open_by_source[message.source_id]
 
     def postponed(self, counts: Mapping[int, int]) -> None:
-        """Records for each source how many messages were claimed and then postponed."""
+        """Records, for each source, the number of messages that were claimed and then postponed."""
         self._postponed.update(counts)
 
     def crowded(self, now: float, *, probe_s: float) -> list[Paused]:
-        """Returns the paused streams of those sources whose number of postponed messages has reached the limit."""
+        """Returns the paused streams of all sources for which the number of postponed messages has reached the
+        limit."""
         if self._is_silent:
             return []
         return [
@@ -140,14 +141,14 @@ class Destination:
 
     def taken_by_source(self) -> dict[int, int]:
         """Returns the number of open requests of each source. If the source has reached the limit of postponed
-        messages, returns a huge number instead, so that a claim takes no more of its messages."""
+        messages, returns a huge number instead, so that a claim takes no more messages of this source."""
         resting = {source: _NONE_FREE for source, count in self._postponed.items() if count >= _POSTPONED_AT_MOST}
         return {**self.open_by_source, **resting}
 
     def answered(self, message: Claimed) -> None:
         """Records that the destination has responded, even if the response was a refusal of the message."""
         if self._is_silent:
-            self._streams.clear()  # one common cause has ended, so no stream stays paused
+            self._streams.clear()  # the common cause has ended, so no stream stays paused
         self._streams.pop((message.source_id, message.kind), None)
         self._silence = _Silence()
         self._silent_sources.clear()
@@ -176,7 +177,7 @@ class Destination:
         Pauses the destination, and returns the length of the pause in seconds.
         """
         self._silence.count = max(self._silence.count, FAILURES - 1)
-        # these ids stand for two invented sources, because only several sources without a response pause a destination
+        # the ids of two invented sources: a destination is paused only if several sources get no response
         self._silent_sources |= {-1, -2}
         return self._silence.goes_on(now)
 

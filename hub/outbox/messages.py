@@ -15,7 +15,7 @@ from fspiop.resources import has_iso20022_bodies
 from fspiop.time import http_date, parse_http_date
 
 HUB = 0
-"""The `source_id` of a message that counts as caused by the hub, not by a participant."""
+"""The `source_id` of a message if the hub, and not a participant, counts as the cause of the message."""
 
 END_KINDS = frozenset(
     {
@@ -35,7 +35,7 @@ END_KINDS = frozenset(
 )
 """The kinds of messages that report the outcome of a payment.
 
-The hub repeats such a message after any refusal, and always accepts it into the outbox.
+After any refusal, the hub sends such a message again. The outbox always accepts such a message.
 """
 
 BEFORE_ENDS = frozenset({"prepare", "state", "bulk-prepare", "bulk-state", "fx-prepare"})
@@ -60,8 +60,8 @@ class Outgoing:
     - `kind` names the message's purpose ("prepare", "end-to-payer", ...).
     - `reply_to_id` is set for requests, and is the participant that waits for the answer. If the request cannot be
       delivered, this participant receives PUT `error_path` with code 1001.
-    - `source_id` is the participant whose request caused the message. For each source, the number of waiting messages
-      has a limit. The hub divides its connections to a destination fairly among the sources.
+    - `source_id` is the participant whose request caused the message. The number of waiting messages of each source is
+      limited. The hub divides its connections to a destination fairly among the sources.
     """
 
     destination_id: int
@@ -199,9 +199,9 @@ class HubMessages:
 
 def as_answer(message: Outgoing) -> Outgoing:
     """Marks the message as an answer. Requesters sometimes repeat a request, so a second answer to the same request can
-    arrive while the first answer waits. The newer answer then replaces the waiting answer. If both report a payment's
-    end, the hub drops the new answer instead. Both messages have the same content, but the waiting message comes from
-    the DFSP that ended the payment.
+    arrive while the first answer waits. The newer answer then replaces the waiting answer. If both answers report a
+    payment's end, the hub does not replace the waiting answer, but drops the new answer. Both messages have the same
+    content, but the waiting message comes from the DFSP that ended the payment.
     """
     is_end = message.kind in END_KINDS
     message.source_id = HUB if is_end else message.destination_id

@@ -57,7 +57,7 @@ class Message(models.Model):
             models.Index(
                 fields=["destination"], condition=Q(state="DEAD", put_aside_at__isnull=True), name="message_given_up"
             ),
-            # finds overdue requests, each requester's oldest first
+            # finds overdue requests, beginning with the oldest request of each requester
             models.Index(
                 fields=["reply_to", "created_at"],
                 condition=Q(state="PENDING", reply_to__isnull=False),

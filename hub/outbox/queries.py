@@ -23,8 +23,8 @@ def not_taken(*, to: Collection[int], about: Collection[str]) -> dict[tuple[int,
 
 
 COUNTED = 10_000
-"""The largest number of messages of one destination that are counted. A page must not read a million rows only to show
-a number."""
+"""The hub counts the messages for one destination only up to this number. A page must not read a million rows only to
+show a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def queues(destination_id: int | None = None) -> list[Queue]:
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """A participant that has caused too many messages that wait for one destination. The hub refuses the participant's
+    """A participant that has caused too many waiting messages for one destination. The hub refuses the participant's
     requests to this destination with 429.
     """
 
@@ -77,5 +77,5 @@ class Crowd:
 
 
 def crowds() -> list[Crowd]:
-    """Returns all participants that have caused too many messages that wait for one destination."""
+    """Returns all participants that have caused too many waiting messages for one destination."""
     return [Crowd(*names) for names in sorted(claims.crowded(settings.OUTBOX_PENDING_PER_SOURCE))]

@@ -45,7 +45,7 @@ def send_again(message_id: int, *, actor: str) -> Message:
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """How many given-up callbacks are sent again, and how many given-up requests were put aside."""
+    """Two numbers: the given-up callbacks that are sent again, and the given-up requests that were put aside."""
 
     sent: int
     put_aside: int
@@ -53,8 +53,8 @@ class Cleared:
 
 @transaction.atomic
 def send_all_again(destination_id: int, *, actor: str) -> Cleared:
-    """Sends all given-up callbacks to this participant again. Puts all given-up requests to this participant aside,
-    because the requesters were notified of the failure and no longer wait for answers.
+    """Sends all given-up callbacks to this participant again. Puts aside all given-up requests to this participant. The
+    requesters were notified of the failure, and no longer wait for answers.
     """
     dead = Message.objects.filter(destination_id=destination_id, state=Message.State.DEAD, put_aside_at__isnull=True)
     name = dead.values_list("destination__name", flat=True).first()

@@ -58,7 +58,7 @@ def _delay(message: Claimed, wait: float, asked: float | None) -> float:
 def _is_final(message: Claimed, answer: Answer) -> bool:
     if message.is_end:
         # The hub repeats a report of a payment's end even if the DFSP refuses the report. If the hub itself cannot send
-        # the report, an operator can correct the DFSP's endpoint or the hub's key within the day.
+        # the report, an operator has a day to correct the DFSP's endpoint or the hub's key.
         return False
     if message.reply_to_id is not None:
         return answer.is_refusal or answer.is_unsent  # so that the requester soon gets an error
@@ -68,8 +68,8 @@ def _is_final(message: Claimed, answer: Answer) -> bool:
 
 
 def left_alone(message: Claimed, seconds: float) -> Failure:
-    """Postpones a message that the courier claimed but did not send. The destination does not respond to such messages
-    at present."""
+    """Postpones a message that the courier claimed but did not send, because the destination does not respond to such
+    messages at present."""
     return Failure(message=message, delay_s=seconds, error="", is_dead=False, is_attempt=False)
 
 

@@ -13,7 +13,7 @@ from hub.outbox.messages import IfPending, Outgoing
 from hub.sql_execution import execute
 from hub.sweeps.store import not_skipped
 
-OVERDUE = "undeliverable"  # the batch that gives up requests that the hub could not deliver in time
+OVERDUE = "undeliverable"  # the batch in which the hub gives up requests that it could not deliver in time
 
 _INSERT = """
     INSERT INTO outbox_message (destination_id, method, path, headers, body, subject, kind, signed_by_hub, reply_to_id,
@@ -30,9 +30,9 @@ _COLUMNS = """
 _APPEND = f"{_INSERT} FROM {_MESSAGES} AS m {_COLUMNS}"
 
 # The statements in this module must be fast even if PostgreSQL's statistics are from a time when the queue was nearly
-# empty. If PostgreSQL expects two rows and there are forty thousand, a join can read all rows again for each row. So
-# the statements find known ids by `id = ANY(...)`, never only by a join. They find the next message of a subject by
-# conditions on all columns of the index.
+# empty. If PostgreSQL expects two rows but the table has forty thousand rows, a join can read all rows again for each
+# row. So the statements find known ids by `id = ANY(...)`, never only by a join. They find the next message of a
+# subject by conditions on all columns of the index.
 
 # The statement does not replace a message that a courier has claimed, because the courier is already sending the
 # message.
@@ -77,7 +77,7 @@ def append_about(changed: str, parameters: Sequence[Any], messages: Sequence[Out
     """Changes rows and adds the messages about the changed rows, in one SQL statement. The statement is atomic even if
     no database transaction is open. The argument `changed` contains the tables of a WITH clause. The last table must be
     named `changed` and must have a column `subject`. The function adds only messages whose subjects are in this column,
-    and returns all subjects in the column. The messages are added as with `IfPending.ADD`.
+    and returns all subjects in the column. The function adds the messages in the same way as `IfPending.ADD`.
     """
     statement = f"""
         WITH {changed}, told AS ({_APPEND} WHERE m.subject IN (SELECT subject FROM changed))
@@ -175,7 +175,7 @@ def kept_subject(subject: str) -> str:
 
 
 # Only the worker whose lease is stored can store a failure. If another worker has claimed the message meanwhile, the
-# first worker must not overwrite that worker's result.
+# first worker must not overwrite the other worker's result.
 _POSTPONE = f"""
     WITH postponed AS (
         UPDATE outbox_message m

@@ -64,8 +64,8 @@ class Requests(Generic[M]):
 
 def report(requests: Requests) -> int:
     """Ends overdue requests and notifies the requesters. Takes one request of each requester in turn. Returns the
-    number of requests about which a requester was notified. Two calls can run at the same time, because each call skips
-    rows that the other call has locked.
+    number of requests whose requesters this call has notified. Two calls can run at the same time, because each call
+    skips rows that the other call has locked.
     """
     return isolating_batches.in_groups(
         requests.batch,

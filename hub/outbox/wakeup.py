@@ -19,7 +19,7 @@ log = structlog.get_logger("outbox")
 _MOST_WAITING = 1000  # further notifications are dropped, so that only the messages are delayed
 _COMPANY_S = 0.002  # pause between two notifications, to collect more messages
 _LISTEN_S = 2
-_DEAF_S = 0.008  # the pause after a notification, shorter than a courier's pause between two claims
+_DEAF_S = 0.008  # the pause after a notification; it is shorter than a courier's pause between two claims
 _PAUSE_S = 1.0
 
 
@@ -37,8 +37,8 @@ class Ringer:
         self._thread: threading.Thread | None = None
 
     def ring(self, destination_ids: Collection[int]) -> None:
-        """Makes the separate thread notify the couriers about these destinations. Does not wait for Redis, and raises
-        no error if Redis fails."""
+        """Makes the separate thread notify the couriers about these destinations. Does not wait for Redis. If Redis
+        fails, raises no error."""
         if not destination_ids:
             return
         with self._arrived:

@@ -27,7 +27,7 @@ from django.conf import settings
 from fspiop import keys
 from fspiop.invalid_values import InvalidValue, KeyFault
 
-_CLOCKS_APART = timedelta(minutes=5)  # a computer with a slow clock must also accept a new certificate immediately
+_CLOCKS_APART = timedelta(minutes=5)  # even a computer with a slow clock must accept a new certificate immediately
 _OWN_DAYS = 3650
 _PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
@@ -65,7 +65,7 @@ def read_request(text: str, *, name: str) -> Request:
 
 
 def key_sha256_of(signed: x509.CertificateSigningRequest | x509.Certificate) -> str:
-    """Returns the SHA-256 of the key's SubjectPublicKeyInfo, which also identifies signing keys."""
+    """Returns the SHA-256 of the key's SubjectPublicKeyInfo. The hub identifies signing keys by the same hash."""
     info = signed.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(info).hexdigest()
 

@@ -26,7 +26,7 @@ Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
 _REFRESHED_AT = 0.75  # after this part of the refresh time, a request refreshes the snapshot
-_TOO_OLD = 5  # while the database is down, a snapshot can be used until it is this number of refresh times old
+_TOO_OLD = 5  # while the database is down: the largest age of a usable snapshot, as a multiple of the refresh time
 _TRY_AGAIN_S = 1.0  # pause after a failed read
 
 
@@ -155,7 +155,7 @@ def _load() -> Snapshot:
 def _network(text: str) -> Network | None:
     try:
         return ip_network(text)
-    except ValueError:  # one participant's invalid row must not lock out the others
+    except ValueError:  # one participant's invalid row must not lock out other participants
         log.error("network_can_not_be_read", network=text)
         return None
 
@@ -164,7 +164,7 @@ def _key(sha256: str, pem: str) -> RSAPublicKey | None:
     if sha256 not in _parsed:
         try:
             _parsed[sha256] = jws.load_public_key(pem.encode())
-        except ValueError as error:  # one participant's invalid row must not lock out the others
+        except ValueError as error:  # one participant's invalid row must not lock out other participants
             log.error("signing_key_can_not_be_read", sha256=sha256, why=str(error))
             return None
     return _parsed[sha256]

@@ -1,7 +1,7 @@
 """Finds the endpoint type and the URL of a message. The functions use no database: their arguments are a participant's
 endpoints and a path, and the result is a URL.
 
-The names of the endpoint types are those of the reference hub's administration API. So scripts for the reference hub
+The endpoint types have the same names as in the reference hub's administration API. So scripts for the reference hub
 work unchanged. The endpoint type `BASE` exists only in Kitovu. An endpoint of type `BASE` is one base URL for all
 messages.
 """
@@ -63,8 +63,8 @@ EMAIL_TYPES = frozenset(
 ALARM_NUMBER_TYPES = frozenset({"ALARM_NOTIFICATION_URL", "ALARM_NOTIFICATION_TOPIC"})
 
 _PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
-# The allowed names in placeholders: those in the reference hub's URL templates, and other names of the same ids in the
-# API.
+# The allowed names in placeholders: the names in the reference hub's URL templates, and the API's other names for the
+# same ids.
 _NAMES = frozenset(
     {
         *("partyIdType", "partyIdentifier", "partySubIdOrType", "requestId", "transferId", "id", "ID"),
@@ -179,8 +179,8 @@ def type_of(method: str, path: str) -> str:
             return _PREFIX + "QUOTES"
         case "bulkQuotes":
             return _PREFIX + "BULK_QUOTES"
-        # scripts for the reference hub register no endpoint for lists of FXPs, so these lists use the endpoint for FX
-        # quotes
+        # scripts for the reference hub register no endpoint for lists of FXPs, so the hub sends these lists to the
+        # endpoint for FX quotes
         case "fxQuotes" | "services":
             return _PREFIX + "FX_QUOTES"
         case "authorizations":

@@ -33,7 +33,7 @@ def begin(participant: Participant, *, actor: str) -> None:
 
 @transaction.atomic
 def stay(participant: Participant, *, actor: str) -> None:
-    """Cancels the off-boarding. The participant can send and receive payments again if it could do so before the
+    """Cancels the off-boarding. The participant can send and receive payments again, if this was possible before the
     off-boarding.
 
     Revoked credentials stay revoked.

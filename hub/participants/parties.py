@@ -58,16 +58,17 @@ def check_account(party: Party, *currencies: str) -> None:
 
 
 def check_destination(named: str | None, to: str) -> None:
-    """Raises FspiopError if FSPIOP-Destination contains a name other than the recipient's. The recipient would refuse
-    such a message.
+    """Raises FspiopError if FSPIOP-Destination contains a name that is not the recipient's name. The recipient would
+    refuse such a message.
     """
     if named not in (None, to):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"fspiop-destination: must be {to}")
 
 
 def check_named(named: Mapping[str, str | None], to: str) -> None:
-    """Raises FspiopError if one of these elements of the message contains a name other than the recipient's. `named`
-    maps the path of each such element to the name in it. Without this check, the recipient would refuse the message.
+    """Raises FspiopError if one of these elements of the message contains a name that is not the recipient's name.
+    `named` maps the path of each such element to the name in the element. Without this check, the recipient would
+    refuse the message.
     """
     for where, name in named.items():
         if name not in (None, to):

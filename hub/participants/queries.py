@@ -77,14 +77,14 @@ def currencies_come_from(select: str) -> None:
 
 
 def active_named(names: Collection[str]) -> dict[str, Party]:
-    """Maps each of these names to the active participant with this name, if there is one. Runs only one SQL
-    statement."""
+    """Maps each of these names to the active participant with this name. Leaves out names without an active
+    participant. Runs only one SQL statement."""
     found = (Party(*row) for row in execute(_statements["active"], [list(names)])) if names else ()
     return {party.name: party for party in found}
 
 
 def endpoints_of(participant_ids: Collection[int]) -> dict[int, dict[str, str]]:
-    """Returns the endpoints of each participant: a mapping from the endpoint's type to its value."""
+    """For each participant, returns its endpoints: a mapping from each endpoint's type to the endpoint's value."""
     found: dict[int, dict[str, str]] = {participant_id: {} for participant_id in participant_ids}
     rows = Endpoint.objects.filter(participant_id__in=participant_ids)
     for participant_id, endpoint_type, value in rows.values_list("participant_id", "type", "value"):
@@ -93,8 +93,8 @@ def endpoints_of(participant_ids: Collection[int]) -> dict[int, dict[str, str]]:
 
 
 def ending_credentials(within: timedelta, participant_id: int | None = None) -> QuerySet[Credential]:
-    """Returns the credentials that expire within this time, of one participant or of all participants. The first
-    credential in the list is the first one to expire."""
+    """Returns the credentials that expire within this time, of one participant or of all participants. The list begins
+    with the credential that expires first."""
     found = Credential.objects.filter(
         revoked_at__isnull=True, valid_until__gt=Now(), valid_until__lte=Now() + within
     ).select_related("participant")
@@ -105,7 +105,7 @@ def ending_credentials(within: timedelta, participant_id: int | None = None) -> 
 
 def providers(source_currency: str | None = None, target_currency: str | None = None) -> list[str]:
     """Returns the names of the active participants that offer this conversion. If no currencies are given, any
-    conversion counts. The participant that was registered first comes first."""
+    conversion counts. The names are in the order in which the participants were registered."""
     # An FXP receives one currency and pays the other.
     pairs = CurrencyPair.objects.filter(
         participant__is_active=True, participant__may_send=True, participant__may_receive=True

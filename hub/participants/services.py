@@ -130,7 +130,7 @@ def set_directions(participant: Participant, *, may_send: bool, may_receive: boo
 
 def set_endpoint(participant: Participant, *, endpoint_type: str, value: str, actor: str) -> Endpoint:
     """Adds or replaces an endpoint. The next callback already uses the new endpoint."""
-    # before the database transaction, because the check resolves the host name over the network
+    # the check precedes the database transaction, because it resolves the host name over the network
     _check_endpoint(endpoint_type, value)
     return _save_endpoint(participant, endpoint_type=endpoint_type, value=value, actor=actor)
 

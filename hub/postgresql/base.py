@@ -14,8 +14,8 @@ from hub.postgresql.schema import SchemaEditor
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Checks a connection by its socket instead of by an SQL statement. This check runs once for each request, and once
-    for each fetch of a connection from the pool."""
+    """Checks a connection by its socket, without an SQL statement. This check runs once for each request, and once for
+    each fetch of a connection from the pool."""
 
     SchemaEditorClass = SchemaEditor
 
@@ -29,9 +29,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
         Raises psycopg's OperationalError if no connection is available.
 
         The pool's own check pauses after each closed connection, for 1, 2 and 4 s. After a failure of PostgreSQL, all
-        connections in the pool are closed. So instead of that check, this method discards each closed connection, and
-        requests another connection from the pool. If the pool returns no connection within `timeout`, the method
-        repeats its request, for DATABASE_POOL_PATIENCE_S seconds in total.
+        connections in the pool are closed. So the pool's own check is not used. Instead, this method discards each
+        closed connection, and requests another connection from the pool. If the pool returns no connection within
+        `timeout`, the method repeats its request, for DATABASE_POOL_PATIENCE_S seconds in total.
         """
         if self.pool is None:
             return super().get_new_connection(conn_params)

@@ -1,10 +1,10 @@
 """Records requests of a DFSP that is being certified.
 
-The hub records only messages between the DFSP and its counterpart, and those messages of the DFSP that name no
-recipient. It never records a message to another participant. While no recording runs, this module costs each request
-only one comparison. The recorded sender is the participant to which the credentials of the request belong.
-FSPIOP-Source can be false, so the hub records FSPIOP-Source only as one of the headers. The hub does not record
-requests whose credentials belong to no participant.
+The hub records only messages between the DFSP and its counterpart, and messages of the DFSP without a recipient's name.
+It never records a message to another participant. While no recording runs, this module costs each request only one
+comparison. The recorded sender is the participant to which the credentials of the request belong. FSPIOP-Source can be
+false, so the hub records FSPIOP-Source only as one of the headers. The hub does not record requests whose credentials
+belong to no participant.
 """
 
 import threading
@@ -25,7 +25,7 @@ from hub.recordings.models import LONGEST_ANSWER, LONGEST_BODY, RecordedRequest,
 
 log = structlog.get_logger("recordings")
 
-_MOST_PER_SECOND = 100  # for each recording in which the sender takes part
+_MOST_PER_SECOND = 100  # requests of one sender, for each recording in which the sender takes part
 _LONGEST_NAME = 200
 
 

@@ -1,10 +1,10 @@
 """Runs a periodic batch: processes many rows in one database transaction.
 
 If this transaction fails, this module separates faulty rows from the other rows. The module divides a failed group into
-halves, again and again, until each faulty row is alone. The module skips and logs faulty rows, and records them in a
-table (`hub.sweeps.models`). After a pause, the module tries a faulty row again. With each further failure of a row, the
-row's pause becomes longer. A tick has a time limit. If a failed group is not completely divided at this limit, the
-module skips all remaining rows of the group. So the next tick begins with other rows.
+halves, and divides each failed half again, until each faulty row is alone. The module skips and logs faulty rows, and
+records them in a table (`hub.sweeps.models`). After a pause, the module tries a faulty row again. With each further
+failure of a row, the row's pause becomes longer. A tick has a time limit. If a failed group is not completely divided
+at this limit, the module skips all remaining rows of the group. So the next tick begins with other rows.
 """
 
 import time
@@ -40,8 +40,8 @@ class Busy(Exception):
 def in_groups(batch: str, *, find: Find, work: Work, most: int) -> int:
     """Calls `work` with the rows that `find` returns, at most `most` rows in one call. Returns the sum of the results
     of `work`. `find` must leave out skipped rows (`hub.sweeps.queries`). `work` must be one database transaction, and
-    must ignore rows that another process has processed meanwhile. The function raises an error only if the cause
-    prevents the work for all rows, such as a database that is down.
+    must ignore rows that another process has processed meanwhile. The function raises an error only if its cause, such
+    as a database that is down, prevents the work for all rows.
     """
     try:
         done, were_found = _work_on_new(batch, find, work, most)
@@ -82,8 +82,8 @@ def in_order(batch: str, *, find: Find, work: Work, most: int, for_s: float) -> 
 
 def one_by_one(batch: str, rows: Mapping[str, T], work: Callable[[T], object], *, are_all: bool = True) -> None:
     """Processes a few rows one by one. `rows` maps keys to rows. Leaves out rows that are skipped at present. `are_all`
-    means that `rows` contains all existing rows. The function then also deletes stored failures of rows that are not in
-    `rows`.
+    means that `rows` contains all existing rows. If `are_all` is true, the function deletes the stored failures of all
+    rows that are not in `rows`.
     """
     skipped = store.standing(batch)
     well = [row for row in skipped if row not in rows] if are_all else []

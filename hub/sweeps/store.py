@@ -8,8 +8,8 @@ from hub.sql_execution import execute
 
 ALL = "*"  # this key means that the search for the batch's rows failed
 
-# Pauses of 5, 10, 20 ... seconds, at most ten minutes. After a repair, the batch soon processes the row. Until then,
-# the attempts cost little.
+# Pauses of 5, 10, 20 ... seconds, at most ten minutes. After a repair, the batch soon processes the row. Before the
+# repair, the attempts cost little.
 _PAUSE = "make_interval(secs => LEAST(600, 5 * 2 ^ LEAST({attempts}, 7)))"
 
 _REMEMBER = f"""

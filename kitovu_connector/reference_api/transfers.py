@@ -157,7 +157,7 @@ def order_of(wanted: TransferRequest, config: Config) -> Order:
         amount=amount("amount", wanted.amount),
         currency=wanted.currency,
         amount_type=wanted.amount_type,
-        # The front end accepts the fees, or a setting accepts all terms.
+        # There is no limit for the fees: the front end accepts the fees, or a setting accepts all terms.
         max_amount=money.MAX_AMOUNT if wanted.amount_type == "RECEIVE" else None,
         scenario=wanted.transaction_type,
         sub_scenario=wanted.sub_scenario,

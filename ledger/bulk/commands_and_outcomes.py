@@ -1,8 +1,8 @@
 """The messages about bulk transfers, and the outcomes of these messages.
 
 Like `ledger.commands_and_outcomes`, the module contains only plain records. A bulk is a list of transfers with one
-payer, one payee and one expiration. The payee gives one answer to a bulk, for all its transfers. Each item of a bulk is
-a transfer, and has a separate outcome. No transfer outside the bulk can use the id of an item.
+payer, one payee and one expiration. The payee gives one answer for all transfers of a bulk. Each item of a bulk is a
+transfer, and has a separate outcome. No transfer outside the bulk can use the id of an item.
 """
 
 from collections.abc import Mapping
@@ -92,7 +92,7 @@ class Bulk:
     version: str
     item_count: int
     reserved_items: int  # the number of items that the hub sent to the payee
-    # ids in the bulk's request that other transfers had already used, so the bulk has no items with these ids
+    # ids in the bulk's request that other transfers had already used; the bulk has no items with these ids
     ids_used_before: list[str]
     reason: str | None = None
     error_code: str | None = None

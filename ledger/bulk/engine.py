@@ -69,8 +69,9 @@ def _run_once(command: BulkCommand) -> BulkOutcome:
 def _load(command: BulkCommand) -> tuple[Bulk | None, Snapshot]:
     if isinstance(command, BulkPrepare):
         snapshot = _locked(command.items)
-        # Like the transfers that are already stored, the bulk is read only after the payer's accounts are locked. So if
-        # two requests contain the same bulk, the second request reads the row that the first request has stored.
+        # The hub reads the bulk, like the transfers that are already stored, only after the hub has locked the payer's
+        # accounts. So if two requests contain the same bulk, the second request reads the row that the first request
+        # has stored.
         return bulks.by_id(command.bulk_id), snapshot
     bulk = bulks.lock(command.bulk_id)
     item_ids = bulks.item_ids(command.bulk_id) if bulk else []
@@ -85,7 +86,7 @@ def _locked(items: Sequence[Command]) -> Snapshot:
 def _save(outcome: BulkOutcome, snapshot: Snapshot) -> None:
     match outcome:
         case BulkAccepted(command, bulk, _, outcomes) | BulkRefused(command, bulk, _, outcomes):
-            bulks.insert(bulk, command)  # the bulk comes first, because its items reference it
+            bulks.insert(bulk, command)  # the hub stores the bulk first, because the items reference the bulk
             store.save(outcomes, snapshot)
         case BulkEnded(command, bulk, _, outcomes):
             store.save(outcomes, snapshot)

@@ -12,7 +12,7 @@ from ledger.bulk.states import BulkState
 
 class BulkTransfer(models.Model):
     """A bulk of transfers, and its outcome. The row stores the messages of the bulk once, so that the items need not
-    store them."""
+    store these messages."""
 
     bulk_transfer_id = models.CharField(max_length=36, primary_key=True)
     bulk_quote_id = models.CharField(max_length=36)

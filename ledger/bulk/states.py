@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class BulkState(StrEnum):
-    RECEIVED = "RECEIVED"  # never stored, because one database transaction stores and decides a bulk
+    RECEIVED = "RECEIVED"  # never in the database: one database transaction decides a bulk and stores the result
     ACCEPTED = "ACCEPTED"  # at least one item is reserved, and the hub has sent the reserved items to the payee
     COMPLETED = "COMPLETED"  # the payee has answered, and each item has an outcome
     REJECTED = "REJECTED"  # final: no item is committed

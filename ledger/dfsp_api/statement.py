@@ -85,9 +85,9 @@ class Conversion(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=Tru
 class Posting(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
     """One posting that belongs to funds in, to funds out, or to a settlement.
 
-    `debitAccount` and `creditAccount` each have the type of the caller's own account, or HUB. `transferId` is the id of
-    a movement of funds, of the caller's part in a settlement, or of a transfer that was settled immediately.
-    `reference` is the reference that the bank gave to a movement of funds.
+    `debitAccount` and `creditAccount` each have the type of the caller's own account, or HUB. `transferId` is one of
+    three ids: the id of a movement of funds, of the caller's part in a settlement, or of an immediately settled
+    transfer. `reference` is the reference that the bank gave to a movement of funds.
     """
 
     transfer_id: str
@@ -143,8 +143,8 @@ def _after(at: str, key: str) -> str:
 
 _T_AFTER = _after("t.received_at", "t.transfer_id")
 # The hub does not send a refused or held transfer to the payee DFSP. So only the payer DFSP's statement has a line for
-# such a transfer. When the hub releases a held transfer, the payee DFSP's statement gets a line for this transfer, at
-# the time of the transfer's arrival.
+# such a transfer. When the hub releases a held transfer, the payee DFSP's statement gets a line for this transfer. The
+# line has the time of the transfer's arrival.
 _TRANSFERS = f"""
     SELECT 'TRANSFER' AS kind, t.received_at AS at, t.transfer_id::text AS key, t.transfer_id::text AS id,
            CASE WHEN t.payer_id = %(own)s THEN 'OUT' ELSE 'IN' END AS role, '' AS side,
@@ -295,8 +295,8 @@ def _date(moment: datetime | None) -> str | None:
 
 
 def page(participant_id: int, wanted: Wanted) -> Statement:
-    """Returns one page. One SQL statement for each kind of row finds the rows in the order of arrival. This SQL
-    statement uses an index.
+    """Returns one page. For each kind of row, one SQL statement finds the rows in the order of arrival. Each of these
+    SQL statements uses an index.
     """
     since = time.parse_datetime(wanted.from_) if wanted.from_ else _FIRST
     after = _Key.read(wanted.after) if wanted.after else _Key(since, "")

@@ -9,7 +9,7 @@ from ledger.fx.snapshot import ConversionState
 
 @dataclass(slots=True)
 class FxPrepare:
-    """POST /fxTransfers: for the determining transfer, the initiating DFSP requests a conversion from its FXP."""
+    """POST /fxTransfers: the initiating DFSP requests a conversion from its FXP, for the determining transfer."""
 
     commit_request_id: str
     determining_transfer_id: str

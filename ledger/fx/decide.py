@@ -71,8 +71,8 @@ def decide_fx_prepare(p: FxPrepare, s: Snapshot) -> FxOutcome:
         return _refuse(p, c, s, Refusal.FXP_IS_UNKNOWN)
     if not fxp.is_active:
         return _refuse(p, c, s, Refusal.FXP_IS_NOT_ACTIVE)
-    # Even a payee that may no longer receive transfers can still convert money that the hub has already reserved for
-    # this payee.
+    # A payee can have lost the right to receive transfers. This payee can still convert money that the hub has already
+    # reserved for the payee.
     if c.side is Side.PAYER and not initiator.may_send:
         return _refuse(p, c, s, Refusal.INITIATOR_MAY_NOT_SEND)
     if not (fxp.may_send and fxp.may_receive):
@@ -186,8 +186,8 @@ def _is_converted(p: FxPrepare, s: Snapshot) -> bool:
 
 
 def _debtor_id(t: TransferState, s: Snapshot) -> int | None:
-    """Returns the participant that the transfer debits: the FXP if the payer's money is converted, and otherwise the
-    payer.
+    """Returns the participant that is debited by the transfer: the FXP if the payer's money is converted, and otherwise
+    the payer.
     """
     conversion = s.conversions.get(t.payer_conversion_id or "")
     return conversion.fxp_id if conversion else t.payer_id
@@ -340,7 +340,7 @@ def why_not_yet(t: TransferState, s: Snapshot) -> Refusal | None:
 
 
 def bridge_of(t: TransferState, s: Snapshot) -> int | None:
-    """Returns the FXP's account that the transfer credits, or None if the payee's money is not converted."""
+    """Returns the FXP's account that is credited by the transfer, or None if the payee's money is not converted."""
     c = s.conversions.get(t.payee_conversion_id or "")
     return c.bridge_account_id if c is not None and c.state is FxState.AGREED else None
 

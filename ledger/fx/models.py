@@ -14,8 +14,8 @@ _LIVE = sorted(state.value for state in LIVE)
 
 
 def only_erased(of: str) -> str:
-    """Returns the body of a trigger. A history row must not change, with one exception: after a day, its message may be
-    erased.
+    """Returns the body of a trigger. A history row must not change, with one exception: after a day, the hub may erase
+    the row's message.
     """
     kept = f"id {of} state reason at headers".split()
     new, old = (", ".join(f"{row}.{column}" for column in kept) for row in ("NEW", "OLD"))

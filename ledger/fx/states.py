@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class FxState(StrEnum):
-    RECEIVED = "RECEIVED"  # never stored, because one database transaction stores and decides a conversion
+    RECEIVED = "RECEIVED"  # never in the database: one database transaction decides a conversion and stores the result
     RESERVED = "RESERVED"
     AGREED = "AGREED"
     COMMITTED = "COMMITTED"

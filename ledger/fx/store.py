@@ -62,7 +62,7 @@ def lock_conversions(
 
     - the conversions of the commands
     - the conversions of the transfers
-    - the conversions whose own ID or determining transfer's ID is in `awaited_by`
+    - the conversions whose own ID, or whose determining transfer's ID, is in `awaited_by`
     """
     ids = {command.commit_request_id for command in commands if not isinstance(command, FxPrepare)}
     for transfer in transfers:
@@ -77,7 +77,7 @@ def lock_conversions(
 
 
 def awaited_transfers(commands: Sequence[FxCommand], conversions: dict[str, ConversionState]) -> list[str]:
-    """Returns the determining transfers of the conversions that these commands expire."""
+    """Some of these commands expire conversions. Returns the determining transfers of these conversions."""
     expiring = [command.commit_request_id for command in commands if isinstance(command, FxExpire)]
     return sorted({conversions[id].determining_transfer_id for id in expiring if id in conversions})
 
@@ -88,8 +88,8 @@ def account_ids(
     participants: dict[str, ParticipantState],
     transfers: dict[str, TransferState],
 ) -> set[int]:
-    """Returns the accounts whose balances can change: the accounts of stored conversions, and the accounts that new
-    conversions debit.
+    """Returns the accounts whose balances can change: the accounts of stored conversions, and the accounts that will be
+    debited for new conversions.
     """
     ids: set[int | None] = set()
     for conversion in conversions:

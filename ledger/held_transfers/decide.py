@@ -15,10 +15,10 @@ def verdict_and_hold(p: Prepare, s: Snapshot) -> tuple[Verdict | None, Hold | No
     """Returns the verdict of the scheme's rules about a prepare. If the rules hold the transfer, also returns the end
     of this hold.
 
-    A verdict about the transfer's quote also applies to the transfer. If the transfer or its terms would expire before
-    the payee can answer after the hold, the hub refuses the transfer immediately. The refusal states the time until
-    which the scheme delays the payment. If the rules would hold an item of a bulk, the hub refuses this item, because
-    the payee answers all items in one message.
+    A verdict about the transfer's quote also applies to the transfer. After the hold, the payee needs time for its
+    answer. If the transfer or its terms would expire before the payee can answer, the hub refuses the transfer
+    immediately. The refusal states the time until which the scheme delays the payment. If the rules would hold an item
+    of a bulk, the hub refuses this item, because the payee answers all items in one message.
     """
     if s.gate is None:
         return None, None

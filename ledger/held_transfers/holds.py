@@ -21,5 +21,5 @@ class Hold:
 
 
 def ends_in_time(until: datetime, expires_at: datetime) -> bool:
-    """Returns whether the payee would have enough time for its answer if the transfer is released at `until`."""
+    """Returns whether the payee would have enough time for its answer if the hub released the transfer at `until`."""
     return until + TIME_TO_ANSWER <= expires_at

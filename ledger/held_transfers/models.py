@@ -24,7 +24,7 @@ class HeldTransfer(models.Model):
     held_at = models.DateTimeField(db_default=Now())
     ended_at = models.DateTimeField(null=True)
     # The people who released or refused the transfer, or a name for the rules if the rules refused the transfer. Empty
-    # if the hold was over, and the hub released the transfer.
+    # if the hub released the transfer because the hold was over.
     actor = models.CharField(max_length=320, blank=True, default="", db_default="")
     # The error code of a refusal. The next tick aborts the transfer.
     refusal_code = models.CharField(max_length=4, null=True)
@@ -33,7 +33,7 @@ class HeldTransfer(models.Model):
         ordering = ["held_at"]
         indexes = [
             models.Index(fields=["until"], condition=Q(state="HELD"), name="held_transfer_by_release"),
-            # for the portal's list of ended holds; the hold that began last comes first
+            # for the portal's list of ended holds; the hold with the latest beginning comes first
             models.Index(fields=["held_at", "transfer"], condition=~Q(state="HELD"), name="held_transfer_ended"),
         ]
         constraints = [

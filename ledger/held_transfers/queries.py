@@ -16,6 +16,6 @@ def held() -> "QuerySet[HeldTransfer]":
 
 
 def ended() -> "QuerySet[HeldTransfer]":
-    """Returns the transfers whose hold has ended. The hold that began last comes first."""
+    """Returns the transfers whose hold has ended. The hold with the latest beginning comes first."""
     found = HeldTransfer.objects.exclude(state=HeldTransfer.State.HELD)
     return found.select_related("transfer").order_by("-held_at", "-pk")

@@ -50,8 +50,8 @@ def _release(transfer_ids: list[str]) -> int:
 
 
 def _refuse_by_rules(transfer_id: str, verdict: Verdict) -> None:
-    """Marks a held transfer as refused. The rules did not refuse the transfer at its arrival, but now refuse one of its
-    parties. The hub then never sends this transfer to its payee.
+    """Marks a held transfer as refused. The rules did not refuse the transfer at its arrival. Now the rules refuse one
+    of the transfer's parties. The hub then never sends this transfer to its payee.
     """
     code = verdict.code or ""
     rules = ", ".join(hit.rule for hit in verdict.hits if hit.counts and hit.action == "refuse") or "a kill switch"

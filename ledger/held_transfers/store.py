@@ -68,7 +68,7 @@ _DUE = f"""
 
 
 def due(most: int) -> list[str]:
-    """Returns held transfers whose hold is over. The hold that ended first comes first. Leaves out transfers that
+    """Returns held transfers whose hold is over. The hold with the earliest end comes first. Leaves out transfers that
     background work skips now."""
     return [row[0] for row in execute(_DUE, [most])]
 

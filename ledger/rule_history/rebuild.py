@@ -107,7 +107,7 @@ _STREAMS = {"payments": _ALL_PAYMENTS, "waiting": _ALL_WAITING, "profiles": _ALL
 
 
 def _stream(name: str, sql: str) -> Iterator[Sequence[Any]]:
-    """Yields the rows of an SQL statement. Reads a fixed number of rows at once, so the memory use is bounded."""
+    """Yields the rows of an SQL statement. Reads a fixed number of rows at a time, so the memory use is bounded."""
     with connection.cursor() as cursor:
         cursor.execute(f"DECLARE profile_{name} NO SCROLL CURSOR FOR {sql}")
         rows: Sequence[Any] = range(_CHUNK)

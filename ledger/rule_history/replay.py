@@ -6,9 +6,9 @@ decisions that this rule set would have made. A replay changes nothing in the da
 during a replay. The memory use of a replay does not grow with the length of the history.
 
 A replay computes the counters from the stored payments. If a payment has no stored facts, a replay does not judge the
-payment. For example, a quote has no stored facts if no rules were active and RULES_COUNT was off when the quote
-arrived. A replay ignores kill switches, because kill switches are not part of the rules. In a replay, rules use the
-present lists and markers, except when the replay reproduces stored decisions.
+payment. For example, the hub stored no facts of a quote if, at the quote's arrival, no rules were active and
+RULES_COUNT was off. A replay ignores kill switches, because kill switches are not part of the rules. In a replay, rules
+use the present lists and markers, except when the replay reproduces stored decisions.
 """
 
 import gc
@@ -55,8 +55,8 @@ judged."""
 _Complete = Callable[[Verdict, Facts], Verdict]
 _MOST_REMEMBERED = 200_000
 _COMMITS_WITHIN = timedelta(seconds=10)
-"""An abort's database transaction ends at most so long after the time of the abort. A group that reads the profiles
-before this end still counts the aborted payment, although the abort has the earlier time."""
+"""The longest time between an abort and the end of the abort's database transaction. If a group reads the profiles
+before this transaction ends, the group still counts the aborted payment, although the abort has the earlier time."""
 
 
 def run(
@@ -71,7 +71,7 @@ def run(
     with BoundedProfiles() as profiles:
         with stored_payments.one_snapshot():
             replay = _Replay(rules, profiles, since)
-            # If no rule judges quotes, the replay needs no quotes, but only the stored decisions about quotes.
+            # If no rule judges quotes, the replay needs the stored decisions about quotes, but not the quotes.
             with_quotes = rules.follows_history or bool(rules.by_gate["quote"].rules)
             whole = stored_payments.number(with_quotes=with_quotes)
             rows = stored_payments.StoredRows(with_quotes=with_quotes)
@@ -117,7 +117,7 @@ class _Replay:
         self._never_reserved: set[str] = set()
         # a heap of pairs (payer, payee), sorted by the time of their commit
         self._in_flight: list[tuple[datetime, tuple[int, int]]] = []
-        self._latest_aborts: deque[tuple[datetime, tuple[int, ...]]] = deque()  # with the keys of their profiles
+        self._latest_aborts: deque[tuple[datetime, tuple[int, ...]]] = deque()  # with the keys of the changed profiles
         self.report = Report()
 
     def take(self, stored: Stored) -> None:
@@ -255,7 +255,7 @@ class _Replay:
         self, subject: str, facts: Facts, compiled: CompiledRules, decision: StoredDecision | None, complete: _Complete
     ) -> Verdict:
         """Applies the rules to a payment, and reports the verdict. The function `complete` changes the rules' verdict
-        in the same way as the ledger does for a live payment."""
+        in the same way as the ledger changes the verdict about a live payment."""
         if self._is_labelled and (compiled.lists or compiled.markers):
             (facts,) = party_labels.labelled([facts], lists=bool(compiled.lists), markers=bool(compiled.markers))
         verdict = complete(self._verdict(facts, compiled, self._counters), facts)
@@ -286,7 +286,7 @@ class _Replay:
     ) -> None:
         """Compares a stored decision with two decisions of the replay.
 
-        The decision `then` uses the counters that the stored decision read. The decision `now` uses counters that the
+        The decision `then` uses the same counters as the stored decision. The decision `now` uses counters that the
         replay computed from the payments. `then` is None if an earlier release of the hub stored the decision without
         counters.
         """
@@ -302,8 +302,7 @@ class _Replay:
             return
         report.reproduced += 1
         report.by_kill_switch += is_stopped
-        # Values that the stored decision read under a lock must equal the values that the replay computes from the
-        # payments.
+        # If the stored decision read a value under a lock, the replay must compute the same value from the payments.
         rules = {each[0] for each in {*found} ^ {_essence(hit) for hit in now.hits}}
         if rules:
             self._tell_difference(subject, facts, now, rules, told)
@@ -333,7 +332,8 @@ def _as_it_is(verdict: Verdict, facts: Facts) -> Verdict:
 
 
 def _is_refused_by_no_rule(decision: StoredDecision) -> bool:
-    """Returns whether the payment was refused without a rule: by a kill switch, or by the verdict about its quote."""
+    """Returns whether the refusal of the payment came from a kill switch or from the verdict about its quote, and not
+    from a rule."""
     hits = msgspec.convert(decision.hits, tuple[Hit, ...])
     return decision.code != OUT_OF_TIME and not any(hit.counts and hit.action == "refuse" for hit in hits)
 

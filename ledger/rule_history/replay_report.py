@@ -47,7 +47,7 @@ class Example:
 
 @dataclass(slots=True)
 class Report:
-    """The numbers that a replay counts and reports. A hit of a shadow rule has no effect on the payment."""
+    """The numbers that a replay computes for its report. A hit of a shadow rule has no effect on the payment."""
 
     judged: Counter[str] = field(default_factory=Counter)  # for each gate, the number of payments that the rules judged
     not_judged: int = 0  # payments without facts: the hub has erased the facts or has never stored them
@@ -56,13 +56,13 @@ class Report:
     refused_value: Counter[str] = field(default_factory=Counter)
     rules: dict[str, OfRule] = field(default_factory=dict)
     alerts: Counter[date] = field(default_factory=Counter)
-    # for each pair of rules, the number of payments for which both fired
+    # for each pair of rules, the number of payments for which both rules fired
     overlaps: Counter[tuple[str, str]] = field(default_factory=Counter)
     of_dfsps: Counter[str] = field(default_factory=Counter)  # for each payer DFSP, the number of judged payments
     # for each payer DFSP, the number of its payments that were held, were refused, or raised an alert
     hits_of_dfsps: Counter[str] = field(default_factory=Counter)
     examples: list[Example] = field(default_factory=list)
-    # the number of payments for each pair (stored outcome, replayed outcome) of different outcomes
+    # for each pair (stored outcome, replayed outcome) of two different outcomes, the number of payments
     changed: Counter[tuple[str, str]] = field(default_factory=Counter)
     # The fields below are only for the live version:
     compared: int = 0  # the number of stored decisions that the live version made
@@ -108,7 +108,7 @@ class Report:
             self.hits_of_dfsps[facts.payer_dfsp] += 1
         fired = [hit.rule for hit in verdict.hits if not hit.skipped or (hit.counts and hit.action != "alert")]
         if not fired:
-            return  # no rule fired, so the payment is no example: without facts, the hub skips rules for every payment
+            return  # no rule fired; skipped rules do not count, because every payment without facts skips rules
         self.overlaps.update(combinations(sorted(set(fired)), 2))
         self._with_hits += 1
         place = len(self.examples) if len(self.examples) < EXAMPLES else self._chance.randrange(self._with_hits)

@@ -46,9 +46,9 @@ class ReplayedRules:
     def may_be_late(self, facts: Facts, rule_id: str, changed: Container[int]) -> bool:
         """Returns whether the rule reads counters that could miss the latest payments or the latest aborts.
 
-        A rule that reads a profile without a lock can miss the latest payments. The payees that the payer has already
-        paid are such counters too. A rule that reads a profile under a lock can still miss an abort, because an abort
-        does not wait for this lock. The keys of the profiles that such an abort has perhaps changed are in `changed`.
+        A rule that reads a profile without a lock can miss the latest payments. The same is true for the payees that
+        the payer has already paid. A rule that reads a profile under a lock can still miss an abort, because an abort
+        does not wait for this lock. `changed` has the keys of the profiles that such an abort has perhaps changed.
         """
         at_transfer = facts.gate == "transfer"
         compiled = self.without_quote if at_transfer else self.by_gate[facts.gate]

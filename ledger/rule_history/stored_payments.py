@@ -2,11 +2,11 @@
 decisions about these payments.
 
 All rows come from one snapshot of the database. The order of the rows is the order of the hub's decisions. A short
-database transaction opens cursors for the rows. At its COMMIT, PostgreSQL copies the rows of the cursors to temporary
-files. So no snapshot stays open while a caller reads the rows. An open snapshot would prevent VACUUM in all tables,
-including the outbox.
+database transaction opens cursors for the rows. When this transaction commits, PostgreSQL copies the rows of the
+cursors to temporary files. So no snapshot stays open while a caller reads the rows. An open snapshot would prevent
+VACUUM in all tables, including the outbox.
 
-Reads a fixed number of rows at once, so the memory use is bounded. A separate thread reads the next rows while the
+Reads a fixed number of rows at a time, so the memory use is bounded. A separate thread reads the next rows while the
 caller uses the present rows.
 """
 
@@ -324,8 +324,8 @@ _QUOTES_WITH_THESE_TERMS = """
 def has_several_quotes(transfer_id: str) -> bool:
     """Returns whether the payee DFSP gave the transfer's condition for several quotes of the payer DFSP.
 
-    The hub then found the transfer's quote by its ILP packet. The hub does not keep this packet, so a replay can find
-    another of these quotes.
+    In this case, the hub found the transfer's quote by the ILP packet in the transfer. The hub does not keep this
+    packet, so a replay can find another of these quotes.
     """
     return len(execute(_QUOTES_WITH_THESE_TERMS, [transfer_id]).fetchall()) > 1
 

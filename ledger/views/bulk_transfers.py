@@ -180,7 +180,7 @@ class BulkTransferErrorView(_BulkTransferView):
 
 
 def _results(body: BulkTransferPut) -> dict[str, ItemResult]:
-    """Returns the payee's result for each item's id. Leaves out an item without a result in the payee's answer."""
+    """Returns the payee's result for each item's id. Leaves out an item that has no result in the payee's answer."""
     results = body.individual_transfer_results or []
     _check_once("individualTransferResults", [result.transfer_id for result in results])
     found = {}

@@ -1,5 +1,5 @@
-"""Checks that a payee's completedTimestamp is near the hub's time. The limits on a completedTimestamp are those of the
-reference hub."""
+"""Checks that a payee's completedTimestamp is near the hub's time. The reference hub has the same limits on a
+completedTimestamp."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -18,7 +18,7 @@ _COUNTS = """
 
 
 def found(*, is_open: bool, kind: str = "", assigned_to: int | None = None) -> "QuerySet[Alarm]":
-    """Returns the open or the ended alarms."""
+    """Returns either the open alarms or the ended alarms."""
     rows = Alarm.objects.filter(ended_at__isnull=is_open).select_related("assigned_to")
     if kind:
         rows = rows.filter(kind=kind)

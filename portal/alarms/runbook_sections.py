@@ -26,8 +26,8 @@ def kinds() -> frozenset[str]:
 
 
 def html_of(kind: str) -> SafeString | None:
-    """Returns the text that explains what to do about this kind of alarm, or None if the documentation has no section
-    for this kind."""
+    """Returns the text that explains what to do about this kind of alarm. If the documentation has no section for this
+    kind, returns None."""
     text = _sections().get(kind)
     if text is None:
         return None

@@ -27,7 +27,8 @@ log = structlog.get_logger("alarms")
 _LOCK = 0x4B49_0021  # only one tick stores causes at a time, so that an older tick does not end newer alarms
 _KEPT_DAYS = 400
 
-# If an open alarm exists, the SQL statement changes only the alarm's values and the time of the alarm's last cause.
+# If an open alarm exists, the SQL statement changes only two things: the alarm's values, and the time at which the
+# alarm's cause was last found.
 _RAISE = """
     INSERT INTO portal_alarm AS a (kind, subject, details, acknowledged_by)
     SELECT %s, c.subject, c.details, '' FROM unnest(%s::text[], %s::jsonb[]) AS c (subject, details) ORDER BY c.subject
@@ -89,8 +90,8 @@ def _is_due(key: str, every_s: int) -> bool:
 
 @transaction.atomic
 def store(kind: str, causes: Sequence[Cause], *, calm_s: float | None = None) -> None:
-    """Raises an alarm for each new cause. Ends each alarm of this kind whose cause was last found at least `calm_s`
-    seconds ago."""
+    """Raises an alarm for each new cause. Ends an alarm of this kind if the check has not found the alarm's cause for
+    at least `calm_s` seconds."""
     calm_s = settings.ALARM_CALM_S if calm_s is None else calm_s
     execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
     by_subject = {cause.subject[:128]: cause for cause in causes}

@@ -51,8 +51,8 @@ class Drop:
 
 
 def is_below_normal(*, ended: int, committed: int, normally_ended: int, normally_committed: int) -> bool:
-    """Returns whether the success rate is too low: below the normal rate by at least five points, and by more than
-    chance can explain."""
+    """Returns whether the success rate is too low. Two things must be true: the rate is more than five points below the
+    normal rate, and chance cannot explain the difference."""
     if ended < LEAST_NOW or normally_ended < LEAST_NORMAL:
         return False
     now, normal = committed / ended, normally_committed / normally_ended

@@ -1,5 +1,5 @@
-"""The certifier's customers. If the DFSP pays in a case, the case has a separate payee. So the payee in a message
-identifies the message's case.
+"""The certifier's customers. If the DFSP pays in a case, the case has a separate payee. So the payee in a message shows
+to which case the message belongs.
 
 The numbers of these payees begin with 999, because no country has the code 999. Because of
 `directory.certifier_numbers`, no DFSP can register these numbers.
@@ -14,7 +14,7 @@ BADLY_SIGNED = "999000000006"
 REFUNDED = "999000000007"
 ASKED = "999000000008"
 PAYER = "999000000009"
-"""The certifier's customer who pays in the cases that test the DFSP as the payee."""
+"""The payer in the cases that test the DFSP as the payee. This payer is a customer of the certifier."""
 BULK = "999000000010"
 
 ALIASES = (PAID, UNKNOWN, REJECTS, SILENT, TWICE, BADLY_SIGNED, REFUNDED, ASKED, PAYER, BULK)

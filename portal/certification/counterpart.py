@@ -211,8 +211,8 @@ class Sender:
             return self._token
 
     async def call(self, method: str, url: str, body: dict[str, Any] | None, *, timeout_s: float) -> tuple[int, Any]:
-        """Calls the DFSP's outbound API, if the hub is allowed to connect to the API's address. Returns the status and
-        the JSON of the response."""
+        """If the hub is allowed to connect to the address of the DFSP's outbound API, calls this API. Returns the
+        status and the JSON of the response."""
         raw = b"" if body is None else json.dumps(body).encode()
         headers = {"accept": "application/json", "content-type": "application/json"}
         try:

@@ -16,16 +16,16 @@ from hub.recordings.models import RecordedRequest, Recording
 
 T = TypeVar("T")
 _LOOKS_EVERY_S = 0.1
-_MAY_BE_LATE = 200  # this many rows are read again, because a row can become visible later than rows with higher ids
+_MAY_BE_LATE = 200  # the number of rows to read again; a row can become visible later than rows with higher ids
 
 
 def processes_know_after_s() -> float:
-    """Returns the time in seconds after which a new recording has begun in every process of the hub."""
+    """Returns the number of seconds until every process of the hub has begun a new recording."""
     return float(settings.CREDENTIALS_REFRESH_S) + 0.5
 
 
 async def in_database(work: Callable[..., T], *arguments: Any) -> T:
-    """Runs a function that uses the database, in a thread."""
+    """In a thread, runs a function that uses the database."""
     return await asyncio.to_thread(_with_connection, work, arguments)
 
 
@@ -130,8 +130,7 @@ class Door:
             await asyncio.sleep(_LOOKS_EVERY_S)
 
     async def wait(self, fits: Callable[[Told], bool], *, seconds: float, count: int = 1) -> list[Told]:
-        """Waits until at least `count` requests match, but at most for this number of seconds. Returns the matching
-        requests."""
+        """Waits until at least `count` requests match, but at most for `seconds`. Returns the matching requests."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         async with self._news:

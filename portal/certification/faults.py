@@ -36,7 +36,7 @@ class NotJudged(Exception):
 
 def texts(stored: dict[str, Any]) -> tuple[str, str]:
     """For a stored fault, returns the error and the change that the DFSP must make. If an earlier version of the hub
-    stored the fault, this version may not know the fault's code."""
+    stored the fault, it is possible that this version does not know the fault's code."""
     found = TEXTS.get(stored["code"])
     if found is None:
         return str(stored["code"]), ""

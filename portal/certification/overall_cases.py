@@ -40,7 +40,8 @@ async def names_in_parties(scene: Scene) -> None:
 
 
 async def source(scene: Scene) -> None:
-    """Checks that each message about the certifier's requests names the DFSP as its sender."""
+    """Checks the sender in each message about the certifier's requests: the sender must be the DFSP, or
+    the certifier itself."""
     for told in scene.run.told_about_ids():
         if told.claimed not in (scene.dfsp.name, scene.certifier):
             scene.add("wrong_source", message=told.shown, found=told.claimed or "-", expected=scene.dfsp.name)

@@ -163,7 +163,7 @@ async def bad_signature(scene: Scene) -> None:
 async def reserved(scene: Scene) -> None:
     """The certifier requests the state of the payment twice: while the hub's PATCH is delayed, and after the PATCH.
 
-    The hub delivers messages about one transfer in order. So an earlier message that still waits delays the PATCH.
+    The hub delivers messages about one transfer in order. So the PATCH is delayed while an earlier message still waits.
     """
     agreed = await agree(scene, "9")
     transfer_id, path = scene.new_id(), f"/transactions/{agreed.transaction_id}"

@@ -38,7 +38,8 @@ _REQUESTED_BY_THE_DFSP = frozenset({"payee-request"})
 
 
 class GivenUp(Exception):
-    """Raised if another process has ended the run, because the process of the run did not report in time."""
+    """Raised if another process has ended the run. Another process ends a run if the run's own process does not report
+    in time."""
 
 
 class Run:
@@ -78,7 +79,8 @@ class Run:
     # --- the DFSP's messages ------------------------------------------------------------------------------------------
 
     async def receive(self, received: Received) -> None:
-        """Finds the certifier's customer that the DFSP's request names, and lets this customer answer the request."""
+        """Finds the certifier's customer to whom the DFSP's request refers, and lets this customer answer the
+        request."""
         self.received.append(received)
         play = self._play_for(received)
         if play is not None:
@@ -114,7 +116,7 @@ class Run:
         ]
 
     def refused_by_hub(self, alias: str) -> list[Told]:
-        """Returns the requests that the DFSP sent about this customer of the certifier, and that the hub refused."""
+        """From the DFSP's requests about this customer of the certifier, returns the requests that the hub refused."""
         text = alias.encode()
         return [told for told in self.told_by_dfsp() if not told.is_taken and (alias in told.path or text in told.body)]
 

@@ -83,7 +83,7 @@ def has_new_address(certification: Certification) -> bool:
 
 
 def required_cases_left_out(certification: Certification) -> list[str]:
-    """Returns the names of the cases that are not optional, but that this certification left out on request."""
+    """Returns the names of the required cases that this certification left out on request."""
     left_out = certification.cases.filter(verdict=CertificationCase.Verdict.LEFT_OUT).values_list("name", flat=True)
     wanted = set(certification.options["left_out"])
     optional = {case.name for case in CASES if case.is_optional}
@@ -135,8 +135,8 @@ def end_lost() -> None:
 
 
 def clear_after_the_dead() -> None:
-    """Ends the certifications whose process has died. The function also disables the certifier and ends the recordings
-    that the process has left. The caller holds the lock, so no process certifies now."""
+    """Ends the certifications whose process has died. The function also disables the certifier, and ends the recordings
+    that the dead process did not end. The caller holds the lock, so no process certifies now."""
     interrupt(Q())
     door.forget_recordings()
     test_accounts.take_down()

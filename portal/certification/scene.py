@@ -124,7 +124,7 @@ class Scene:
         )
 
     def _is_by_dfsp(self, told: Told) -> bool:
-        """Returns whether the DFSP sent a message about this case, even with a wrong FSPIOP-Source."""
+        """Returns whether the DFSP sent a message about this case. A message with a wrong FSPIOP-Source also counts."""
         if told.source == self.dfsp.name:
             return True
         return told.source != self.certifier and any(each in told.path for each in self.ids)
@@ -151,8 +151,7 @@ class Scene:
     # --- the hub ------------------------------------------------------------------------------------------------------
 
     async def transfer_state(self, transfer_id: str, *, seconds: float) -> str:
-        """Waits until the transfer has ended, but at most for this number of seconds. Returns the transfer's state at
-        the hub."""
+        """Waits until the transfer has ended, but at most for `seconds`. Returns the transfer's state at the hub."""
         end = time.monotonic() + seconds
         while True:
             state = await in_database(_state_of, transfer_id)
@@ -248,8 +247,8 @@ class Order:
     async def again(self) -> float:
         """Gives the same order a second time. Returns how long the caller must wait for a second transfer.
 
-        If a person gives the order, the certifier cannot see when the person has given the order again, because a
-        correct DFSP makes no second transfer.
+        If a person gives the order, the certifier cannot see when the person gives the order again. The reason is that
+        a correct DFSP makes no second transfer.
         """
         if self.answer is None:
             seconds = min(_AGAIN_BY_HAND_S, self.scene.patience_s)

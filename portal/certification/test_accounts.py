@@ -1,4 +1,4 @@
-"""Sets up the certifier as a participant, and the test accounts of the certifier and of the tested DFSPs.
+"""Sets up the certifier as a participant. Opens the test accounts of the certifier and of the tested DFSPs.
 
 The accounts are in the test currency (`hub.test_currency`). The hub never settles and never converts this currency.
 """
@@ -109,8 +109,8 @@ def _certifier() -> Participant:
 
 
 def _is_made_here(participant: Participant) -> bool:
-    """Returns whether the certification created this participant. The name alone proves nothing, because a DFSP can
-    have had this name earlier."""
+    """Returns whether the certification created this participant. The name alone proves nothing, because it is possible
+    that a DFSP had this name earlier."""
     created = Entry.objects.filter(subject=participant.name, action="participant_created", actor=ACTOR)
     return created.exists()
 

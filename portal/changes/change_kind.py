@@ -18,7 +18,7 @@ Payload = dict[str, Any]
 
 class CanNotBeDone(Exception):
     """Raised if a change is not possible now. The text of the error gives the reason to the approver. A program gets
-    `refusal` instead, which has an error code.
+    `refusal` instead of the text. `refusal` has an error code.
     """
 
     def __init__(self, reason: str = "", *, refusal: FspiopError | None = None) -> None:
@@ -64,11 +64,13 @@ class Kind:
     # Deletes the data that the hub kept until the approval. Runs in the database transaction that rejects or withdraws
     # the request.
     discard: Callable[[Payload], None] | None = None
-    # While the request waits, returns the present limits and figures. The approver compares them with the request.
+    # While the request waits, returns the present limits and figures. The approver compares these values with the
+    # request.
     circumstances: Callable[[Payload], list[Line]] | None = None
     # Raises Outdated if the change can never be possible again. Takes no lock and changes nothing.
     check_still: Callable[[Payload], None] | None = None
-    # False if a trial of the change would take a lock that payments need. Payments would then have to wait.
+    # False if a trial of the change would take a lock that payments need. During the trial, payments would have to
+    # wait.
     is_tried_out: bool = True
     # For a change that is not tried out: raises the error that `perform` would raise now. Takes no lock and changes
     # nothing.

@@ -24,7 +24,7 @@ KIND_NAMES = {
 def described_request(csr: str, *, name: str, days: int) -> list[Line]:
     """Returns the lines that describe the change.
 
-    The lines show the data in the signing request that the authority will sign.
+    The lines show the data that the authority will sign. This data comes from the signing request.
     """
     try:
         request = certificate_authority.read_request(csr, name=name)

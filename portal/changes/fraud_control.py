@@ -100,7 +100,8 @@ SERVES: Mapping[str, Promise] = {
 
 
 def appellant(appeal: Appeal) -> Line:
-    """Returns the DFSP that appeals, and whether the hub knows that this DFSP serves the party."""
+    """Returns a line with the DFSP that filed the appeal. The line also states whether the hub knows that this DFSP
+    serves the party."""
     return Line(_("Appeal by"), f"{appeal.filed_by.name}: {SERVES[markers.serves([appeal])[appeal.pk]]}")
 
 

@@ -102,7 +102,8 @@ def _references(statement: dict[str, Any] | None) -> dict[int, str]:
 
 
 def _checked_references(payload: Payload, settlement: Settlement) -> dict[int, str]:
-    """Returns the bank's references for a change to SETTLED. Raises CanNotBeDone if the statement does not match."""
+    """If the settlement changes to SETTLED, returns the bank's references. Raises CanNotBeDone if the statement does
+    not match."""
     if payload["to"] != State.SETTLED:
         return {}
     must_still_be(evidence_of(settlement), payload.get("statement"))

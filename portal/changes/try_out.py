@@ -1,7 +1,7 @@
 """Tries out changes when people request them. So the hub refuses a request for an impossible change immediately.
 
-For programs (TWO_PEOPLE=everywhere), checks again at the approval whether the program is still allowed to request the
-change.
+If a program requested the change (TWO_PEOPLE=everywhere), the module checks again at the approval whether this program
+is still allowed to request the change.
 """
 
 from collections.abc import Iterable

@@ -12,13 +12,13 @@ transaction that removes a lookup stores the lookup's times in `EndedLookup`. La
 these times and deletes them.
 
 **Late commits.** A row becomes visible when its database transaction commits. So a row can appear after rows with a
-later time of arrival. The task therefore reads only rows that arrived at least HORIZON_S ago. These rows are also older
-than every database transaction that still writes.
+later time of arrival. The task therefore reads only rows that arrived at least HORIZON_S ago. Each of these rows also
+arrived before the beginning of every database transaction that still writes.
 
 **Scopes.** Each payment is counted in eight rows of each period. A row is about one payer or all payers, about one
 payee or all payees, and about one use case or all use cases. In a row of all payers, `payer_id` is ALL. Each row is
-about one currency. Lookups, and quotes without terms, have no currency. `payee_id` is NOBODY if the transfer was held
-and never released, so a payee DFSP does not see payments that it never received.
+about one currency. Lookups, and quotes without terms, have no currency. If a transfer was held and never released,
+`payee_id` is NOBODY. So a payee DFSP does not see payments that it never received.
 
 **Durations.** A histogram has four buckets for each doubling of the duration: bucket b counts the durations from
 2^(b/4) to 2^((b+1)/4) milliseconds. A percentile is the geometric middle of its bucket. So a percentile is wrong by at

@@ -18,8 +18,8 @@ _TIMEOUT = "SET LOCAL statement_timeout = '60s'"  # the usual, shorter limit is 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 # An SQL statement first writes the time of arrival. The database transaction of this statement gets an id at most
-# `DATABASE_STATEMENT_TIMEOUT_MS` later. From then on, pg_stat_activity shows the beginning of the transaction until all
-# its rows are visible.
+# `DATABASE_STATEMENT_TIMEOUT_MS` later. Once the transaction has this id, pg_stat_activity shows when the transaction
+# began. This information stays until all rows of the transaction are visible.
 HORIZON_S = 60
 _HORIZON = """
     SELECT least(clock_timestamp() - make_interval(secs => %s),
@@ -93,8 +93,8 @@ def _fold_arrived(source: Source, most: int) -> bool:
 
 @transaction.atomic(durable=True)
 def _fold_open(source: Source, most: int) -> bool:
-    """Counts the rows that had not ended when the history read them, and have ended since then. Returns whether there
-    are more rows."""
+    """Counts the rows that were still open when the history first read them, but have ended since then. Returns whether
+    there are more rows."""
     mark = locked_mark(source.name)
     if mark is None:
         return False

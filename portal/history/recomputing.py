@@ -102,7 +102,7 @@ def _difference(row: Sequence[Any]) -> Difference:
 
 
 def _known_since(zone: str) -> datetime:
-    """Returns the beginning of the first month from which the hub still stores the texts of all quotes. The texts
+    """Returns the beginning of the first month for which the hub still stores the texts of all quotes. The texts
     contain the use cases."""
     erased = Erasure.objects.filter(kind="quotes").first()
     if erased is None:

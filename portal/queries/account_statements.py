@@ -90,7 +90,7 @@ def _signed(account: Account, debits: int, credits: int) -> int:
 def span(account: Account, *, since: datetime, until: datetime) -> Span:
     """Returns the entries from `since` to `until`, with the sums before the first entry and after the last entry.
 
-    Leaves out entries that are posted after this call, even if `until` is later.
+    Leaves out entries that are posted after this call, even if `until` is later than the call.
     """
     end = balance_checkpoints.sums_before(account.pk)
     later = balance_checkpoints.first_since(account.pk, until)

@@ -51,8 +51,8 @@ class Posted:
     credit: int
 
 
-# "+ 0" prevents PostgreSQL from using the index by account. For the ids of one block the primary key is fastest, and a
-# generic plan could otherwise choose the index by account.
+# "+ 0" prevents PostgreSQL from using the index by account. For the ids of one block, the primary key is fastest.
+# Without "+ 0", a generic plan could choose the index by account.
 _LEGS = "(e.debit_account_id + 0 = %(account)s OR e.credit_account_id + 0 = %(account)s)"
 _MARKED = f"(SELECT coalesce(max(number) + 1, 0) * {SIZE} FROM portal_ledgerblock)"  # the first id without a checkpoint
 
@@ -68,8 +68,8 @@ _SUMS = f"""
                WHERE account_id = %(account)s AND block < %(before)s::bigint / {SIZE}
                ORDER BY block DESC LIMIT 1) m ON true
 """
-# One account's entries have the same order by id and by time. Across accounts, the two orders can differ for entries
-# that were posted almost at the same time.
+# The entries of one account are in the same order, whether they are sorted by id or by time. Across accounts, the two
+# orders can differ for entries that were posted almost at the same time.
 _FIRST = f"""
     SELECT min(id) FROM (
         (SELECT found.id
@@ -91,9 +91,9 @@ _FIRST = f"""
 def _page(*, order: str, blocks: str) -> str:
     """Returns the SQL that reads a page of an account's entries between two ids.
 
-    Each block with a checkpoint of the account has at least one of these entries. So the SQL reads at most one block
-    for each row of the page, and one additional block. The additional block is needed because all entries of the first
-    block can be outside the page.
+    Each block with a checkpoint of the account has at least one entry of the account. So the SQL reads at most one
+    block for each row of the page, and one additional block. The additional block is needed because all entries of the
+    first block can be outside the page.
     """
     row = f"""
         SELECT e.id, e.kind, e.transfer_id, e.created_at, e.debit_account_id, e.credit_account_id, e.amount

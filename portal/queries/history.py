@@ -1,5 +1,5 @@
 # ruff: noqa: S608 (statements are put together from constants)
-"""Reads the history of payments: figures by period, and their division by bank, pair, currency, use case or reason.
+"""Reads the history of payments: figures by period, and figures by bank, pair, currency, use case or reason.
 
 Reads only the rows of sums that `portal.history` keeps. So the cost of a page depends on the shown periods and banks,
 and not on the number of payments.
@@ -126,12 +126,12 @@ def _beginning(grain: str, local: datetime) -> datetime:
 def _after(grain: str, begin: datetime, zone: ZoneInfo) -> datetime:
     if grain == "hour":
         return (begin.astimezone(ZoneInfo("UTC")) + timedelta(hours=1)).astimezone(zone)
-    # The middle of a day is never in the hour that a change of the clock repeats or leaves out.
+    # A change of the clock repeats or leaves out one hour. This hour never contains the middle of a day.
     days = {"day": 1, "week": 7, "month": 31}[grain]
     return _beginning(grain, (begin.replace(tzinfo=None) + timedelta(days=days, hours=12)).replace(tzinfo=zone))
 
 
-# Lookups have no use case, so a search by use case does not leave out lookups.
+# Lookups have no use case. So in a search by use case, the condition about the use case does not apply to lookups.
 _WHICH = """
     source = ANY(%(sources)s) AND grain = %(grain)s AND scope = ANY(%(scopes)s) AND at >= %(since)s AND at < %(until)s
     AND scope = CASE source WHEN 'lookup' THEN %(lookup_scope)s ELSE %(scope)s END
@@ -143,7 +143,8 @@ _SERIES = f"""
     SELECT source, at, currency, ended, succeeded, value, durations::text, reasons::text
     FROM portal_historyrow WHERE {_WHICH}
 """
-# For each division of the figures: its columns, and the scope that has one row for each value of these columns.
+# For each division of the figures: its columns and its scope. The rows of this scope have separate sums for each value
+# of these columns.
 DIVISIONS: dict[str, tuple[tuple[str, ...], int]] = {
     "payer": (("payer_id",), PAYER),
     "payee": (("payee_id",), PAYEE),

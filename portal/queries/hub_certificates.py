@@ -35,7 +35,7 @@ _CERTIFICATES = (
 
 
 def own() -> list[Own]:
-    """Returns every certificate and key of the hub in the settings. Shows no private key."""
+    """Returns each of the hub's certificates and keys that the settings contain. Shows no private key."""
     found = [each for title, setting in _CERTIFICATES for each in _certificates(title, setting)]
     return [*found, _signing_key()]
 

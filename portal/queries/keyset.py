@@ -14,8 +14,8 @@ from django.db.models import Model, Q, QuerySet
 
 MOST = 50_000
 _BATCH = 250
-_FIRST_WIDTH = 2  # the first read covers the needed number of rows, multiplied by this number
-_WIDER = 8  # each further read covers the previous number of rows, multiplied by this number
+_FIRST_WIDTH = 2  # the first read covers this many times the needed number of rows
+_WIDER = 8  # each further read covers this many times the previous number of rows
 
 T = TypeVar("T", bound=Model)
 Key = tuple[datetime, str]  # the time of a row's arrival, and its id

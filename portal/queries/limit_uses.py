@@ -1,5 +1,5 @@
-"""Stores and reads how much of each limit was in use, for each of the last minutes. A tick stores the used part of each
-limit each minute."""
+"""Stores and reads how much of each limit was in use, for each of the last minutes. Each minute, a tick stores the used
+part of each limit."""
 
 from hub.sql_execution import execute
 from portal.queries import positions

@@ -87,8 +87,8 @@ def _cap(account: Account, name: str, at: datetime) -> int | None:
 
 
 def _cover(account: Account | None, at: datetime) -> int | None:
-    """Returns the money in the settlement account. Returns None if any part of this money was on hold for a settlement
-    at any time."""
+    """Returns the money in the settlement account. If any part of this money was on hold for a settlement at this time
+    or before, returns None."""
     if account is None or CoverHold.objects.filter(account=account, created_at__lte=at).exists():
         return None
     return -_posted(account, at)

@@ -162,7 +162,7 @@ def _either(sought: Sought) -> Q:
 
 
 def _sides(sought: Sought, *, currency: str = "asked_currency") -> Q:
-    """Returns the conditions about the DFSPs of a quote or of a request to pay, and about the currency."""
+    """Returns the search conditions about the currency, and about the DFSPs of a quote or a request to pay."""
     sides = {"payer_id": sought.payer, "payee_id": sought.payee, currency: sought.currency}
     found = Q(**{name: value for name, value in sides.items() if value}) & _either(sought)
     return found if sought.own is None else found & (Q(payer_id=sought.own) | Q(payee_id=sought.own))
@@ -290,7 +290,7 @@ def _requests_of(spellings: Collection[str], sought: Sought, *, before: Key | No
 def _lookups_of(
     spellings: Collection[str], sought: Sought, agreed: Sequence[quote_queries.Agreed], *, before: Key | None
 ) -> tuple[list[Lookup], Key | None]:
-    """Returns the lookups of a number, but leaves out a lookup if the same DFSP then sent a quote.
+    """Returns the lookups of a number, but leaves out a lookup if the same DFSP sent a quote after the lookup.
 
     If some earlier lookups were not read, also returns the key at which the reading stopped.
     """
@@ -317,7 +317,7 @@ def _lookups_of(
 def _lookups(
     spellings: Collection[str], asking: Collection[str], sought: Sought, *, before: Key | None
 ) -> tuple[list[Lookup], Key | None]:
-    """Returns the lookups of a number by these DFSPs.
+    """Returns the lookups that these DFSPs sent about a number.
 
     For each lookup, the hub stores only one digest, computed from the number and the DFSP's name together. The search
     computes the digest of the number for each DFSP.
@@ -328,7 +328,7 @@ def _lookups(
         for id_type in _types_of(sought.identifier)
     ]
     digests = {_digest(f"{path} for {name}"): name for path in paths for name in asking}
-    # The hub's own refusal names the currency of the lookup, or no currency.
+    # The hub's own refusal contains either the currency of the lookup or no currency.
     refusals = {_digest(f"{path} in {code}") for path in paths for code in ("", *currencies())}
     rows = Delivery.objects.filter(subject__in=[*digests, *refusals])
     if sought.since is not None:

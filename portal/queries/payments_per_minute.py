@@ -12,7 +12,7 @@ _KEY = "portal:minutes"
 _MINUTE_S = 60
 # each call counts this number of the latest minutes again, because payments can still appear and end in these minutes
 _YOUNG = 3
-_OLDER = 2  # each call counts at most this many older minutes again, if these minutes have open payments
+_OLDER = 2  # if older minutes have open payments, each call counts at most this many of these minutes again
 
 _NOW = "SELECT extract(epoch FROM date_trunc('minute', clock_timestamp()))::bigint"
 # The index transfer_by_arrival limits the read to these minutes.

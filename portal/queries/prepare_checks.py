@@ -22,8 +22,9 @@ from ledger.models import Transfer
 
 
 class _Told(Enum):
-    """The hub makes some checks for all prepares, and other checks only for some prepares, or only under some settings.
-    This value names the prepares for which the stored rows prove that the hub made the check."""
+    """The hub makes some checks for all prepares. The hub makes other checks only for some prepares, or only under some
+    settings. For some prepares, the stored rows prove that the hub made the check. This value states which prepares
+    these are."""
 
     OF_ALL = auto()
     OF_CONVERSIONS = auto()
@@ -74,7 +75,7 @@ BY_RULE: Mapping[Refusal, Check] = {
     Refusal.FXP_MAY_NOT_CONVERT: _CONVERSION,
     Refusal.FXP_HAS_NO_ACTIVE_ACCOUNT: _DEBTOR,
     Refusal.PAYER_HAS_NO_ACTIVE_ACCOUNT: _DEBTOR,
-    # Whether rules were active is stored with the rules' decision, not with the prepare.
+    # The rules' decision, and not the prepare, records whether rules were active.
     Refusal.REFUSED_BY_RULE: Check(gettext_lazy("the scheme's rules allow the payment"), _Told.OF_REFUSED_BY_IT),
     Refusal.LIQUIDITY: Check(gettext_lazy("the cover of the paying participant is enough")),
     Refusal.NDC: Check(gettext_lazy("the net debit cap of the paying participant is enough")),
@@ -83,14 +84,14 @@ CHECKS: Sequence[tuple[Check, frozenset[str]]] = [
     (check, frozenset(rule.value for rule in rules))
     for check, rules in groupby(PREPARE_IS_REFUSED_BY, key=BY_RULE.__getitem__)
 ]
-"""The checks in the hub's order. Each check has the reasons with which the hub refuses a prepare that fails the
-check."""
+"""The checks in the hub's order. Each check comes with its reasons: if a prepare fails the check, the hub refuses the
+prepare for one of these reasons."""
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """One check of a prepare. `rule` is the reason of the refusal if this check refused the prepare, and is otherwise
-    empty."""
+    """One check of a prepare. If this check refused the prepare, `rule` is the reason of the refusal. Otherwise, `rule`
+    is empty."""
 
     text: Promise
     rule: str = ""

@@ -121,7 +121,7 @@ def _with_the_bank(settlement: Settlement, statement: Statement | None, advance:
 
 
 def _waiting(settlement: Settlement) -> int | None:
-    """Returns the number of the oldest request about this settlement that waits for approval."""
+    """If requests about this settlement wait for approval, returns the id of the oldest of these requests."""
     waiting = Approval.objects.filter(
         subject=f"settlement {settlement.pk}", state=Approval.State.PENDING, expires_at__gt=timezone.now()
     )

@@ -39,7 +39,7 @@ class Moment:
     headers: dict[str, str] = field(default_factory=dict)
     message_id: int | None = None
     checks: Sequence[Applied] = ()
-    order: datetime | None = None  # the time by which the event is sorted, if not by `at`
+    order: datetime | None = None  # the time by which the event is sorted; if None, the event is sorted by `at`
 
     @property
     def is_signed(self) -> bool:
@@ -104,7 +104,7 @@ def _settlements_of(entries: Sequence[Entry]) -> list[Settlement]:
 
 
 def looked_up(quote: Quote | None, lookup: "Lookup | None") -> Iterator[Moment]:
-    """If the lookup of the payee was shortly before the quote, yields the lookup and its result."""
+    """If a lookup of the payee came shortly before the quote, yields this lookup and the lookup's result."""
     if quote is None or lookup is None:
         return
     note = ""
@@ -168,8 +168,8 @@ def lookup_of(quote: Quote) -> Lookup | None:
 
 
 def _quoted_before(quote: Quote) -> list[datetime]:
-    """Returns the times of the payer DFSP's other quotes for the same payee, in the period in which a lookup can belong
-    to this quote."""
+    """Returns the times of the payer DFSP's other quotes for the same payee. The function reads only quotes in the
+    period in which a lookup can belong to this quote."""
     span = (quote.created_at - _LOOKUP_BEFORE, quote.created_at)
     same = Quote.objects.alias(alias=alias_of("payee")).filter(payer_id=quote.payer_id, created_at__range=span)
     identifier = Quote.objects.filter(pk=quote.pk).values(alias=alias_of("payee"))
@@ -187,9 +187,9 @@ def _subject_of_lookup(quote: Quote) -> str | None:
 
 
 def _quote_of(transfer: Transfer) -> Quote | None:
-    """Returns the quote that the ILP packet names.
+    """Returns the quote whose id is in the ILP packet.
 
-    If the packet names no quote, returns the quote whose transaction has the packet's transaction ID.
+    If there is no packet, or no id of a quote in the packet, returns the quote whose transaction has the transfer's id.
     """
     terms = ledger.transaction_of(transfer.transfer_id) or {}
     quote_id = terms.get("quoteId")
@@ -201,7 +201,7 @@ def _quote_of(transfer: Transfer) -> Quote | None:
 
 
 def quoted(quote: Quote | FxQuote | None) -> Iterator[Moment]:
-    """Yields the request for the quote of a payment or a conversion, and the answer to this request."""
+    """For a payment or a conversion, yields the request for the quote, and the answer to this request."""
     if quote is None:
         return
     asked = _("%(payer)s requested terms from %(payee)s") % {"payer": quote.payer.name, "payee": quote.payee.name}

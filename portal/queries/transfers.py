@@ -17,9 +17,10 @@ from quotes import queries as quotes
 
 _QUOTES_AT_ONCE = 200
 _MOST_QUOTES = 1000  # the maximum number of quotes to read for one page
-# the maximum number of quotes in one batch; for each quote, the hub searches the transfer with its condition
+# the maximum number of quotes in one batch; for each quote, the hub searches for a transfer with the quote's ILP
+# condition
 _MOST_BY_CONDITION = 20
-_NEXT_TRANSFERS = 5000  # for each such quote, the statement reads at most this many later transfers
+_NEXT_TRANSFERS = 5000  # for each quote in the batch, the statement reads at most this many later transfers
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +159,8 @@ def _is_before(quoted_at: datetime, since: datetime | None) -> bool:
 
 
 # Some payer DFSPs use different ids for a transfer and for its transaction. The ILP condition of such a transfer is the
-# ILP condition of its quote. No index has ILP conditions. So the statement uses the index of a payer's transfers, and
-# reads the payer's next transfers.
+# ILP condition of its quote. No index contains ILP conditions. So the statement uses the index of a payer's transfers,
+# and reads the payer's next transfers.
 _BY_CONDITION = """SELECT q.quote_id, t.transfer_id
     FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::timestamptz[]) AS q (quote_id, payer_id, condition, at)
     CROSS JOIN LATERAL (

@@ -1,5 +1,5 @@
-"""Reads held transfers. For each held transfer, also reads the rules that hold the transfer, and the open request about
-the transfer."""
+"""Reads held transfers. For each held transfer, the module also reads the rules that hold the transfer, and the open
+request about the transfer."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

@@ -152,8 +152,8 @@ def _fields_of(parameter: Parameter) -> dict[str, forms.Field]:
 
 
 def _currency_field(*, required: bool) -> forms.ChoiceField:
-    """Returns the field of an amount's currency. If there are several currencies, none is preselected, because a rule
-    with an amount looks only at payments in this currency."""
+    """Returns the field of an amount's currency. A rule with an amount applies only to payments in the amount's
+    currency. So if there are several currencies, none is preselected."""
     choices = _currencies()
     none = [("", "–")] if len(choices) > 1 else []
     return forms.ChoiceField(label=_("Currency"), required=required, choices=[*none, *choices])

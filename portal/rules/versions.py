@@ -97,7 +97,7 @@ def with_rules(content: Document, rules: Sequence[Document]) -> Document:
 
 
 def with_rule(content: Document, rule_id: str, change: Callable[[Document], Document | None]) -> Document:
-    """Returns the document with one changed rule, or without this rule if `change` returns None."""
+    """Returns the document with one changed rule. If `change` returns None, returns the document without this rule."""
     rules = [change(rule) if rule["id"] == rule_id else rule for rule in content["rules"]]
     return {**content, "rules": [rule for rule in rules if rule is not None]}
 

@@ -111,7 +111,7 @@ def recorded_name(name: str) -> str:
 
 @register.filter
 def has_parts(value: Any) -> bool:
-    """Returns whether a value in the audit trail consists of further values."""
+    """Returns whether a value in the audit trail has parts that need lines of their own."""
     return records.is_complex(value)
 
 

@@ -88,7 +88,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 def of_participant(request: HttpRequest, name: str) -> HttpResponse:
-    """Shows the participant's certifications, and the form that starts another one."""
+    """Shows the participant's certifications, and the form that starts another certification."""
     participant = Participant.objects.filter(name=name, is_hub=False).first()
     if participant is None:
         raise Http404

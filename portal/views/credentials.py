@@ -50,7 +50,8 @@ def revoke(request: HttpRequest, name: str, credential_id: int) -> HttpResponse:
     found = _credential(participant_of(request, name), credential_id)
     if found.revoked_at is not None:
         raise Http404
-    # An attacker cannot use the hash of a secret, but many users read this page, so the page does not show the hash.
+    # Many users read this page. So the page does not show the hash of a secret, although an attacker cannot use the
+    # hash.
     sha256 = "" if found.kind == Credential.Kind.CLIENT else found.sha256
     return asking(
         request,

@@ -28,8 +28,8 @@ def index(request: HttpRequest) -> HttpResponse:
     """Shows the held transfers, sorted by the time of release. Also shows the transfers that were released or refused
     most recently.
 
-    If there are many held transfers, the page shows only those with the earliest times of release. A user finds a later
-    transfer by a search for the payer DFSP or the payee DFSP.
+    If there are many held transfers, the page shows only those with the earliest times of release. To find a transfer
+    with a later time of release, a user searches for the transfer's payer DFSP or payee DFSP.
     """
     related, search = ("transfer__payer", "transfer__payee"), HeldSearch(request.GET)
     found = search.filtered(queries.held().select_related(*related), payer="transfer__payer", payee="transfer__payee")

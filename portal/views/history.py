@@ -178,8 +178,8 @@ def _shown(request: HttpRequest) -> _Shown:
 
 
 def _usual(visitor: Visitor, wish: Wish) -> str:
-    """Returns the kind of row that the page shows if the visitor has not chosen one. If the visitor chose a payer DFSP,
-    the page shows one row for each payee DFSP. Otherwise, the page shows one row for each payer DFSP."""
+    """Returns the kind of row that the page shows if the visitor has not chosen a kind. If the visitor chose a payer
+    DFSP, the page shows one row for each payee DFSP. Otherwise, the page shows one row for each payer DFSP."""
     return "payee" if wish.payer_id != ALL else "payer"
 
 

@@ -378,7 +378,8 @@ class NewSwitch(PartyMixin, AskForm):
         return said
 
     def named(self) -> dict[str, Any]:
-        """Maps form fields to their values: the party, or the DFSPs, whose payments the kill switch stops."""
+        """Maps form fields to their values. The values are the party or the DFSPs whose payments the kill switch
+        stops."""
         said = self.cleaned_data
         names = {name: said[name].name for name in ("payer_dfsp", "payee_dfsp") if said.get(name) is not None}
         return names if said.get("party") is None else {**names, "party": said["party"]}

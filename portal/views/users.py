@@ -62,7 +62,7 @@ def _shown(visitor: Visitor, user: User) -> dict[str, Any]:
 
 
 def hand_over(request: HttpRequest, username: str) -> HttpResponse:
-    """Shows one half of the account's invitation, the link or the code, to the visitor who hands over this half. No
+    """Shows one half of the account's invitation (the link or the code) to the visitor who hands over this half. No
     other response contains this half."""
     visitor, user = visitor_of(request), _user(username)
     assert visitor.user is not None

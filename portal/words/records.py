@@ -116,5 +116,6 @@ def yes_or_no(value: bool) -> str:
 
 
 def is_complex(value: Any) -> bool:
-    """Returns whether a value consists of further values. A page shows the inner values one below the other."""
+    """Returns whether a value is an object, or a list that contains objects or lists. A page shows the inner values one
+    below the other."""
     return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(part, dict | list) for part in value))

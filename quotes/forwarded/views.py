@@ -1,7 +1,7 @@
 """/authorizations and /transactions (FSPIOP API v1.1, sections 6.6 and 6.8). The hub forwards the requests and the
 answers between two DFSPs.
 
-The path of a GET contains an id, either of a transaction request or of a transaction. If the hub has stored the
+The path of a GET contains the id of a transaction request or the id of a transaction. If the hub has stored the
 transaction request, or a quote of the transaction, the hub forwards the GET to the other party. Otherwise, the hub
 forwards the GET to the DFSP that FSPIOP-Destination names. The hub forwards a PUT only to the DFSP that sent the GET.
 """
@@ -91,7 +91,7 @@ class _RelayView(FspiopView, ABC):
     def _asker(self, subject_id: str) -> Party:
         """Returns the participant that FSPIOP-Destination names.
 
-        Without this header, returns the only DFSP that has sent the caller a GET about this id.
+        If this header is missing, returns the only DFSP that has sent the caller a GET about this id.
         """
         if self.fspiop.destination:
             return forwarding.destination_of(self)

@@ -159,7 +159,7 @@ def _fail(ids: list[str]) -> int:
             .select_for_update(skip_locked=True, no_key=True, of=("self",))
             .select_related("payee")
             .annotate(content_type=KT("request_headers__content-type"))
-            .only("expires_at", "payee__name")  # without the messages, which can be large
+            .only("expires_at", "payee__name")  # does not read the messages, which can be large
         )
         ended = TransactionRequest.objects.filter(pk__in=[found.pk for found in late])
         ended.update(state=State.FAILED, answered_at=datetime.now(UTC))

@@ -96,7 +96,7 @@ class TransactionRequestView(MessageView):
             services.answer(transaction_request_id, self.message(), state=state, send=forwarding.send)
         except FspiopError as error:
             if error.code != ErrorCode.MODIFIED_REQUEST.code:
-                raise  # A third participant must not learn that the request exists. It gets the error in the response.
+                raise  # A third participant must not learn that the request exists. The HTTP response has the error.
             self.refuse(error, transaction_request_id)
         return taken()
 

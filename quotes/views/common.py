@@ -1,4 +1,4 @@
-"""The base class for the views of all agreements. It has the methods for requests, answers, repeated requests and
+"""The base class for the views of all agreements. The class has methods for requests, answers, repeated requests and
 refusals.
 
 In each view, the attribute `model` is the Django model for one kind of agreement.

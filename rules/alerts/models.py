@@ -32,7 +32,7 @@ class Alert(models.Model):
     state = models.CharField(max_length=6, choices=State, default=State.OPEN)
     first_at = models.DateTimeField()
     last_at = models.DateTimeField()
-    count = models.PositiveIntegerField()  # the number of all reports, of which the hub stores only the first
+    count = models.PositiveIntegerField()  # the number of all reports; the hub stores only the first of these reports
     kept = models.PositiveSmallIntegerField(default=0)
     assigned_to = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True)
     outcome = models.CharField(max_length=8, choices=Outcome, blank=True)

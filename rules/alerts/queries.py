@@ -8,7 +8,7 @@ from hub.sql_execution import execute
 from rules.alerts.models import Alert
 
 MOST_COUNTED = 100
-"""The queue counts at most this number of open alerts of each DFSP."""
+"""The queue counts at most this number of open alerts for each DFSP."""
 
 
 def queue(*, state: str = Alert.State.OPEN, assigned_to: int | None = None) -> "QuerySet[Alert]":
@@ -40,8 +40,8 @@ _OPEN_BY_DFSP = """
 
 
 def open_by_dfsp() -> list[OpenOfDfsp]:
-    """Returns the DFSPs that caused open alerts. The DFSP with the most open alerts comes first. The alerts that no
-    DFSP caused have an empty DFSP name."""
+    """Returns the DFSPs that caused open alerts. The DFSP with the most open alerts comes first. For alerts that no
+    DFSP caused, the DFSP name is empty."""
     rows = execute(_OPEN_BY_DFSP, [MOST_COUNTED + 1]).fetchall()
     return [OpenOfDfsp(name, min(count, MOST_COUNTED), count > MOST_COUNTED) for name, count in rows]
 

@@ -17,7 +17,7 @@ from rules.language.parse import parse, parse_text
 from rules.language.rule_types import Comparison, Rule, RuleSet
 
 MOST_NS = 1_000_000
-"""The rules of one gate, together, have at most this cost for one payment. docs/rules.md has the table of costs."""
+"""For one payment, all rules of one gate together may have at most this cost. docs/rules.md has the table of costs."""
 RULE_NS = 60
 CONDITION_NS = 60
 

@@ -218,7 +218,7 @@ class _Builder:
         read = _call("get", _name(self._need_names[name]), _name("facts"))
         if name[0] != "original":
             return read
-        none = ast.Constant(0 if spec.unit == "duration" else False)  # a refund can lack its original's id
+        none = ast.Constant(0 if spec.unit == "duration" else False)  # a refund can lack the id of the original payment
         named = ast.IfExp(_is_none(self._field("refund_of")), none, read)
         if self._gate != "transfer":
             return named

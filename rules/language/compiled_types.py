@@ -12,7 +12,7 @@ from rules.language.rule_types import Rule
 ReadCounter = Callable[[Need, Facts], int | bool | None]
 """The method `Counters.get`, which reads the counters for the judged payment."""
 Evaluate = Callable[[Facts, ReadCounter], list[int]]
-"""Returns the position of each rule that fires. If a missing fact leaves the result of a rule unknown, returns
+"""Returns the position of each rule that fires. If the result of a rule is unknown because a fact is missing, returns
 `~position` of this rule. The result is not sorted."""
 
 

@@ -1,9 +1,10 @@
-"""Finds conditions of one rule that contradict each other, so that the rule can never fire. Pure.
+"""Finds conditions of one rule that contradict each other. With contradicting conditions, the rule can never fire.
+Pure.
 
 Each condition excludes some values of a fact. If no value is left, the conditions contradict each other. If a rule
 contains an `any`, each branch of the `any` is checked together with the conditions outside the `any`.
 
-The value of one counter limits the values of related counters, for example of the same counter in a longer window.
+The value of one counter limits the values of related counters. One example is the same counter in a longer window.
 Every event in a window is also in every longer window. The number of paid parties is at most the number of payments.
 The number of a payer's payments to one payee is at most the number of all payments of this payer.
 """
@@ -45,14 +46,14 @@ _AT_MOST: Mapping[str, tuple[str, ...]] = {
     "alias.received_count": ("payee.received_count",),
     "alias.received_value": ("payee.received_value",),
 }
-"""For each counter, the other counters that are never less than this counter, in the same window or in a longer window.
+"""For each counter, the other counters whose values are never lower, in the same window or in a longer window.
 
 Counters of DFSPs are not in this table, because such counters count only while a rule reads them."""
 _EVERY_MINUTE = (1 << MINUTES_OF_A_DAY) - 1
 
 
 class _Values(msgspec.Struct, frozen=True):
-    """The values of a fact that meet all conditions that this module has read so far.
+    """The values of a fact that are still possible after all conditions that this module has read.
 
     The unit of the fact decides which fields this object uses.
     """
@@ -146,9 +147,9 @@ def _is_at_most(one: str, other: str) -> bool:
 
 
 def _may_be_at_most(one: _Values, other: _Values) -> bool:
-    """Returns whether there is a value of `one` that is at most some value of `other`.
+    """Returns whether some value of `one` is less than or equal to some value of `other`.
 
-    If the values are true and false, returns whether `other` can be true whenever `one` is true.
+    For values that are only true or false, returns whether `other` can be true whenever `one` is true.
     """
     if one.truths == {True} and other.truths == {False}:
         return False

@@ -46,8 +46,8 @@ MEASURES: Mapping[str, str] = {
     "within_original": "True if the sum of all refunds, including this one, is at most the original's amount",
     "since_original": "seconds since the original was committed",
 }
-"""Every measure. Counts, values and distinct parties include the judged payment, if the subject's profile will count
-the payment in the same direction.
+"""Every measure. The counters for numbers, values and distinct parties include the judged payment, if the subject's
+profile will count the payment in the same direction.
 
 `payer.sent_*`, `payee.received_*`, `alias.received_*`, `pair.sent_*`, `payer_dfsp.sent_*` and `payee_dfsp.received_*`
 include the payment. `payer.received_*` and `payee.sent_*` do not include the payment. A counter counts only payments in
@@ -75,9 +75,9 @@ These measures must be exact, so the hub locks their rows.
 """
 
 MOST_EVENTS = 64
-"""The number of events of one direction and currency that a profile's ring keeps.
+"""The number of events that a profile's ring keeps for one direction and currency.
 
-An exact limit cannot need more events.
+An exact limit cannot need more than this number of events.
 """
 SHORTEST_WINDOW_S = 60
 LONGEST_WINDOW_S = 31 * 86400
@@ -96,8 +96,8 @@ class Need(msgspec.Struct, frozen=True, order=True):
     """Whether the counter must be exact under a lock, because a live rule at the transfer refuses payments by this
     counter."""
     events: int = 0
-    """For an exact counter, the number of latest events in one direction and currency that the profile must keep
-    separately.
+    """For an exact counter, the profile must separately keep this number of the latest events in one direction and
+    currency.
     """
 
 
@@ -109,7 +109,7 @@ class Counters(Protocol):
         is no party key.
 
         The result must stay the same during one evaluation. All evaluations of one compiled rule set pass the same
-        `Need` objects, so an implementation can recognise a `Need` by the identity or the hash of the object.
+        `Need` objects. So an implementation can recognise a `Need` by the identity or the hash of the object.
         """
         ...
 

@@ -12,7 +12,7 @@ _SECONDS = {"W": 604_800, "D": 86_400, "H": 3_600, "M": 60, "S": 1}
 def parse_duration(text: str) -> int | None:
     """Returns the seconds of a duration such as PT24H or P1DT12H. Returns None if the text is not a duration.
 
-    Months and years are refused, because their lengths vary.
+    Refuses months and years, because their lengths vary.
     """
     if _DURATION.match(text) is None:
         return None

@@ -1,4 +1,4 @@
-"""The faults of a rule set. Each fault has its place in the rule set, a code and a text. Pure."""
+"""The faults of a rule set. Each fault has a place in the rule set, a code and a text. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -23,7 +23,7 @@ COUNT_OF: Mapping[Measure, Measure] = {
     "received_value": "received_count",
     "distinct_payers": "received_count",
 }
-"""For each measure without a bound, the count that limits the measure's events."""
+"""For each measure without a bound, the count that limits how many events the measure includes."""
 
 
 def comparisons(condition: Condition) -> Iterator[Comparison]:
@@ -100,7 +100,7 @@ def needed_counters(rules: tuple[Rule, ...]) -> Mapping[CounterName, Need]:
 
 
 def events_needed(rule: Rule, limit: Comparison, rules: tuple[Rule, ...]) -> int | None:
-    """Returns how many events a profile must keep separately so that this comparison is exact.
+    """Returns the number of events that a profile must keep separately for an exact result of this comparison.
 
     Returns None if the comparison can never be exact.
     """

@@ -72,7 +72,7 @@ def parse_text(raw: bytes) -> RuleSet:
     if len(raw) > MOST_BYTES:
         raise RuleSetRefused([Fault("", "too_large", {"most": MOST_BYTES})])
     try:
-        document = strictjson.loads(raw.removeprefix(codecs.BOM_UTF8))  # some editors write this mark first
+        document = strictjson.loads(raw.removeprefix(codecs.BOM_UTF8))  # some editors begin a file with this mark
     except FspiopError as error:
         raise RuleSetRefused([Fault("", "not_json", {"reason": error.detail})]) from None
     return parse(document)

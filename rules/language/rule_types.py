@@ -43,7 +43,8 @@ class Comparison(_Node, frozen=True):
     fact: str
     operator: Operator
     value: int | frozenset[str] | tuple[int, int] | None = None
-    """A number in the fact's unit, texts, or two minutes of the day (the first included, the second excluded).
+    """A number in the fact's unit, texts, or two minutes of the day. The first of the two minutes is included, and the
+    second minute is excluded.
 
     None if the operator needs no value.
     """

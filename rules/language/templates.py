@@ -1,5 +1,4 @@
-"""Forms that create rules. Most schemes need such rules. Each form creates rules of the language from a few values.
-Pure.
+"""Forms that create the rules that most schemes need. Each form creates rules of the language from a few values. Pure.
 
 A template returns rules as JSON values, so that a person can read and change the rules of a form.
 `rules.language.checks` checks the rules of a template in the same way as imported rules.

@@ -1,4 +1,5 @@
-"""Numbers the changes of lists, listed names and markers, in the order in which the database commits the changes."""
+"""Gives a number to each change of lists, listed names and markers, in the order in which the database commits the
+changes."""
 
 from hub.sql_execution import execute
 
@@ -6,9 +7,9 @@ LISTS = "lists"
 NAMES = "names"
 MARKERS = "markers"
 
-# The lock of the row lasts until the database transaction ends. So a change with a higher number is committed later. A
-# process that has read a number has therefore read all changes up to this number. A database transaction counts its
-# changes in the last SQL statement, so that the transaction holds the lock only briefly.
+# The lock of the row lasts until the database transaction ends. So a change with a higher number is committed later.
+# Therefore, if a process has read a number, the process has read all changes up to this number. A database transaction
+# counts its changes in the last SQL statement, so that the transaction holds the lock only briefly.
 _COUNT = """
     INSERT INTO rules_lists_changenumber AS c (name, number, transaction)
     VALUES (%s, 1, pg_current_xact_id()::text::bigint)

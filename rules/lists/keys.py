@@ -1,4 +1,5 @@
-"""Lists and kill switches need keys of parties and of other objects. Computes the keys of the other objects.
+"""Lists and kill switches need keys of parties and of other objects. This module computes the keys of objects other
+than parties.
 
 All keys are hashes of the same length, so one query finds keys of all kinds.
 """

@@ -1,5 +1,5 @@
-"""A kill switch stops all payments from or to one alias, all payments from or to one DFSP, or all payments from one
-DFSP to another DFSP.
+"""A kill switch stops all payments of one of three kinds: from or to one alias, from or to one DFSP, or from one DFSP
+to another DFSP.
 
 Each change of a kill switch needs two people. The database accepts a change only if the database transaction also
 contains the approved request (`kill_switch`).

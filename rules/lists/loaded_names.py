@@ -56,7 +56,7 @@ def forget() -> None:
 
 
 def _built() -> NameIndex:
-    number = changes.number_of(changes.NAMES)  # read before the names, so that the index contains at least this change
+    number = changes.number_of(changes.NAMES)  # before the names are read, so that the index contains this change
     return NameIndex(_listed(), number=number)
 
 

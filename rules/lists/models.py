@@ -240,8 +240,8 @@ class NameMatch(models.Model):
 
 
 class KillSwitch(models.Model):
-    """While a kill switch is on, it stops all payments from or to one alias, all payments from or to one DFSP, or all
-    payments from one DFSP to another DFSP."""
+    """While a kill switch is on, it stops all payments of one of three kinds: from or to one alias, from or to one
+    DFSP, or from one DFSP to another DFSP."""
 
     class Kind(models.TextChoices):
         ALIAS = "ALIAS"

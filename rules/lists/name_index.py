@@ -108,8 +108,8 @@ class NameIndex:
 
 
 def _of_words(one: list[str], other: list[str]) -> float:
-    """Pairs each word of the shorter name with another word of the longer name, and compares the words of each pair.
-    Returns the mean similarity."""
+    """Pairs each word of the shorter name with a different word of the longer name, and compares the words of each
+    pair. Returns the mean similarity."""
     shorter, longer = sorted((one, other), key=len)
     if len(shorter) < 2:
         return 0.0

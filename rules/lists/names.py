@@ -24,7 +24,7 @@ def folded(name: str) -> str:
 
 @lru_cache(maxsize=20_000)
 def sounds(word: str) -> frozenset[str]:
-    """Returns the phonetic keys of one word. Two words that sound alike have at least one common phonetic key."""
+    """Returns the phonetic keys of one word. If two words sound alike, they have at least one common phonetic key."""
     if not word.isalpha():
         return frozenset((word,))
     return frozenset(("M" + jellyfish.metaphone(word), "S" + jellyfish.soundex(word)))

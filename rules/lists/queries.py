@@ -8,7 +8,7 @@ from rules.lists.models import Entry, ListVersion, PartyList
 
 
 class Length(NamedTuple):
-    """How many parties and how many names a list has."""
+    """The number of parties and the number of names on a list."""
 
     parties: int
     names: int

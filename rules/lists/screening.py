@@ -37,8 +37,8 @@ _REMEMBERED_FOR_S = 24 * 3600
 class Named:
     """A party, with the name that the party's own DFSP has sent.
 
-    The hub ignores a name that another DFSP sends. So a payer DFSP that sends a listed name as the payee's name cannot
-    cause a match.
+    The hub ignores a name that another DFSP sends. So if a payer DFSP sends a listed name as the payee's name, this
+    cannot cause a match.
     """
 
     party: int

@@ -1,8 +1,8 @@
 """Creates lists, and changes the content of a list: a file replaces the whole content, or a request adds or removes one
 entry.
 
-Commands call this module. Changes that two people have approved also call this module. Each change of content creates a
-version of the list.
+Commands call this module. Changes with the approval of two people also call this module. Each change of content creates
+a version of the list.
 """
 
 from django.db import connection, transaction
@@ -18,7 +18,8 @@ from rules.not_changed import NotChanged
 from rules.refreshed_key_sets import MOST_KEYS
 
 MOST_NAMES = 100_000
-"""The largest number of names on all lists together. Each process that screens names keeps all listed names in memory.
+"""The largest number of names on all lists together. If a process screens names, the process keeps all listed names in
+memory.
 """
 # If PostgreSQL computed its statistics about the tables before the import, PostgreSQL can choose nested loops, which
 # take hours for 200,000 lines.
@@ -192,7 +193,8 @@ def _begin(list_id: int, *, actor: str, file_name: str = "", sha256: str = "") -
 def _finish(version: ListVersion, *, added: int, removed: int, has_names: bool, actor: str) -> ListVersion:
     """Checks that all lists together are not too long.
 
-    Numbers the change in the last step, because the lock for this number lasts until the database transaction ends.
+    Gives the change its number in the last step, because the lock for this number lasts until the database transaction
+    ends.
     """
     _check_lengths()
     version.added, version.removed = added, removed

@@ -39,8 +39,8 @@ def open_appeals() -> "QuerySet[Appeal]":
 def serves(appeals: Collection[Appeal]) -> Mapping[int, Serves]:
     """For each appeal id, returns whether the appealing DFSP served the party at the party's latest payment.
 
-    The party can have moved to this DFSP since then. So the people who decide about the appeal must not rely on the
-    result alone. Runs one statement.
+    The party can have moved to this DFSP after that payment. So the people who decide about the appeal must not rely on
+    the result alone. Runs one statement.
     """
     found = profiles.read({appeal.marker.key for appeal in appeals}) if appeals else {}
     return {appeal.pk: _serves(appeal.filed_by.name, found[appeal.marker.key].served_by) for appeal in appeals}

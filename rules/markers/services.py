@@ -127,7 +127,8 @@ def file_by_operators(key: int, *, kind: str, reason: str, actor: str) -> Marker
 def _count(marker: Marker) -> Marker:
     """Raises an alert about a new marker.
 
-    Numbers the change in the last step, because the lock for this number lasts until the database transaction ends.
+    Gives the change its number in the last step, because the lock for this number lasts until the database transaction
+    ends.
     """
     filer = marker.filed_by.name if marker.filed_by is not None else ""
     details = {"kind": marker.kind, "filed by": filer or settings.HUB_NAME}

@@ -34,8 +34,8 @@ _RECEIVES = frozenset({Role.PAYEE, Role.ALIAS, Role.PAYEE_DFSP})
 _SENT, _RECEIVED = int(Direction.SENT), int(Direction.RECEIVED)
 _IS_SERVED = frozenset({Role.PAYEE, Role.ALIAS})  # the customers of a participant have these roles
 NOT_CONFIRMED = 0
-"""The stored value for a payment without a quote. In such a payment, only the payer DFSP names the payee's DFSP. So the
-name does not show that the payee has moved to another DFSP."""
+"""The stored value for a payment without a quote. In a payment without a quote, only the payer DFSP names the payee's
+DFSP. So the name does not show that the payee has moved to another DFSP."""
 
 BY_ROLE = "VALUES " + ", ".join(f"({role:d}, c.{COLUMNS[role]}, {str(role in _RECEIVES).lower()})" for role in Role)
 """SQL that returns the roles of a row `c` of CountedTransfer, with their keys, and whether the subject receives the
@@ -107,8 +107,8 @@ class CountedPayment(msgspec.Struct, frozen=True, gc=False):
             profile.note_dfsp(self.served_by, event.moment)
 
     def count_in(self, profiles: Mapping[int, Profile]) -> int:
-        """Counts the payment in each profile in `profiles` that counts this payment. Returns in how many profiles the
-        payment was counted."""
+        """Counts the payment in each profile in `profiles` that counts this payment. Returns the number of profiles in
+        which this function has counted the payment."""
         moment, ref, counted = microseconds(self.reserved_at), reference(self.transfer_id), 0
         for role, key in zip(_ROLES, self.keys.in_order(), strict=True):
             if key is None:

@@ -35,7 +35,7 @@ class Profile(models.Model):
 
 
 class CountedTransfer(models.Model):
-    """A transfer that the hub counted when the hub reserved the transfer, and the keys of the profiles that count the
+    """A transfer, which the hub counted at the time of the reservation, and the keys of the profiles that count the
     transfer.
 
     The hub inserts the row and the transfer in one database transaction. The row changes only if the transfer is
@@ -46,7 +46,7 @@ class CountedTransfer(models.Model):
     payer_key = models.BigIntegerField(null=True)
     payee_key = models.BigIntegerField(null=True)
     alias_key = models.BigIntegerField(null=True)  # set only if the payee's identifier has a sub-id
-    payer_dfsp_key = models.BigIntegerField(null=True)  # set only if a rule needed this key, like the next two keys
+    payer_dfsp_key = models.BigIntegerField(null=True)  # this key and the next two: set only if a rule needed the key
     payee_dfsp_key = models.BigIntegerField(null=True)
     pair_key = models.BigIntegerField(null=True)
     original_key = models.BigIntegerField(null=True)  # for a refund, the key of the original transaction
@@ -86,8 +86,8 @@ class CountedTransfer(models.Model):
 class UnfoldedCount(models.Model):
     """A payment that must still be added to a profile, or removed from a profile.
 
-    A database transaction that does not need an exact count adds a row to this table, and does not lock the profile. A
-    later database transaction locks and changes the profile, and deletes the row.
+    If a database transaction does not need an exact count, the transaction adds a row to this table, and does not lock
+    the profile. A later database transaction locks and changes the profile, and deletes the row.
     """
 
     key = models.BigIntegerField()

@@ -1,4 +1,4 @@
-"""The profile of a party. A profile contains each of the latest payments separately. Of earlier payments, a profile
+"""The profile of a party. A profile contains each of the latest payments separately. For earlier payments, a profile
 contains only sums for each hour, day or month. Pure.
 
 An event is one payment in which the profile's subject took part. Payments of one class have the same direction and
@@ -7,8 +7,8 @@ separately. Older events are added to buckets. A bucket keeps the time of its la
 the bucket has events in a window.
 
 Each profile has two boundaries, which separate buckets of different lengths. The bucket of an event depends only on the
-event's time and on these boundaries. So the sums do not depend on the order of additions and removals. The order
-changes only the choice of the events that the profile keeps separately.
+event's time and on these boundaries. So the sums do not depend on the order of additions and removals. The order of
+additions and removals affects only the choice of the events that the profile keeps separately.
 """
 
 from bisect import bisect_left, insort
@@ -25,7 +25,7 @@ HOUR = 3_600_000_000  # all times are in microseconds since the beginning of 197
 DAY = 24 * HOUR
 MONTH = 30 * DAY
 _HOURS_FOR = 2 * DAY  # each bucket up to this age covers one hour
-_DAYS_FOR = 33 * DAY  # each bucket up to this age covers one hour or a day; this age exceeds the longest window
+_DAYS_FOR = 33 * DAY  # each bucket up to this age covers one hour or one day; this age exceeds the longest window
 
 _FORMAT = 1
 

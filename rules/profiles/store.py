@@ -29,8 +29,9 @@ _LOCK = """
 def lock(keys: Collection[int]) -> dict[int, Profile]:
     """Locks these profiles until the end of the database transaction. Creates the missing profiles.
 
-    First creates the missing profiles in the order of their keys, and then locks the profiles. So a database
-    transaction that waits to create a profile does not yet hold a lock that blocks another such transaction.
+    First creates the missing profiles in the order of their keys, and then locks the profiles. So while a database
+    transaction waits to create a profile, the transaction does not yet hold a lock that blocks another transaction of
+    this kind.
     """
     ordered = sorted(keys)
     execute(_CREATE, [ordered])
@@ -189,7 +190,7 @@ _COUNTED = f"""
 
 
 def counted(transfer_ids: Collection[str]) -> dict[str, CountedPayment]:
-    """Returns the counted transfers among these transfers."""
+    """Returns those of these transfers that the hub has counted."""
     return {row[0]: payment_of(row) for row in execute(_COUNTED, [sorted(transfer_ids)])}
 
 

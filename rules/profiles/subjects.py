@@ -50,8 +50,8 @@ def key_of_subject(subject: Subject, facts: Facts) -> int | None:
 def is_refund(facts: Facts) -> bool:
     """Returns whether the payment is a refund. Refunds are counted separately from other payments.
 
-    Only the use case decides whether a payment is a refund. If the id of an original payment decided this, any payment
-    could avoid all limits by naming an original payment.
+    Only the use case decides whether a payment is a refund. If the id of an original payment made a payment a refund,
+    any payment could avoid all limits by naming an original payment.
     """
     return facts.scenario == REFUND
 
@@ -59,7 +59,8 @@ def is_refund(facts: Facts) -> bool:
 def keys_to_count(facts: Facts, counted_too: Collection[Subject]) -> Keys:
     """Returns the profiles that count the payment.
 
-    The result always includes the profiles of the parties. The result includes another profile only if a rule needs it.
+    The result always includes the profiles of the parties. The result includes another profile only if a rule needs
+    this profile.
     """
     assert facts.payee_dfsp is not None
     return Keys(
@@ -109,7 +110,7 @@ def limits_of(compiled: CompiledRules) -> Sequence[Limit]:
 def may_look_at(when: Trigger, facts: Facts) -> bool:
     """Returns whether a rule with this trigger applies to the payment.
 
-    If a fact that decides this is missing, returns True.
+    Returns True if a fact that the trigger needs is missing.
     """
     return (
         (not when.currencies or facts.currency in when.currencies)
@@ -123,8 +124,8 @@ def keys_to_lock(facts: Facts, limits: Sequence[Limit]) -> set[int]:
     """Returns the profiles that must not change while the hub judges the payment.
 
     If no limit applies to the payment, returns no profile. A limit that does not apply to this payment can still read
-    this payment's profiles. It is then irrelevant whether the hub counts this payment before or after the payments to
-    which the limit applies.
+    this payment's profiles. In this case, the hub can count this payment either before or after the payments to which
+    the limit applies.
     """
     subjects: set[Subject] = set()
     for limit in limits:

@@ -1,11 +1,11 @@
 """The rules that judge payments now. The hub reads the active rules once for each group of messages, at the group's
 beginning.
 
-If no version was ever active and no kill switch is on, a group runs no SQL statement for the rules. The process then
-reads the database once a second. In every other case, each group runs one SQL statement. This SQL statement acquires a
-lock that conflicts with the activation of another version. After acquiring the lock, the SQL statement reads the active
-version. So the hub judges all payments of a group by the same version. After the commit of an activation, no process
-judges a group by the earlier version.
+If no version was ever active and no kill switch is on, a group runs no SQL statement for the rules. In this case, the
+process reads the database once a second. In every other case, each group runs one SQL statement. This SQL statement
+acquires a lock that conflicts with the activation of another version. After acquiring the lock, the SQL statement reads
+the active version. So the hub judges all payments of a group by the same version. After the commit of an activation, no
+process judges a group by the earlier version.
 
 A thread compiles a new version as soon as a process finds the version in the database. A version is already in the
 database when two people activate the version. So a payment waits for a compilation only if a version is activated
@@ -44,7 +44,8 @@ GATES: tuple[Gate, ...] = ("lookup", "quote", "transfer")
 ALSO_AT_TRANSFERS: tuple[Gate, ...] = ("quote",)
 
 _REFRESH_S = 1.0
-"""If the database shows that no version was ever active, a process assumes this for the given number of seconds."""
+"""If the database shows that no version was ever active, a process relies on this result for the given number of
+seconds."""
 
 
 class CannotBeRead(Exception):
@@ -112,7 +113,7 @@ class _Process:
         self.asked_at = float("-inf")
         self.kept: ActiveRules | None = None
         self.compiled: dict[int, Version | None] = {}
-        """The versions that are active or can soon be active. The value is None if the compilation has only begun, or
+        """The versions that are active or can soon be active. The value is None if the compilation is not finished, or
         if the version has a fault."""
 
 
@@ -156,7 +157,7 @@ def _rules(process: _Process, active: Active, number: int) -> ActiveRules:
 
 
 def _prepare(process: _Process, active: Active) -> None:
-    """Begins to compile versions that can soon be active. The thread that compiles has no connection to the
+    """Begins to compile versions that can soon be active. The thread for the compilation has no connection to the
     database."""
     expected = [number for number in active.expected if number != active.version]
     new = [number for number in expected if number not in process.compiled]

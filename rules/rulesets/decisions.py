@@ -52,7 +52,8 @@ def save(version: int | None, judged: Sequence[Judged]) -> None:
 
 def raises_alert(hit: Hit) -> bool:
     """Returns whether this hit of a rule raises an alert. A hit raises an alert only if it has an effect. In addition,
-    the rule's action must be an alert, the check must have been skipped, or the rule must be a fraud rule."""
+    one of three conditions must be true: the rule's action is an alert, the check was skipped, or the rule is a fraud
+    rule."""
     return hit.counts and (hit.action == "alert" or hit.skipped or hit.kind == "fraud")
 
 
@@ -115,8 +116,8 @@ def is_kept(subject: str, verdict: Verdict) -> bool:
 
 
 def is_sampled(subject: str) -> bool:
-    """If no rule fired for a payment, the hub stores the verdict only for one payment in a hundred. Returns whether
-    this payment is such a payment.
+    """If no rule fired for a payment, the hub stores the verdict only for one payment in a hundred. Returns
+    whether, in this case, the hub stores the verdict about this payment.
 
     The result for a payment is always the same.
     """

@@ -1,4 +1,5 @@
-"""Two tables: one logs each request for signals, and the other contains the token buckets of each DFSP."""
+"""Two tables. The first table logs each request for signals, and the second table contains the token buckets of each
+DFSP."""
 
 import pgtrigger
 from django.db import models

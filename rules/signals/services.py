@@ -14,8 +14,8 @@ from rules.signals.counters import Count
 
 BUCKET = "signals"
 UNKNOWN_COSTS = 5
-"""A request about an unknown party costs this many tokens, because requesters who guess numbers name many unknown
-parties."""
+"""A request about an unknown party costs this many tokens, because a requester that guesses numbers sends many requests
+about unknown parties."""
 _MOST_MARKERS = 50
 
 

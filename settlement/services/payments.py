@@ -22,7 +22,7 @@ MAY_PAY = frozenset({State.PS_TRANSFERS_COMMITTED, State.SETTLING})
 
 
 class NotPaid(Exception):
-    """Raised with the reason if the payments cannot be recorded. Nothing is changed."""
+    """Raised if the payments cannot be recorded. The error contains the reason. Nothing is changed."""
 
 
 class Differs(Exception):
@@ -61,8 +61,8 @@ def is_for_funds(settlement: Settlement) -> bool:
     """Returns whether the hub can record the bank's payments as funds in and funds out. The hub can record the payments
     only if the settlement model resets positions and settles into SETTLEMENT accounts.
 
-    If the model does not reset positions, the net amounts stay in the positions. If the hub also recorded such an
-    amount as funds in, the hub would count the amount twice.
+    If the model does not reset positions, the net amounts stay in the positions. If the hub also recorded a net amount
+    as funds in, the hub would count the amount twice.
     """
     model = settlement.model
     return model.auto_position_reset and model.settlement_account_type == Account.Type.SETTLEMENT

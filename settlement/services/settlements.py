@@ -132,7 +132,7 @@ def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answ
         settlement_postings.post(
             [posting for wish in steps for posting in _postings(wish.state, accounts[wish.account_id], hub)]
         )
-        # A position that is reset must not use cover that the participant still owes to the bank.
+        # The reset of a position must not use cover that the participant still owes to the bank.
         reset = [accounts[wish.account_id] for wish in steps if wish.state == State.PS_TRANSFERS_COMMITTED]
         owed = [Owed(sender.account_id, int(sender.net)) for sender in reset if _gives_up(sender)]
         settlement_holds.place(settlement.pk, settlement.created_at, owed)

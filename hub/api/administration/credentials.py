@@ -31,7 +31,7 @@ class NewCertificate(msgspec.Struct):
 
 
 class NewSigningKey(msgspec.Struct, rename="camel"):
-    """`key` is PEM, an X.509 certificate in PEM, or a JWK (an object, or its text)."""
+    """`key` is a public key in PEM, an X.509 certificate in PEM, or a JWK (an object, or the object's text)."""
 
     key: Pem | dict[str, Any]
     valid_from: DateTime | None = None

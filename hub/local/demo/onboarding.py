@@ -7,7 +7,7 @@ from hub.local.demo.http import call, call_until_answered
 from hub.local.errors import LocalError
 
 CURRENCY = "TZS"
-FOREIGN = "KES"  # some customers of one bank have this currency, and the FXP converts it
+FOREIGN = "KES"  # some customers of one bank use this currency, and the FXP converts this currency
 WITH_FOREIGN = "bluewallet"
 NET_DEBIT_CAP = 5_000_000
 FUNDS_IN = 20_000_000
@@ -71,7 +71,8 @@ def _onboard(base: str, bank: Bank) -> None:
 
 
 def _fund(base: str, name: str, currency: str, cap: int, funds: int) -> None:
-    """Sets a participant's net debit cap in one currency, and records funds in for this currency."""
+    """In one currency, sets a participant's net debit cap, and records money that the participant has paid in (funds
+    in)."""
     mine = f"{base}/participants/{name}"
     terms = {"currency": currency, "limit": {"type": "NET_DEBIT_CAP", "value": cap}, "initialPosition": 0}
     _ask("POST", f"{mine}/initialPositionAndLimits", terms, may_exist=True)
@@ -81,7 +82,7 @@ def _fund(base: str, name: str, currency: str, cap: int, funds: int) -> None:
         for account in accounts
         if account["ledgerAccountType"] == "SETTLEMENT" and account["currency"] == currency
     )
-    # The id of these funds in is the same at each start, so that the hub does not record them a second time.
+    # At each start, the id of these funds is the same, so that the hub does not record the funds a second time.
     subject = name if currency == CURRENCY else f"{name} {currency}"
     _ask(
         "POST",

@@ -18,7 +18,7 @@ _COLUMNS = {"reference", "payer", "payee", "amount", "currency"}
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One payment in the file. `expect` is "committed", an error code if the payment must fail, or empty."""
+    """One payment in the file. `expect` is "committed", or an error code if the payment must fail, or is empty."""
 
     reference: str
     payer: str
