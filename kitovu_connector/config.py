@@ -298,7 +298,7 @@ def _is_url(text: str) -> bool:
 
 
 def _is_safe(url: str) -> bool:
-    """Returns whether nobody else can change the connection's data: it uses TLS, or it stays on this machine."""
+    """Returns True if the connection's data is safe from changes: the connection uses TLS or stays on this machine."""
     found = urlsplit(url)
     return found.scheme == "https" or found.hostname in ("127.0.0.1", "::1", "localhost")
 

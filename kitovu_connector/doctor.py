@@ -55,7 +55,7 @@ class Finding:
 
 
 def is_well(findings: list[Finding]) -> bool:
-    """Returns whether no check has found a fault."""
+    """Returns True if no check has found a fault."""
     return not any(finding.verdict is Verdict.FAULT for finding in findings)
 
 

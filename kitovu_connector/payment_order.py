@@ -1,4 +1,4 @@
-"""A core's order for a payment, and parties in the connector's stored form."""
+"""A core's order for a payment, and the form in which the connector stores parties."""
 
 from typing import Literal
 

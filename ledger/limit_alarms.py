@@ -66,7 +66,7 @@ def percent_of(used: int, limit: int) -> int:
 
 
 def is_due(used: int, limit: int, alarm_percentage: int) -> bool:
-    """Returns whether no more than `alarm_percentage` of the limit is free.
+    """Returns whether at most `alarm_percentage` of the limit is free.
 
     A position of zero or less causes no alarm.
     """

@@ -76,7 +76,7 @@ class _Values(msgspec.Struct, frozen=True):
 
     @property
     def is_empty(self) -> bool:
-        """Returns whether no possible value is left."""
+        """Returns True if no value is possible any more."""
         return not (self.may_be_absent or (self.may_be_present and self._some_value()))
 
     def _some_value(self) -> bool:
