@@ -1,17 +1,12 @@
 """Divides long work of a web process into parts, with pauses in which the machine serves other requests.
 
-Long work is, for example, a batch of ten thousand aliases, a bulk of a thousand transfers, or a file of a hundred
-thousand rows. Such work keeps a CPU of the process and a CPU of PostgreSQL busy for a while. Payments would wait for
-these CPUs at each of their steps.
+Long work is, for example, a batch of ten thousand aliases, or a file of a hundred thousand rows. Such work keeps a CPU
+of the process and a CPU of PostgreSQL busy for a while. Payments would wait for these CPUs at each of their steps.
 """
 
-import fcntl
-import os
-import tempfile
 import time
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from hub.concurrency_shares import Places, Sizes
 from hub.cpu_use import cpus
@@ -24,10 +19,6 @@ _LONGEST_S = 0.5
 _ONE = Sizes(most=1, shared=1, share=0, waiting=256, waiting_share=64)
 _turns = Places()
 
-_lock_file = Path(tempfile.gettempdir()) / f"kitovu-long-work-{os.getuid()}.lock"
-_PATIENCE_S = 1.0
-_LOOK_EVERY_S = 0.01
-
 _sleep = time.sleep
 
 
@@ -39,42 +30,11 @@ def turn(caller: Hashable, *, wait_s: float, pauses: bool) -> Iterator[None]:
     No other part begins during the pause. If another part could begin, the parts of one work would fill the pauses of
     another work. Raises NoPlace if this part does not get its turn within `wait_s` seconds.
     """
-    with _turns.taken(caller, _ONE, wait_s=wait_s), alone_on_this_machine():
+    with _turns.taken(caller, _ONE, wait_s=wait_s):
         began = time.monotonic()
         yield
         if pauses:
             pause_after(time.monotonic() - began)
-
-
-@contextmanager
-def alone_on_this_machine() -> Iterator[None]:
-    """Waits until no other process of this machine works on a part of long work, because all processes share the CPUs.
-
-    Waits at most `_PATIENCE_S`, and then runs the block even if another process still works. A process that holds the
-    lock for long can delay other long work, but can never stop it. If the lock file cannot be used, the block runs
-    immediately.
-    """
-    try:
-        handle = os.open(_lock_file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except OSError:
-        yield
-        return
-    try:
-        _lock(handle)
-        yield
-    finally:
-        os.close(handle)  # also unlocks the file
-
-
-def _lock(handle: int) -> None:
-    until = time.monotonic() + _PATIENCE_S
-    while time.monotonic() < until:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(_LOOK_EVERY_S)
-        else:
-            return
 
 
 def pause_after(took_s: float) -> None:

@@ -89,7 +89,7 @@ def reading(caller: Hashable) -> Iterator[None]:
     users.
     """
     turn, place = _turn_and_place(caller)
-    with turn, long_work.alone_on_this_machine():
+    with turn:
         with place:
             began = time.monotonic()
             try:

@@ -158,6 +158,9 @@ DFSP_PAUSE_MS = env.int("DFSP_PAUSE_MS", default=500)
 DFSP_OPEN_BULKS = env.int("DFSP_OPEN_BULKS", default=4)
 # The part of a web process's time that is allowed for the bulks of one DFSP. 0 means no limit.
 DFSP_BULK_SHARE = env.float("DFSP_BULK_SHARE", default=0.2)
+# The bytes in large faulty bodies (more than 16 KiB) that a web process accepts from one DFSP in a second. After more
+# bytes, large bodies of the DFSP get 429 for a while. 0 means no limit.
+DFSP_FAULTY_BYTES = env.int("DFSP_FAULTY_BYTES", default=131_072)
 WEB_BULKS = env.int("WEB_BULKS", default=16)
 # The size limits for bodies, in bytes: for a usual message, for a bulk message, and for the administration, settlement
 # and oracle APIs. FSPIOP API v1.1, table 1, allows the size of a bulk message for every message. For each 32 bytes of

@@ -1,6 +1,5 @@
 """What every test stands on: a real PostgreSQL (DATABASE_URL), a real Valkey (REDIS_URL), and one small world."""
 
-import os
 from collections.abc import Iterator
 
 import hypothesis
@@ -10,7 +9,7 @@ from django.core.cache import caches
 from django.db import connection
 from pytest_django.plugin import DjangoDbBlocker
 
-from hub import agreement_engine, long_work
+from hub import agreement_engine
 from hub.outbox import backlog
 from hub.participants import credential_cache, queries
 from rules.lists import loaded_names, screening
@@ -28,9 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # Of these, a process remembers more than the test that it runs.
     settings.DFSP_STATE_RATE = 0
     settings.DFSP_BULK_SHARE = 0
-    # Test processes do not wait for one another.
-    long_work._lock_file = long_work._lock_file.with_suffix(f".{os.getpid()}")
-    config.add_cleanup(lambda: long_work._lock_file.unlink(missing_ok=True))
+    settings.DFSP_FAULTY_BYTES = 0
     empty_tables.install()
     slow_machine = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
     hypothesis.settings.register_profile("kitovu", max_examples=examples(), **slow_machine)

@@ -30,10 +30,12 @@ def own_hub(folder: Path, *, own_cluster: bool = False, **settings: str) -> Iter
     with _copied_database(wanted=not own_cluster) as database_url:
         environ |= {"DATABASE_URL": database_url} if database_url else {}
         stack = Stack(folder, net.free_port(), throwaway=not own_cluster, environ=environ)
-        with stack:
-            yield stack
-    stack.state.open()
-    stack.state.remove()
+        try:
+            with stack:
+                yield stack
+        finally:
+            stack.state.open()
+            stack.state.remove()
 
 
 @contextmanager

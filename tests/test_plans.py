@@ -123,8 +123,9 @@ def test_the_queues_of_others_are_not_searched_in_one_participants_messages(comm
         execute(keys)
         found = execute(f"EXPLAIN (FORMAT JSON) {statement}").fetchone()
     plan = list(steps_of((json.loads(found[0]) if isinstance(found[0], str) else found[0])[0]["Plan"]))
-    assert indexes_for("outbox_message", plan) <= {"message_by_source", "message_by_subject"}
-    assert indexes_for("outbox_message_1", plan) <= {"message_dead", "message_given_up"}
+    (waiting,), (given_up,) = indexes_for("outbox_message", plan), indexes_for("outbox_message_1", plan)
+    assert waiting in {"message_by_source", "message_by_subject"}
+    assert given_up in {"message_dead", "message_given_up"}
 
 
 @pytest.mark.parametrize("waiting", [0, 1, 300])

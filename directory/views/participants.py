@@ -11,7 +11,6 @@ from fspiop.bodies.common import PartyIdInfo
 from fspiop.bodies.errors import ErrorPut
 from fspiop.bodies.participants import ParticipantPost, ParticipantPut, ParticipantsPost, ParticipantsPut
 from fspiop.errors import ErrorCode, FspiopError
-from hub import long_work
 from hub.api import forwarding
 from hub.api.openapi import fspiop_schema
 from hub.api.views import FspiopView, accepted, taken
@@ -90,17 +89,14 @@ class ParticipantsView(FspiopView):
 
     @fspiop_schema("participants", request=ParticipantsPost, answer=200, summary="Register many aliases")
     def post(self, request: Request) -> HttpResponse:
-        with long_work.alone_on_this_machine():
-            body = self.read(ParticipantsPost)
+        body = self.read(ParticipantsPost)
         path = forwarding.path_of("participants", body.request_id)
         try:
             answer = self._register(body)
-        except FspiopError as error:
-            forwarding.send([forwarding.refuse_caller(self, error, path=path, subject=body.request_id)])
-            return taken()
-        with long_work.alone_on_this_machine():
             message = forwarding.tell_caller(self, path=path, body=answer, subject=body.request_id, kind="participants")
-            forwarding.send([message])
+        except FspiopError as error:
+            message = forwarding.refuse_caller(self, error, path=path, subject=body.request_id)
+        forwarding.send([message])
         return taken()
 
     def _register(self, body: ParticipantsPost) -> dict[str, object]:

@@ -13,8 +13,9 @@ so each process limits the number of paused requests. Paused requests also count
 
 Each web process counts the requests of each authenticated caller separately (docs/decisions/0034).
 
-A faulty body of 64 KiB needs as much work as a few correct requests. So a DFSP that has sent large faulty bodies can
-send further large bodies only after a while. The DFSP's small requests are not affected.
+A faulty body of 64 KiB needs as much work as a few correct requests. A body is faulty if it is not a message of the
+API. So a DFSP that has sent large faulty bodies can send further large bodies only after a while. The DFSP's small
+requests are not affected.
 
 A DFSP's requests cause messages in the outbox. `OUTBOX_PENDING_PER_SOURCE` limits how many of these messages wait for
 one destination. If too many of these messages wait for another participant, the hub refuses the DFSP's further requests
@@ -56,7 +57,6 @@ _STATE_QUERIES = frozenset(
 
 
 _LARGE = 16_384  # octets; an ordinary body is smaller
-_FAULTY_OCTETS_A_SECOND = 131_072
 _MOST_COUNTED = 262_144  # octets of one body
 
 _AT_ONCE = "requests at once"
@@ -96,15 +96,15 @@ class Limits:
 
     def charge_faulty_body(self, caller: int, octets: int) -> None:
         """Counts the octets of a faulty body, if the body is large."""
-        if octets > _LARGE:
+        if octets > _LARGE and settings.DFSP_FAULTY_BYTES:
             with self._lock:
                 until = max(self._faulty_until.get(caller, 0.0), self._clock())
-                self._faulty_until[caller] = until + min(octets, _MOST_COUNTED) / _FAULTY_OCTETS_A_SECOND
+                self._faulty_until[caller] = until + min(octets, _MOST_COUNTED) / settings.DFSP_FAULTY_BYTES
 
-    def check_large_body(self, caller: int, name: str, octets: int | None) -> None:
+    def check_large_body(self, caller: int, name: str, octets: int) -> None:
         """Raises FspiopError 2005 (429) for a large body if the caller's faulty bodies in the last seconds had too many
-        octets. `octets` is None for a body of unknown length."""
-        if octets is not None and octets <= _LARGE:
+        octets."""
+        if octets <= _LARGE:
             return
         with self._lock:
             is_spent = self._faulty_until.get(caller, 0.0) > self._clock() + _BURST_S

@@ -7,7 +7,6 @@ body only after the check of the signature.
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from typing import Any, ClassVar, TypeVar
@@ -23,10 +22,9 @@ from rest_framework.views import APIView
 from fspiop import bodies, iso20022, resources, strictjson
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.headers import FORWARDED, Headers, read_headers
-from hub import long_work, minor_unit_checks
+from hub import minor_unit_checks
 from hub.api import authentication, bulk_limits, dfsp_limits, errors, request_body, signatures
 from hub.api.bulk_limits import Answered, Bulks
-from hub.concurrency_shares import NoPlace
 from hub.outbox.messages import Recipient
 from hub.participants import credential_cache, queries
 from hub.recordings import recorder
@@ -37,7 +35,6 @@ METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 """The API's methods. Without this list, DRF would respond to OPTIONS, and Django would respond to HEAD in the same way
 as to GET."""
 _LARGE = frozenset({"POST", "PUT"})
-_TURN_WITHIN_S = 10.0
 CALLBACKS = frozenset({"PUT", "PATCH"})
 """The HTTP methods of callbacks. The hub accepts a callback even if the caller has caused too many messages that wait
 for other participants."""
@@ -102,10 +99,6 @@ class FspiopView(PlainView):
     has_large_bodies: ClassVar[bool] = False
     """Whether a POST or PUT to this resource can contain many items. If so, the hub allows larger bodies."""
 
-    takes_turns: ClassVar[bool] = False
-    """Whether the hub processes large bodies of this resource one at a time, with pauses between them. A view with this
-    value must not call other hosts while it processes a request."""
-
     sends_messages: ClassVar[bool] = True
     """Whether requests to this resource cause messages to DFSPs. If so, the hub refuses them while too many messages of
     the caller wait."""
@@ -122,9 +115,11 @@ class FspiopView(PlainView):
     """If this request is an answer to a bulk: the kind of answer. The handler sets this value."""
 
     _is_counted = False
+    _is_readable = False
+    """Whether the body is a message of the API. A later error can be about the state of a payment, which another DFSP
+    can change."""
     _end_bulk: bulk_limits.Ended | None = None
     _bulk_began = 0.0
-    _turn: ExitStack | None = None
     _unread = 0
     """The largest possible number of unread bytes of the body."""
 
@@ -141,7 +136,7 @@ class FspiopView(PlainView):
             response = self.handle_exception(error)
             if response.status_code >= 500:
                 self.answered = Answered.BULK  # the hub caused the error, so this request counts as a correct answer
-            elif response.status_code == 400 and self._is_counted:
+            elif response.status_code == 400 and self._is_counted and not self._is_readable:
                 octets = request.META.get(request_body.OCTETS_READ, 0)
                 dfsp_limits.charge_faulty_body(self.caller, octets)
         finally:
@@ -150,8 +145,6 @@ class FspiopView(PlainView):
                 request_body.pass_over(request, self._unread)
             if self._end_bulk is not None:
                 self._end_bulk(time.monotonic() - self._bulk_began, self.answered)
-            if self._turn is not None:
-                self._turn.close()
             if self._is_counted:
                 dfsp_limits.leave(self.caller)
         recordings = credential_cache.recorded()
@@ -194,7 +187,8 @@ class FspiopView(PlainView):
         callback_to = (queries.known_id(self.fspiop.destination or "") or 0) if is_callback else None
         dfsp_limits.enter(self.caller, self.fspiop.source, is_state_query=is_state_query, callback_to=callback_to)
         self._is_counted = True
-        dfsp_limits.check_large_body(self.caller, self.fspiop.source, length)
+        if length is not None:
+            dfsp_limits.check_large_body(self.caller, self.fspiop.source, length)
         if callback_to == 0 and settings.DFSP_RATE and self.fspiop.destination:
             queries.id_of(self.fspiop.destination)  # caches the id, so that the next callback counts for this recipient
         if self.sends_messages and method not in CALLBACKS:
@@ -208,20 +202,13 @@ class FspiopView(PlainView):
         used = time.thread_time()
         try:
             self.raw_body = request_body.body_of(http, length, most)
-            if self.takes_turns and len(self.raw_body) > settings.MAX_BODY_BYTES:
-                self._take_turn()
-        finally:  # the time in which the body arrives, and the wait for the turn, do not count
+        finally:  # the time in which the body arrives does not count
             self._bulk_began = time.monotonic() - (time.thread_time() - used)
+        if length is None:
+            dfsp_limits.check_large_body(self.caller, self.fspiop.source, len(self.raw_body))
         self.signed_uri = signatures.check(
             http, self.resource, self.fspiop, self.raw_body, self.caller, forwarded=self.forwarded_headers
         )
-
-    def _take_turn(self) -> None:
-        self._turn = ExitStack()
-        try:
-            self._turn.enter_context(long_work.turn(self.caller, wait_s=_TURN_WITHIN_S, pauses=True))
-        except NoPlace:
-            raise FspiopError(ErrorCode.SERVER_BUSY, "too many bulks wait; try again", http_status=503) from None
 
     def _payer(self) -> int | None:
         """Returns the id of the participant in FSPIOP-Destination. Returns None if the header is missing, or if there
@@ -264,6 +251,7 @@ class FspiopView(PlainView):
             bodies.check_no_null(strictjson.loads(self.raw_body) if self._is_iso20022 else self._json)
         if not self._is_iso20022:
             minor_unit_checks.check_message(message)
+        self._is_readable = True
         return message
 
     def digest(self) -> bytes:

@@ -48,7 +48,7 @@ class Postgres:
 
     def __init__(self, state: State, *, throwaway: bool = False) -> None:
         """Reads the recorded port, so that PostgreSQL starts at the same port as before. With `throwaway`, PostgreSQL
-        is faster, but can lose data in a crash. Only the PostgreSQL of the unit tests uses this option."""
+        is faster, but can lose data in a crash. Only the PostgreSQL servers of tests use this option."""
         self.state, self.account, self.throwaway = state, state.account, throwaway
         self.settings = COMMON | (THROWAWAY if throwaway else DURABLE)
         self.data = Path()

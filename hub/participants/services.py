@@ -156,7 +156,8 @@ def _check_endpoint(endpoint_type: str, value: str) -> None:
 
 @transaction.atomic
 def _save_endpoint(participant: Participant, *, endpoint_type: str, value: str, actor: str) -> Endpoint:
-    endpoint = Endpoint.objects.filter(participant=participant, type=endpoint_type).first()
+    found = Endpoint.objects.select_for_update().filter(participant=participant, type=endpoint_type)
+    endpoint = found.first()
     before = None if endpoint is None else endpoint.value
     if endpoint is None or before != value:  # `changed_at` is the time of the last change, not of the last request
         endpoint, _ = Endpoint.objects.update_or_create(

@@ -13,7 +13,7 @@ use the present lists and markers, except when the replay reproduces stored deci
 
 import gc
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
@@ -46,6 +46,7 @@ from rules.markers.models import Marker
 from rules.party_keys import dfsp_key
 from rules.profiles.counted_payments import NOT_CONFIRMED, CountedPayment
 from rules.profiles.counters import Original, ProfileCounters
+from rules.profiles.ring import Event, Profile
 from rules.profiles.subjects import asks_for, is_refund, keys_to_count
 from rules.recorded_counters import RecordedCounters
 
@@ -55,8 +56,9 @@ judged."""
 _Complete = Callable[[Verdict, Facts], Verdict]
 _MOST_REMEMBERED = 200_000
 _COMMITS_WITHIN = timedelta(seconds=10)
-"""The longest time between an abort and the end of the abort's database transaction. If a group reads the profiles
-before this transaction ends, the group still counts the aborted payment, although the abort has the earlier time."""
+"""A group reads the profiles before it locks the accounts. If an abort commits in between, the group still counts the
+aborted payment, although the abort has the earlier time. This is the longest time between the two times."""
+_MOST_ABORTS_TRIED = 100
 
 
 def run(
@@ -117,7 +119,7 @@ class _Replay:
         self._never_reserved: set[str] = set()
         # a heap of pairs (payer, payee), sorted by the time of their commit
         self._in_flight: list[tuple[datetime, tuple[int, int]]] = []
-        self._latest_aborts: deque[tuple[datetime, tuple[int, ...]]] = deque()  # with the keys of the changed profiles
+        self._latest_aborts: deque[tuple[datetime, CountedPayment]] = deque(maxlen=_MOST_ABORTS_TRIED)
         self.report = Report()
 
     def take(self, stored: Stored) -> None:
@@ -201,17 +203,9 @@ class _Replay:
         payment = self._payment(t, self._facts_of(t, stored_payments.kept_of(t)))
         if payment is None:
             return
-        keys = dict(payment.keys.by_role())
-        for role, key in keys.items():
+        for role, key in payment.keys.by_role():
             payment.remove_from(self._profiles[key], role)
-        self._latest_aborts.append((t.at, tuple(keys.values())))
-        while self._latest_aborts[0][0] < t.at - _COMMITS_WITHIN:
-            self._latest_aborts.popleft()
-
-    def _changed_by_aborts(self, moment: datetime) -> set[int]:
-        """Returns the keys of the profiles that an abort has changed shortly before this moment."""
-        since = moment - _COMMITS_WITHIN
-        return {key for at, keys in self._latest_aborts if at >= since for key in keys}
+        self._latest_aborts.append((t.at, payment))
 
     # --- quotes, lookups and payments with only a decision
     # -----------------------------------------------------------------
@@ -267,7 +261,14 @@ class _Replay:
         if decision is not None and decision.version == self._rules.version:
             recorded = RecordedCounters()
             then = complete(self._verdict(facts, compiled, recorded), facts)
-            self._compare(subject, facts, then if recorded.is_complete else None, verdict, decision)
+            self._compare(
+                subject,
+                facts,
+                then if recorded.is_complete else None,
+                verdict,
+                decision,
+                lambda: complete(self._verdict(replace(facts), compiled, self._counters), facts),
+            )
         elif decision is None and verdict.hits and self._active.version_at(facts.now) == self._rules.version:
             if facts.gate == "transfer" and stored_payments.has_several_quotes(subject):
                 self.report.not_judged += 1  # these are perhaps the facts of another quote
@@ -282,13 +283,19 @@ class _Replay:
         return decide.verdict_of(hits)
 
     def _compare(
-        self, subject: str, facts: Facts, then: Verdict | None, now: Verdict, decision: StoredDecision
+        self,
+        subject: str,
+        facts: Facts,
+        then: Verdict | None,
+        now: Verdict,
+        decision: StoredDecision,
+        judge: Callable[[], Verdict],
     ) -> None:
         """Compares a stored decision with two decisions of the replay.
 
         The decision `then` uses the same counters as the stored decision. The decision `now` uses counters that the
         replay computed from the payments. `then` is None if an earlier release of the hub stored the decision without
-        counters.
+        counters. `judge` makes the decision `now` again, with the present profiles.
         """
         report, stored = self.report, [_essence(hit) for hit in msgspec.convert(decision.hits, tuple[Hit, ...])]
         told = f"{decision.outcome} {decision.code or ''}".strip()
@@ -304,8 +311,32 @@ class _Replay:
         report.by_kill_switch += is_stopped
         # If the stored decision read a value under a lock, the replay must compute the same value from the payments.
         rules = {each[0] for each in {*found} ^ {_essence(hit) for hit in now.hits}}
-        if rules:
+        exact = {rule for rule in rules if not self._rules.may_be_late(facts, rule)}
+        if self._counted_aborted(facts, judge, exact, [each for each in found if each[0] in exact]):
+            report.late += 1
+        elif rules:
             self._tell_difference(subject, facts, now, rules, told)
+
+    def _counted_aborted(
+        self, facts: Facts, judge: Callable[[], Verdict], limits: Collection[str], hits: Sequence[tuple[Any, ...]]
+    ) -> bool:
+        """Returns whether these limits decide as stored (`hits`) if some of the latest aborts are not counted."""
+        put_back: list[tuple[Profile, Event]] = []
+        if not hits:
+            return False  # a limit that counts too many payments cannot be the less strict one
+        try:
+            for at, payment in reversed(self._latest_aborts):
+                if at < facts.now - _COMMITS_WITHIN:
+                    break
+                for role, key in payment.keys.by_role():
+                    put_back.append((self._profiles[key], payment.event(role)))
+                    self._profiles[key].add(payment.event(role))
+                if [each for each in map(_essence, judge().hits) if each[0] in limits] == [*hits]:
+                    return True
+            return False
+        finally:
+            for profile, event in put_back:
+                profile.remove(event)
 
     def _tell_difference(
         self,
@@ -317,11 +348,9 @@ class _Replay:
         *,
         may_be_late: bool = True,
     ) -> None:
-        if may_be_late and rules:
-            changed = self._changed_by_aborts(facts.now)
-            if all(self._rules.may_be_late(facts, rule, changed) for rule in rules):
-                self.report.late += 1
-                return
+        if may_be_late and rules and all(self._rules.may_be_late(facts, rule) for rule in rules):
+            self.report.late += 1
+            return
         now = f"{verdict.outcome} {verdict.code or ''}".strip()
         names = f", by {', '.join(sorted(rules))}" if rules else ""
         self.report.differs(f"{facts.gate} {subject}: {stored} was stored, {now} was replayed{names}")

@@ -1,7 +1,7 @@
 """The rules of a replay, and the activations and exceptions that applied at each moment of the past."""
 
 from bisect import bisect_right
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -43,12 +43,11 @@ class ReplayedRules:
         """Returns the rules that judge a transfer with these facts."""
         return rules_at_transfer(facts, self.by_gate["transfer"], self.without_quote, self.judged_again)
 
-    def may_be_late(self, facts: Facts, rule_id: str, changed: Container[int]) -> bool:
-        """Returns whether the rule reads counters that could miss the latest payments or the latest aborts.
+    def may_be_late(self, facts: Facts, rule_id: str) -> bool:
+        """Returns whether the rule reads counters that could miss the latest payments.
 
         A rule that reads a profile without a lock can miss the latest payments. The same is true for the payees that
-        the payer has already paid. A rule that reads a profile under a lock can still miss an abort, because an abort
-        does not wait for this lock. `changed` has the keys of the profiles that such an abort has perhaps changed.
+        the payer has already paid.
         """
         at_transfer = facts.gate == "transfer"
         compiled = self.without_quote if at_transfer else self.by_gate[facts.gate]
@@ -61,7 +60,7 @@ class ReplayedRules:
             return True
         locked = keys_to_lock(facts, limits_of(self.by_gate["transfer"])) if at_transfer else set()
         keys = [key_of_subject(need.subject, facts) for need in read if subjects_read([need])]
-        return any(key not in locked or key in changed for key in keys)
+        return any(key not in locked for key in keys)
 
 
 def live() -> int | None:

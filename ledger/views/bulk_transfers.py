@@ -48,7 +48,6 @@ class _BulkTransferView(LedgerView):
 class BulkTransfersView(_BulkTransferView):
     is_bulk = True
     has_large_bodies = True
-    takes_turns = True
 
     @fspiop_schema("bulkTransfers", request=BulkTransferPost, answer=202, summary="Prepare many transfers at once")
     def post(self, request: Request) -> HttpResponse:
@@ -110,7 +109,6 @@ class BulkTransfersView(_BulkTransferView):
 class BulkTransferView(_BulkTransferView):
     is_bulk = True
     has_large_bodies = True
-    takes_turns = True
 
     @fspiop_schema("bulkTransfers", answer=202, summary="Request the state and results of a bulk transfer")
     def get(self, request: Request, bulk_transfer_id: str) -> HttpResponse:

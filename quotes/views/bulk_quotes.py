@@ -26,7 +26,6 @@ class _BulkQuoteView(AgreementView):
 class BulkQuotesView(_BulkQuoteView):
     is_bulk = True
     has_large_bodies = True
-    takes_turns = True
 
     @fspiop_schema("bulkQuotes", request=BulkQuotePost, answer=202, summary="Request the terms of many payments")
     def post(self, request: Request) -> HttpResponse:
@@ -51,7 +50,6 @@ class BulkQuotesView(_BulkQuoteView):
 class BulkQuoteView(_BulkQuoteView):
     is_bulk = True
     has_large_bodies = True
-    takes_turns = True
 
     @fspiop_schema("bulkQuotes", answer=202, summary="Request the answer to a bulk quote again")
     def get(self, request: Request, bulk_quote_id: str) -> HttpResponse:

@@ -5,11 +5,8 @@ import uuid
 from typing import Any
 
 import pytest
-from django.conf import LazySettings
 from django.db import connection
 
-from hub import long_work
-from hub.api import views
 from hub.outbox.models import Message
 from hub.participants.models import Participant
 from ledger import accounts_and_funds, invariants, tasks
@@ -499,19 +496,3 @@ def test_a_moment_of_completion_that_can_not_be_is_refused_at_once(
     assert (states(body), Message.objects.count()) == (["RESERVED", "RESERVED"], count)
     answer(body, messages.bulk_results(body))
     assert states(body) == ["COMMITTED", "COMMITTED"]
-
-
-def test_large_bulks_are_processed_one_at_a_time_and_small_ones_do_not_wait(
-    world: World, monkeypatch: pytest.MonkeyPatch, settings: LazySettings
-) -> None:
-    monkeypatch.setattr(views, "_TURN_WITHIN_S", 0.05)
-    small, large = messages.bulk_transfer(), messages.bulk_transfer()
-    settings.MAX_BODY_BYTES = len(json.dumps(large).encode()) + 10
-    large["extensionList"] = {"extension": [{"key": "k", "value": "v" * 100}]}
-    with long_work.turn("a file", wait_s=1, pauses=False):
-        post(small)
-        refused = dfsp("POST", "/bulkTransfers", large)
-        assert error_of(refused) == (503, "2005")
-    post(large)
-    with long_work.turn("a file", wait_s=0, pauses=False):
-        pass  # the bulk's turn has ended

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.conf import settings as django_settings
 from django.test import override_settings
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -242,6 +243,7 @@ def test_callbacks_to_each_participant_have_a_rate_of_their_own() -> None:
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time of the limits' clock."""
     now = [0.0]
+    monkeypatch.setattr(django_settings, "DFSP_FAULTY_BYTES", 131_072)
     monkeypatch.setattr(dfsp_limits._limits, "_faulty_until", {})
     monkeypatch.setattr(dfsp_limits._limits, "_clock", lambda: now[0])
     monkeypatch.setattr(dfsp_limits._limits, "_pause", lambda seconds: None)
@@ -259,7 +261,7 @@ def test_who_sends_large_faulty_bodies_sends_no_more_large_ones_for_a_while(
     assert answers == ([400, 400, 400, 429, 429] if is_refused else [400] * 5)
     # Others, and the same sender's ordinary messages, are not affected.
     assert dfsp("POST", "/quotes", faulty, source="red", destination="blue", headers=headers).status_code == 400
-    assert dfsp("POST", "/quotes", messages.quote(), destination="blue").status_code == 202
+    assert dfsp("POST", "/quotes", messages.quote(), destination="blue", headers=headers).status_code == 202
     now[0] += 1
     assert dfsp("POST", "/quotes", faulty, destination="blue", headers=headers).status_code == 400
 
@@ -269,6 +271,13 @@ def test_a_large_body_without_a_fault_costs_nothing(world: World, now: list[floa
     padded = json.dumps(quote).encode() + b" " * 40_000
     answers = [dfsp("POST", "/quotes", padded, destination="blue").status_code for _ in range(6)]
     assert set(answers) == {202}
+
+
+def test_a_large_answer_that_came_too_late_is_not_faulty(world: World, now: list[float]) -> None:
+    """When a request for terms expires is for the payer DFSP to choose, so its answer costs the payee DFSP nothing."""
+    late = json.dumps(messages.terms()).encode() + b" " * 60_000
+    path = "/quotes/b51ec534-ee48-4575-b6a9-ead2955b8069"
+    assert [dfsp("PUT", path, late, source="blue").status_code for _ in range(6)] == [400] * 6
 
 
 BULK_ID = "b51ec534-ee48-4575-b6a9-ead2955b8069"

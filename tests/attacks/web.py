@@ -73,7 +73,7 @@ def running(*, threads: int = 8, **settings: str) -> Iterator[Web]:
         "--workers",
         "1",
     ]
-    environment = os.environ | {"DATABASE_URL": url, "DFSP_STATE_RATE": "0"} | settings
+    environment = os.environ | {"DATABASE_URL": url, "DFSP_STATE_RATE": "0", "DFSP_FAULTY_BYTES": "0"} | settings
     web = subprocess.Popen(
         [*command, "--blocking-threads", str(threads), "hub.wsgi:application"],
         env=environment,

@@ -1,9 +1,7 @@
 """Long work is divided by pauses, which are longer while the CPUs are busy."""
 
-import fcntl
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
@@ -74,51 +72,3 @@ def test_a_pause_is_never_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(long_work, "_sleep", pauses.append)
     long_work.pause_after(60)
     assert pauses[-1] == 0.5
-
-
-@pytest.fixture
-def lock_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(long_work, "_lock_file", tmp_path / "lock")
-    return tmp_path / "lock"
-
-
-def test_the_processes_of_a_machine_take_turns(lock_file: Path) -> None:
-    """A lock belongs to an opened file, so another opened file is as good as another process."""
-    events: list[str] = []
-
-    def other() -> None:
-        with long_work.alone_on_this_machine():
-            events.append("other")
-
-    with long_work.turn("blue", wait_s=1, pauses=False):
-        thread = threading.Thread(target=other)
-        thread.start()
-        time.sleep(0.1)
-        events.append("blue")
-    thread.join()
-    assert events == ["blue", "other"]
-
-
-def test_a_process_that_keeps_the_lock_delays_long_work_and_does_not_stop_it(
-    lock_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(long_work, "_PATIENCE_S", 0.1)
-    with lock_file.open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        began = time.monotonic()
-        with long_work.turn("blue", wait_s=1, pauses=False):
-            assert 0.1 <= time.monotonic() - began < 1
-
-
-def test_without_a_lock_file_long_work_goes_on(lock_file: Path) -> None:
-    lock_file.symlink_to(lock_file.parent / "somebody else's file")
-    with long_work.turn("blue", wait_s=1, pauses=False):
-        pass
-    assert not (lock_file.parent / "somebody else's file").exists()
-
-
-def test_the_lock_ends_with_an_error(lock_file: Path) -> None:
-    with pytest.raises(KeyError), long_work.turn("blue", wait_s=1, pauses=False):
-        raise KeyError
-    with lock_file.open("w") as free:
-        fcntl.flock(free, fcntl.LOCK_EX | fcntl.LOCK_NB)

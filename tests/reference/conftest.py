@@ -41,11 +41,12 @@ def world(shared_world: World, request: pytest.FixtureRequest) -> Iterator[World
     After the test, what the tables of operations say that it proves must have happened.
     """
     dfsps = shared_world.dfsps.values()
+    for dfsp in dfsps:
+        dfsp.core.fails.clear()
     # A core may still be told how an earlier test's transfer ended.
-    until(lambda: not any(dfsp.has_open_transfers() for dfsp in dfsps), 25)
+    assert until(lambda: not any(dfsp.has_open_transfers() for dfsp in dfsps), 25)
     for dfsp in dfsps:
         dfsp.core.calls.clear()
-        dfsp.core.fails.clear()
         dfsp.core.answered.clear()
         dfsp.answered.clear()
     yield shared_world

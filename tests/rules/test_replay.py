@@ -27,6 +27,7 @@ from rules import facts as facts_of_payments
 from rules.decide import Hit, verdict_of
 from rules.profiles import folding
 from rules.profiles.counted_payments import CountedPayment, Keys, Role
+from rules.profiles.counters import ProfileCounters
 from rules.rulesets import decisions, services
 from rules.rulesets.models import Decision
 from tests.api import messages
@@ -193,7 +194,7 @@ def test_a_limit_that_counted_a_payment_whose_abort_was_not_yet_committed_is_lat
             connection.close()
 
     def wait_for(number: int) -> None:
-        end = time.monotonic() + 1.5
+        end = time.monotonic() + 0.8
         while execute(waiting).fetchone() != (number,):
             assert time.monotonic() < end
             time.sleep(0.01)
@@ -216,6 +217,24 @@ def test_a_limit_that_counted_a_payment_whose_abort_was_not_yet_committed_is_lat
     # A refusal that no such abort explains is a difference.
     monkeypatch.setattr(replay, "_COMMITS_WITHIN", timedelta(0))
     assert replay.run(replayed_rules.of_version(version)).different == 1
+
+
+def test_a_payment_above_an_exact_limit_is_a_difference_whatever_was_aborted_before(
+    committed_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quoted_facts, "of", facts_of_quotes)
+    monkeypatch.setattr(decisions, "is_sampled", lambda subject: True)
+    version = activate(limit(above=1))
+    first, second, third = (group_pay(committed_world, 1, 1) for _ in range(3))
+    engine.run([first])
+    engine.run([reject(committed_world, "blue", first.transfer_id)])
+    engine.run([second])
+    with monkeypatch.context() as patched:
+        patched.setattr(ProfileCounters, "get", lambda *_: 0)
+        engine.run([third])
+    assert states() == [("ABORTED", "REJECTED_BY_PAYEE"), ("RESERVED", None), ("RESERVED", None)]
+    report = replay.run(replayed_rules.of_version(version))
+    assert (report.late, report.different) == (0, 1)
 
 
 def test_a_payment_without_a_stored_decision_must_have_no_hit(committed_world: World) -> None:
