@@ -21,8 +21,8 @@ def account_types_settled(currency: str) -> list[str]:
 def contents_for(model: SettlementModel) -> QuerySet[WindowContent]:
     """Returns the window contents that a settlement model settles.
 
-    A settlement model settles contents in the model's own currency. The default settlement model settles every currency
-    without a settlement model of its own.
+    A settlement model settles only window contents in the model's own currency. The default settlement model settles
+    every currency without a settlement model of its own.
     """
     contents = WindowContent.objects.filter(ledger_account_type=model.ledger_account_type)
     if model.currency is not None:
