@@ -151,6 +151,7 @@ SECTIONS: tuple[tuple[Promise, tuple[str, ...]], ...] = (
             "DFSP_RATE",
             "DFSP_STATE_RATE",
             "DFSP_BULK_SHARE",
+            "DFSP_FAULTY_BYTES",
             "DFSP_PAUSE_MS",
             "DFSP_OPEN_REQUESTS",
             "DFSP_OPEN_BULKS",
