@@ -1,8 +1,4 @@
-"""Keeps the profiles of a replay in bounded memory.
-
-The module encodes the least recently used profiles, because an encoded profile uses less memory. If the encoded
-profiles use too much memory, the module moves them to a file.
-"""
+"""Keeps the profiles of a replay in bounded memory. The module moves the least recently used profiles to a file."""
 
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -12,12 +8,9 @@ from typing import Self
 from rules.profiles import ring
 from rules.profiles.ring import Profile
 
-MOST_EVENTS = 1_000_000
-"""The largest number of payments in the profiles that are not encoded. This number of payments uses about 200 MB."""
+MOST_EVENTS = 2_000_000
+"""The largest number of payments that the profiles in memory contain. This number of payments uses about 400 MB."""
 _WEIGHT = 4  # an empty profile uses as much memory as this number of events
-MOST_BYTES = 256 * 1024 * 1024
-"""The largest size of the encoded profiles in memory."""
-_ENTRY = 200  # the memory in bytes that an encoded profile needs in addition to its own bytes
 
 _TABLES = """
     PRAGMA journal_mode = OFF;
@@ -34,15 +27,13 @@ class BoundedProfiles(Mapping[int, Profile]):
     `MOST_EVENTS` events in total, a change of the returned profile can be lost.
     """
 
-    def __init__(self, most_events: int = MOST_EVENTS, most_bytes: int = MOST_BYTES) -> None:
-        self._most, self._most_bytes = most_events // 2, most_bytes
+    def __init__(self, most_events: int = MOST_EVENTS) -> None:
+        self._most = most_events // 2
         # Two generations of profiles. When the new generation becomes too large, the new generation becomes the old
         # generation.
         self._new: dict[int, Profile] = {}
         self._old: dict[int, Profile] = {}
         self._weight = 0
-        self._encoded: dict[int, bytes] = {}
-        self._bytes = 0  # of all encoded profiles
         # With an empty name, SQLite creates a temporary file and deletes this file itself.
         self._file = sqlite3.connect("", isolation_level=None)
         self._file.executescript(_TABLES)
@@ -73,33 +64,23 @@ class BoundedProfiles(Mapping[int, Profile]):
         return self._new.get(key) or self[key]
 
     def __iter__(self) -> Iterator[int]:
-        in_file = (key for (key,) in self._file.execute("SELECT key FROM profile"))
-        return iter({*self._new, *self._old, *self._encoded, *in_file})
+        return iter({*self._new, *self._old, *(key for (key,) in self._file.execute("SELECT key FROM profile"))})
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
     def has_grown(self, events: int = 1) -> None:
-        """Adds this number to the count of payments in memory. If the count is too high, encodes the older
-        profiles."""
+        """Adds this number to the count of payments in memory. If the count is too high, moves the older profiles to
+        the file.
+        """
         self._weight += events
         if self._weight > self._most:
-            for key, profile in self._old.items():
-                stored = self._encoded[key] = ring.to_bytes(profile)
-                self._bytes += _ENTRY + len(stored)
+            rows = [(key, ring.to_bytes(profile)) for key, profile in self._old.items()]
+            self._file.executemany("REPLACE INTO profile VALUES (?, ?)", rows)
+            self._is_any_in_file = self._is_any_in_file or bool(rows)
             self._old, self._new, self._weight = self._new, {}, 0
-            if self._bytes > self._most_bytes:
-                self._move_to_file()
-
-    def _move_to_file(self) -> None:
-        self._file.executemany("REPLACE INTO profile VALUES (?, ?)", self._encoded.items())
-        self._encoded, self._bytes, self._is_any_in_file = {}, 0, True
 
     def _read(self, key: int) -> Profile:
-        stored = self._encoded.pop(key, None)
-        if stored is not None:
-            self._bytes -= _ENTRY + len(stored)
-            return ring.from_bytes(stored)
         if self._is_any_in_file:
             row = self._file.execute("SELECT ring FROM profile WHERE key = ?", (key,)).fetchone()
             if row is not None:
