@@ -75,10 +75,7 @@ migrations:
 production:
 	$(PRODUCTION_CHECK) $(RUN) -W ignore::RuntimeWarning manage.py check --deploy --fail-level WARNING
 
-# The tests leave a part of the CPUs idle, so the lint runs beside them, with a lower priority. Its output comes at the end.
-check: $(DEV_STAMP) ## run all checks of CI
-	@nice -n 19 $(MAKE) --no-print-directory lint >.lint.log 2>&1 & lint=$$!; \
-	$(LOCAL) test $(ARGS); tests=$$?; wait $$lint; lint=$$?; cat .lint.log; exit $$((tests + lint))
+check: lint test ## run all checks of CI
 
 bench: $(RUN_STAMP) ## measure transfers through live processes: rate, latency, CPU, ledger; ARGS="--rate 100 --suite --bad all ..."
 	$(RUN) -m bench $(ARGS)
