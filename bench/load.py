@@ -22,6 +22,7 @@ from bench.client import Client
 from bench.message_forms import form_of
 from bench.signing import Signer
 
+Parties = tuple[str, str, str]  # payer, payee, and the payee's customer; "" if the load has only transfers
 CALM_S = 15  # seconds of load at the lower rate, after the measured load
 _ANSWERS_S = 30  # time limit for the last responses
 _MOST_OPEN = 2000  # limit on open requests; higher than a hub's own limit, so that no request waits in the generator
@@ -64,6 +65,12 @@ class Load:
         then = self.starts_at + self.seconds
         yield from (then + number / self.calm for number in range(round(self.calm * CALM_S)))
 
+    def parties(self) -> Iterator[Parties]:
+        """Yields the parties of each transfer or payment, without an end. Payers pay a DFSP's customers in turn."""
+        customers = {name: cycle(aliases) for name, aliases in self.aliases.items()}
+        for payer, payee in pairs(self.dfsps, self.hot, biller=self.biller):
+            yield payer, payee, next(customers[payee]) if customers else ""
+
 
 def pairs(dfsps: list[str], hot: float, *, biller: bool = False) -> Iterator[tuple[str, str]]:
     """Yields an endless series of pairs: the payer and the payee of each transfer.
@@ -86,21 +93,39 @@ def pairs(dfsps: list[str], hot: float, *, biller: bool = False) -> Iterator[tup
             yield next(everybody)
 
 
-class Generator:
+class FirstMessages:
+    """Makes the first message of each transfer or payment, which the payer DFSP sends and signs."""
+
     def __init__(self, load: Load) -> None:
-        self._load = load
-        self._client = Client(load.host, load.port, most=_MOST_OPEN)
         self._host = f"{load.host}:{load.port}".encode()
         self._clock, self._form = messages.Clock(), form_of(load.iso20022)
         self._signed = Signer(load.keys, load.dfsps)
-        self._pairs = pairs(load.dfsps, load.hot, biller=load.biller)
         self._pools = {
             (payer, payee): cycle(self._form.pool_of(payer, payee, load.packets))
             for payer in load.dfsps
             for payee in load.dfsps
             if payer != payee and not load.aliases
         }
-        self._customers = {name: cycle(aliases) for name, aliases in load.aliases.items()}
+
+    def make(self, parties: Parties) -> tuple[str, bytes]:
+        """Returns the id of a new transfer or payment, and its first message."""
+        payment_id = str(uuid.uuid4())
+        self._clock.tick()
+        return payment_id, self._signed(self._message(*parties, payment_id))
+
+    def _message(self, payer: str, payee: str, alias: str, payment_id: str) -> bytes:
+        if alias:
+            trace = messages.trace_of(payment_id)
+            return messages.ask_party(self._host, payer.encode(), alias.encode(), trace, self._clock, self._form)
+        packet, both = next(self._pools[payer, payee]), (payer.encode(), payee.encode())
+        return messages.prepare(self._host, *both, packet, payment_id.encode(), self._clock, self._form)
+
+
+class Generator:
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._client = Client(load.host, load.port, most=_MOST_OPEN)
+        self._parties, self._first = load.parties(), FirstMessages(load)
         self._presigned = iter(presigned.posts(load.keys))
         self._open = 0
         self._all_answered: asyncio.Event | None = None
@@ -128,7 +153,7 @@ class Generator:
         self._is_stopped = True
 
     def _send(self, due: float) -> None:
-        transfer_id, request = next(self._presigned, None) or self._made()
+        transfer_id, request = next(self._presigned, None) or self._first.make(next(self._parties))
         self._open += 1
         self.sent[transfer_id] = (due, 0.0, 0)  # no answer yet
 
@@ -139,19 +164,6 @@ class Generator:
                 self._all_answered.set()
 
         self._client.send(request, answered)
-
-    def _made(self) -> tuple[str, bytes]:
-        payer, payee = next(self._pairs)
-        transfer_id = str(uuid.uuid4())
-        self._clock.tick()
-        return transfer_id, self._signed(self._request(payer, payee, transfer_id))
-
-    def _request(self, payer: str, payee: str, transfer_id: str) -> bytes:
-        if self._customers:
-            alias, trace = next(self._customers[payee]).encode(), messages.trace_of(transfer_id)
-            return messages.ask_party(self._host, payer.encode(), alias, trace, self._clock, self._form)
-        packet, both = next(self._pools[payer, payee]), (payer.encode(), payee.encode())
-        return messages.prepare(self._host, *both, packet, transfer_id.encode(), self._clock, self._form)
 
 
 def main(load: Load) -> None:
