@@ -6,11 +6,18 @@ The connections use callbacks, because futures would double the work of each exc
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 from bench.http import Message, Reader
 
 NO_ANSWER = 0
 Done = Callable[[int], None]
+
+
+class Sender(Protocol):
+    """Sends a DFSP's requests, and passes each HTTP status to a callback."""
+
+    def send(self, request: bytes, done: Done) -> None: ...
 
 
 class Client:

@@ -126,7 +126,7 @@ class Generator:
         self._load = load
         self._client = Client(load.host, load.port, most=_MOST_OPEN)
         self._parties, self._first = load.parties(), FirstMessages(load)
-        self._presigned = iter(presigned.posts(load.keys))
+        self._presigned = iter(presigned.firsts(load.keys))
         self._open = 0
         self._all_answered: asyncio.Event | None = None
         self._is_stopped = False

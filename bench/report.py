@@ -39,6 +39,7 @@ def summary(plan: Plan, result: Result, ledger_ok: bool | None) -> dict[str, Any
         "given_up": dict(outcome.given_up),
         "delivered_more_than_once": result.repeats,
         "sent_again_by_dfsps": result.retries,
+        "altered": result.altered,
         "measurement_late_s": round(result.late_s, 3),
         "hops_ms": {hop: _figures(times) for hop, times in outcome.hops.items()},
         "cpu_s": {name: round(used, 2) for name, used in cpu.items()},
@@ -98,6 +99,8 @@ def verdict(figures: Mapping[str, Any]) -> list[str]:
     for what in ("refused", "given_up"):
         if others := {status: count for status, count in figures[what].items() if status not in _BUSY}:
             faults.append(f"requests {what.replace('_', ' ')}: {others}")
+    if figures["altered"]:
+        faults.append(f"the hub altered messages of {figures['altered']} transfers")
     if figures["book_faults"]:
         faults.append(f"payer, hub and payee do not agree: {figures['book_faults'][:5]}")
     if figures["ledger_ok"] is False:
@@ -178,6 +181,7 @@ def show(figures: Mapping[str, Any], console: Console) -> None:
         "given_up",
         "delivered_more_than_once",
         "sent_again_by_dfsps",
+        "altered",
     ):
         if figures[name]:
             console.print(f"{name.replace('_', ' ')}: {figures[name]}", highlight=False)

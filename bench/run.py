@@ -9,23 +9,25 @@ import tempfile
 import time
 import urllib.request
 import uuid
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from bench import compare_books, live_rules, parties, presigned
+from bench import compare_books, live_rules, parties, presign
 from bench.database_costs import Database, RuleWork
 from bench.hubs import PROJECT, Hub
-from bench.load import CALM_S, Load, pairs
+from bench.load import CALM_S, Load
 from bench.measure import Outcome, cpu_by_process, join, machine_cpu_seconds, recovery
 from bench.onboard import Administration
 from bench.signing import make_key
 from bench.simulated_dfsps import Dfsps
 
 _LEAD_S = 1.5  # the time from the generator's start to the first transfer, because Python needs time to start
-_READ_EACH_S = 4000  # the number of presigned transfers that the generator reads per second
+_READ_EACH_S = 4000  # the number of presigned messages that the generator reads per second
+# The messages for this many seconds of load are signed before the load begins. After that, the DFSPs sign while the
+# load runs, because a presigned message expires ten minutes after it was signed.
+PRESIGNED_S = 300
 _SINKS = 2  # the number of processes for all DFSPs together
 _CUSTOMERS = 200  # the number of customers of each DFSP
 _RULES_KNOWN_S = 2  # the hub's processes read the first rules after a second
@@ -80,6 +82,7 @@ class Result:
     book_faults: list[str] | None = None  # None: the hub's books could not be read
     recovered_s: float | None = None  # None: the hub did not recover, or `calm` was 0
     rules: RuleWork | None = None  # None without rules
+    altered: int = 0  # transfers or payments in which a DFSP received a message that its sender did not send
 
 
 class Run:
@@ -114,38 +117,14 @@ class Run:
     def _perform(self, folder: Path) -> Result:
         plan, database = self._plan, self._database
         public_keys = {name: make_key(folder / name) for name in self._ports} if plan.signed else {}
-        lead_s = _LEAD_S
-        if plan.signed and not plan.payments:
-            count = round(plan.rate * (plan.warmup + plan.seconds)) + round(plan.calm * CALM_S)
-            lead_s += count / _READ_EACH_S
-            presigned.write(
-                folder,
-                f"{self._host}:{self._port}",
-                islice(pairs(list(self._ports), plan.hot), count),
-                iso20022=plan.iso20022,
-            )
+        load = self._load(folder)
+        presigned = self._presign(load) if plan.signed else 0
         self._start_sinks(folder)
         self._onboard(folder, public_keys)
         if plan.rules is not None:
             self._begin_rules(plan.rules)
-        starts_at = time.monotonic() + lead_s
-        load = Load(
-            self._host,
-            self._port,
-            plan.rate,
-            plan.warmup + plan.seconds,
-            starts_at,
-            plan.calm,
-            list(self._ports),
-            plan.hot,
-            self._aliases,
-            f"{folder}/load",
-            str(folder) if plan.signed else "",
-            plan.iso20022,
-            plan.packets,
-            plan.biller,
-        )
-        self._start("generator", "bench.load", load.as_text())
+        starts_at = time.monotonic() + _LEAD_S + presigned / _READ_EACH_S
+        self._start("generator", "bench.load", replace(load, starts_at=starts_at).as_text())
         since, until = starts_at + plan.warmup, starts_at + plan.warmup + plan.seconds
         pids = self._hub.pids() | {name: process.pid for name, process in self._processes.items()}
 
@@ -180,7 +159,36 @@ class Run:
             rules=rules,
             settings=database.settings() if database else {},
             book_faults=None if at_hub is None else compare_books.compare(notes, at_hub),
+            altered=len({key for note in notes.values() for key in note["altered"]}),
         )
+
+    def _load(self, folder: Path) -> Load:
+        """Returns the load, without the time at which it starts."""
+        plan = self._plan
+        return Load(
+            self._host,
+            self._port,
+            plan.rate,
+            plan.warmup + plan.seconds,
+            0.0,
+            plan.calm,
+            list(self._ports),
+            plan.hot,
+            self._aliases,
+            f"{folder}/load",
+            str(folder) if plan.signed else "",
+            plan.iso20022,
+            plan.packets,
+            plan.biller,
+        )
+
+    def _presign(self, load: Load) -> int:
+        """Signs transfers or payments. Returns their number."""
+        count = min(sum(1 for _ in load.moments()), round(load.rate * PRESIGNED_S))
+        what = "payments" if load.aliases else "transfers"
+        print(f"  {count} {what} are signed before the load", flush=True)
+        presign.write(load, count)
+        return count
 
     def _start_sinks(self, folder: Path) -> None:
         names, keys = list(self._ports), str(folder) if self._plan.signed else ""

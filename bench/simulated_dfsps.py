@@ -10,13 +10,12 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from itertools import cycle
 from pathlib import Path
 
 from bench import messages, parties, presigned
-from bench.client import NO_ANSWER, Client
+from bench.client import NO_ANSWER, Client, Done, Sender
 from bench.http import Message, Reader, header
 from bench.message_forms import form_of
 from bench.signing import Signer
@@ -41,6 +40,7 @@ class Dfsps:
     packets: int = 0  # number of packets for each pair, if each transfer has its own quote; 0: a few packets in turn
     has_parties: bool = False  # true if the payers are many customers, because rules count payments by customer
     biller: bool = False
+    says_when: bool = True  # whether fulfils have a completedTimestamp
 
     @classmethod
     def from_text(cls, text: str) -> "Dfsps":
@@ -65,6 +65,7 @@ class Notes:
     repeats: int = 0
     retries: int = 0
     strays: dict[str, int] = field(default_factory=dict)  # answers that this DFSP did not request, by sender and kind
+    altered: dict[str, str] = field(default_factory=dict)  # by payment: a received message that its sender did not send
 
 
 class Dfsp:
@@ -72,21 +73,21 @@ class Dfsp:
         self,
         name: str,
         config: Dfsps,
-        hub: Client,
+        hub: Sender,
         clock: messages.Clock,
         signed: Signer,
-        presigned_fulfils: dict[str, bytes],
+        presigned_answers: dict[str, dict[str, bytes]],
     ) -> None:
         self._name, self._hub, self._clock, self._signed = name.encode(), hub, clock, signed
-        self._presigned, self._form = presigned_fulfils, form_of(config.iso20022)
+        self._answers, self._form = presigned_answers, form_of(config.iso20022)
         self._host = f"{config.hub_host}:{config.hub_port}".encode()
         # Every packet that a payer can use for a payment to this DFSP.
         pools = {payer: self._form.pool_of(payer, name, config.packets) for payer in config.everybody if payer != name}
         self._fulfilments = {
             self._form.lock_of(packet): packet.fulfilment for packets in pools.values() for packet in packets
         }
-        self._has_parties, self._biller = config.has_parties, config.biller
-        self._terms = {payer.encode(): cycle(packets) for payer, packets in pools.items()}
+        self._has_parties, self._biller, self._says_when = config.has_parties, config.biller, config.says_when
+        self._packets = {payer.encode(): cycle(packets) for payer, packets in pools.items()}
         self.notes = Notes()
 
     def answer(self, message: Message) -> bytes:
@@ -118,14 +119,22 @@ class Dfsp:
     # --- as a payee ------------------------------------------------------------------------------------------------
 
     def _be_found(self, path: bytes, message: Message) -> None:
+        key = messages.id_of_trace(_of(message, b"traceparent"))
+        self._insist(self._presigned(key, message) or self._signed(self._party(path, message)))
+
+    def _party(self, path: bytes, message: Message) -> bytes:
         payer, trace = _of(message, b"fspiop-source"), _of(message, b"traceparent")
         body = self._form.party(payer, self._name, path.rpartition(b"/")[2])
-        self._say(messages.answer_party(self._host, self._name, payer, path, trace, body, self._clock, self._form))
+        return messages.answer_party(self._host, self._name, payer, path, trace, body, self._clock, self._form)
 
     def _give_terms(self, message: Message) -> None:
-        payer, quote_id = _of(message, b"fspiop-source"), messages.text_of(message.body, self._form.quote_id)
-        body = self._form.terms(payer, self._name, quote_id, next(self._terms[payer]), self._tick())
-        self._say(messages.answer_quote(self._host, self._name, payer, quote_id, body, self._clock, self._form))
+        quote_id = messages.text_of(message.body, self._form.quote_id)
+        self._insist(self._presigned(quote_id.decode(), message) or self._signed(self._terms(quote_id, message)))
+
+    def _terms(self, quote_id: bytes, message: Message) -> bytes:
+        payer = _of(message, b"fspiop-source")
+        body = self._form.terms(payer, self._name, quote_id, next(self._packets[payer]), self._tick())
+        return messages.answer_quote(self._host, self._name, payer, quote_id, body, self._clock, self._form)
 
     def _prepare(self, message: Message) -> None:
         transfer_id = messages.text_of(message.body, self._form.transfer_id)
@@ -135,19 +144,24 @@ class Dfsp:
             return
         came = time.monotonic()
         self.notes.prepares[key] = (came, 0.0, 0)
-        fulfilment = self._fulfilments[messages.text_of(message.body, self._form.lock)]
-        payer = _of(message, b"fspiop-source")
-        request = self._presigned.get(key)
-        if request is None:
-            request = messages.fulfil(
-                self._host, self._name, payer, fulfilment, transfer_id, self._tick(), form=self._form
-            )
-            request = self._signed(request)
 
         def answered(status: int) -> None:
             self.notes.prepares[key] = (came, time.monotonic(), status)
 
-        self._insist(request, answered, _TRIES)
+        self._insist(self._presigned(key, message) or self._signed(self._fulfil(transfer_id, message)), answered)
+
+    def _fulfil(self, transfer_id: bytes, message: Message) -> bytes:
+        payer, lock = _of(message, b"fspiop-source"), messages.text_of(message.body, self._form.lock)
+        return messages.fulfil(
+            self._host,
+            self._name,
+            payer,
+            self._fulfilments[lock],
+            transfer_id,
+            self._tick(),
+            says_when=self._says_when,
+            form=self._form,
+        )
 
     # --- as a payer ------------------------------------------------------------------------------------------------
 
@@ -156,24 +170,30 @@ class Dfsp:
         if not key:
             self._note_stray(path, message)
         elif self._is_new(key, self.notes.found, path):
-            payee, alias = _of(message, b"fspiop-source"), path.rpartition(b"/")[2]
-            if self._has_parties:
-                body = parties.quote(self._name, payee, alias, key, self._tick(), biller=self._biller)
-            else:
-                body = self._form.quote(self._name, payee, alias, key.encode(), self._tick())
-            request = messages.ask_quote(self._host, self._name, payee, body, self._clock, self._form)
-            self._say(request, self._give_up(key))
+            request = self._presigned(key, message) or self._signed(self._quote(key, path, message))
+            self._insist(request, self._give_up(key))
+
+    def _quote(self, key: str, path: bytes, message: Message) -> bytes:
+        payee, alias = _of(message, b"fspiop-source"), path.rpartition(b"/")[2]
+        if self._has_parties:
+            body = parties.quote(self._name, payee, alias, key, self._tick(), biller=self._biller)
+        else:
+            body = self._form.quote(self._name, payee, alias, key.encode(), self._tick())
+        return messages.ask_quote(self._host, self._name, payee, body, self._clock, self._form)
 
     def _pay(self, path: bytes, message: Message) -> None:
         key = path[8:44].decode()
         if key not in self.notes.found:
             self._note_stray(path, message)
         elif self._is_new(key, self.notes.quoted, path):
-            packet, condition = (messages.text_of(message.body, name) for name in (self._form.packet, b"condition"))
-            payee = _of(message, b"fspiop-source")
-            body = self._form.transfer(self._name, payee, packet, condition, key.encode(), self._tick())
-            request = messages.post_transfer(self._host, self._name, payee, body, self._clock, self._form)
-            self._say(request, self._give_up(key))
+            request = self._presigned(key, message) or self._signed(self._transfer(key, message))
+            self._insist(request, self._give_up(key))
+
+    def _transfer(self, key: str, message: Message) -> bytes:
+        payee = _of(message, b"fspiop-source")
+        packet, condition = (messages.text_of(message.body, name) for name in (self._form.packet, b"condition"))
+        body = self._form.transfer(self._name, payee, packet, condition, key.encode(), self._tick())
+        return messages.post_transfer(self._host, self._name, payee, body, self._clock, self._form)
 
     def _is_new(self, key: str, seen: dict[str, float], path: bytes) -> bool:
         """Returns whether the payment continues after this message. A payment does not continue after an error or a
@@ -192,7 +212,7 @@ class Dfsp:
         what = f"{_of(message, b'fspiop-source').decode()} {resource}{' error' * is_error}"
         self.notes.strays[what] = self.notes.strays.get(what, 0) + 1
 
-    def _give_up(self, key: str) -> Callable[[int], None]:
+    def _give_up(self, key: str) -> Done:
         """Returns a function that ends a payment after the hub has refused every attempt to send a request."""
 
         def answered(status: int) -> None:
@@ -218,14 +238,25 @@ class Dfsp:
 
     # --- sending ---------------------------------------------------------------------------------------------------
 
+    def _presigned(self, key: str, message: Message) -> bytes | None:
+        """Returns this DFSP's answer to exactly this message, if the answer was signed in advance.
+
+        If the payment was signed in advance, but with another message, the hub has altered the message. Then the DFSP
+        notes the altered message, and signs an answer to the altered message now.
+        """
+        answers = self._answers.get(key)
+        if answers is None:
+            return None
+        answer = answers.get(presigned.digest(message))
+        if answer is None:
+            self.notes.altered.setdefault(key, message.start.decode(errors="replace"))
+        return answer
+
     def _tick(self) -> messages.Clock:
         self._clock.tick()
         return self._clock
 
-    def _say(self, request: bytes, done: Callable[[int], None] | None = None) -> None:
-        self._insist(self._signed(request), done, _TRIES)
-
-    def _insist(self, request: bytes, done: Callable[[int], None] | None, tries: int) -> None:
+    def _insist(self, request: bytes, done: Done | None = None, tries: int = _TRIES) -> None:
         """Sends a request. If the hub's response was 429 or 503, or if there was no response, sends the same request
         again, as a real DFSP does."""
 
@@ -273,8 +304,7 @@ def main(config: Dfsps) -> None:
     hub, clock = Client(config.hub_host, config.hub_port), messages.Clock()
     clock.tick()
     signed = Signer(config.keys, list(config.ours))
-    fulfils = presigned.fulfils(config.keys)
-    dfsps = {name: Dfsp(name, config, hub, clock, signed, fulfils) for name in config.ours}
+    dfsps = {name: Dfsp(name, config, hub, clock, signed, presigned.answers(config.keys, name)) for name in config.ours}
     gc.freeze()
     asyncio.run(_serve(config, dfsps))
     Path(config.results).write_text(json.dumps({name: asdict(dfsp.notes) for name, dfsp in dfsps.items()}))
