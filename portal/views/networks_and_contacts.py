@@ -5,7 +5,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from hub.participants import profile
-from portal import forms
+from portal import change_request_forms
 from portal.changes import Line
 from portal.changes.profile import told_contact, told_networks
 from portal.views.request_change import AskForm, asking
@@ -19,7 +19,7 @@ def networks(request: HttpRequest, name: str) -> HttpResponse:
     return asking(
         request,
         "set_networks",
-        form=forms.Networks(request.POST or None, initial={"networks": before}),
+        form=change_request_forms.Networks(request.POST or None, initial={"networks": before}),
         subject=name,
         payload=lambda said: {"participant": name, "before": before, "networks": said["networks"]},
         back=reverse("participant", args=[name]),
@@ -32,7 +32,7 @@ def add_contact(request: HttpRequest, name: str) -> HttpResponse:
     return asking(
         request,
         "add_contact",
-        form=forms.NewContact(request.POST or None),
+        form=change_request_forms.NewContact(request.POST or None),
         subject=name,
         payload=lambda said: {"participant": name, "contact": {part: said[part] for part in _PARTS}},
         back=reverse("participant", args=[name]),

@@ -1,4 +1,4 @@
-"""The forms of requests, with one form for each kind of change."""
+"""The forms of change requests, with one form for each kind of change."""
 
 from collections.abc import Sequence
 from typing import Any
