@@ -18,6 +18,7 @@ from portal.changes import (
     clients,
     conversions,
     credentials,
+    dfsp_submissions,
     directory,
     fraud_control,
     funds,
@@ -30,7 +31,6 @@ from portal.changes import (
     rules,
     settlement,
     settlement_models,
-    submissions,
     try_out,
     users,
 )
@@ -56,7 +56,7 @@ KINDS = by_name(
     *clients.KINDS,
     *rules.KINDS,
     *fraud_control.KINDS,
-    *submissions.KINDS,
+    *dfsp_submissions.KINDS,
 )
 
 
