@@ -12,7 +12,7 @@ from django.test import override_settings
 from django.utils import translation
 
 from fspiop import base64url, jws, keys
-from fspiop.invalid_values import EncodingFault, Fault, InvalidValue, KeyFault
+from fspiop.registered_value_errors import EncodingFault, Fault, InvalidValue, KeyFault
 from hub import egress
 from hub.egress import AddressFault
 from hub.participants import certificate_authority, profile
