@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from fspiop import money
-from hub import egress, minor_unit_checks
+from hub import egress, whole_minor_units
 from hub.participants import endpoint_types_and_urls, profile
 from portal.invalid_value_texts import text_of
 from portal.written_values import read_amount
@@ -94,7 +94,7 @@ def readable(read: Callable[[], Any]) -> Any:
 
 def check_minor_unit(form: forms.Form, field: str, amount: int | None, currency: str) -> None:
     """Adds an error to the amount's field if the amount has more decimals than the currency allows."""
-    if amount is not None and currency and minor_unit_checks.fault_of(amount, currency) is not None:
+    if amount is not None and currency and whole_minor_units.fault_of(amount, currency) is not None:
         text = _("The amount has more decimal places than %(currency)s allows.")
         form.add_error(field, text % {"currency": currency})
 
