@@ -8,9 +8,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from fspiop.errors import ErrorCode, FspiopError
+from kitovu_connector.asking_the_core import No
 from kitovu_connector.background import Background
 from kitovu_connector.conflicts import Conflict
-from kitovu_connector.core_answers import No
 from kitovu_connector.identifiers import Alias
 from kitovu_connector.parties import Parties
 
