@@ -58,7 +58,7 @@ from kitovu_connector.payment_states import Payment
 from kitovu_connector.reference_api.application import HasCalls, application
 from kitovu_connector.reference_api.bulk_transactions import BulkTransactionCalls
 from kitovu_connector.reference_api.bulks import Bulks
-from kitovu_connector.reference_api.queries import Queries
+from kitovu_connector.reference_api.lookups_quotes_and_accounts import Queries
 from kitovu_connector.reference_api.requests_to_pay import RequestCalls
 from kitovu_connector.reference_api.transfers import Transfers
 from kitovu_connector.relay import Relay
