@@ -29,7 +29,7 @@ from kitovu_connector.core_errors import NotUnderstood, Refused, Unavailable
 from kitovu_connector.customer_checks import CustomerChecks
 from kitovu_connector.identifiers import Alias
 from kitovu_connector.parties import Parties
-from kitovu_connector.request_links import RequestLinks
+from kitovu_connector.payments_of_requests import RequestLinks
 from kitovu_connector.sender_shares import shares_of_answers
 from kitovu_connector.store import DONE, Incoming, QuoteGiven, Stage, Store
 from kitovu_connector.transaction_states import TransactionStates

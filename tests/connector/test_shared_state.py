@@ -40,9 +40,9 @@ from kitovu_connector.event_records import EventRecord
 from kitovu_connector.fxp import Conversion, Offer, OfferState
 from kitovu_connector.payment_conversion import commit_id
 from kitovu_connector.payment_record import Payment, State
+from kitovu_connector.payments_of_requests import RequestLinks
 from kitovu_connector.postgresql_state import PostgresqlDatabase
 from kitovu_connector.records import Records
-from kitovu_connector.request_links import RequestLinks
 from kitovu_connector.request_to_pay_records import RequestMade, RequestOrder, RequestState
 from kitovu_connector.service import Connector
 from kitovu_connector.sqlite_state import SqliteDatabase
