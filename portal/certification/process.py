@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from fspiop.errors import FspiopError
 from hub.participants.models import Participant
-from portal.certification import door, report, runs, test_accounts
+from portal.certification import certifier, door, report, runs, test_accounts
 from portal.certification.counterpart import Endpoint, Sender
 from portal.certification.exchanges import storable
 from portal.certification.models import Certification
@@ -48,7 +48,7 @@ def run(certifications: Sequence[Certification], tell: Tell = lambda *_: None) -
             raise
         finally:
             door.forget_recordings()
-            test_accounts.take_down()
+            certifier.take_down()
     return True
 
 
@@ -62,9 +62,9 @@ def _give_up(certifications: Sequence[Certification], why: str) -> None:
 
 async def _run(certifications: Sequence[Certification], tell: Tell) -> None:
     async with Endpoint() as endpoint:
-        certifier = await door.in_database(lambda: test_accounts.set_up(endpoint=endpoint.url))
-        ready = await _with_accounts(certifications, certifier.participant)
-        async with Sender(certifier) as sender, door.Door() as opened:
+        identity = await door.in_database(lambda: certifier.set_up(endpoint=endpoint.url))
+        ready = await _with_accounts(certifications, identity.participant)
+        async with Sender(identity) as sender, door.Door() as opened:
             await asyncio.sleep(door.processes_know_after_s())
             work = (_run_one(each, endpoint, sender, opened, tell) for each in ready)
             await asyncio.gather(*work)
