@@ -22,7 +22,7 @@ from hub.api import forwarding
 from hub.api.openapi import fspiop_schema
 from hub.api.views import FspiopView, accepted, taken
 from hub.participants import queries
-from hub.participants.parties import Party
+from hub.participants.participant_checks import Party
 from quotes.forwarded import pending_requests
 from quotes.models import Quote, TransactionRequest
 
