@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 
 from fspiop import money
 from hub import egress, whole_minor_units
-from hub.participants import endpoint_types_and_urls, profile
+from hub.participants import endpoint_types_and_urls, networks_and_contacts
 from portal.invalid_value_texts import text_of
 from portal.written_values import read_amount
 
@@ -69,7 +69,7 @@ class NetworksField(forms.CharField):
 
     def clean(self, value: Any) -> list[str]:  # type: ignore[override]
         lines = [line for line in super().clean(value).splitlines() if line.strip()]
-        found: list[str] = readable(lambda: profile.read_networks(lines))
+        found: list[str] = readable(lambda: networks_and_contacts.read_networks(lines))
         if found and settings.PRODUCTION and not settings.TRUSTED_PROXY_COUNT:
             raise forms.ValidationError(
                 _("The hub sees only the address of its own proxy, because TRUSTED_PROXY_COUNT is not set.")

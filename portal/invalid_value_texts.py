@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy
 
 from fspiop.registered_value_errors import EncodingFault, Fault, InvalidValue, KeyFault
 from hub.egress import AddressFault
-from hub.participants.profile import NetworkFault
+from hub.participants.networks_and_contacts import NetworkFault
 
 _LONGEST_TEXT = 200  # the maximum length of an error's text from a library
 
