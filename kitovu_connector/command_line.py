@@ -19,8 +19,8 @@ from kitovu_connector.commands import (
 )
 from kitovu_connector.commands.common import CONFIG, FAILED, MISUSED, Misused, Run, err
 from kitovu_connector.config import ConfigError, StartError
-from kitovu_connector.core_requests import NotRunning, RequestRefused
 from kitovu_connector.hub_api import HubRefused, HubUnreachable
+from kitovu_connector.requests_to_connector import NotRunning, RequestRefused
 
 _COMMANDS = (
     set_up,

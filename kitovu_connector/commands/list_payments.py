@@ -6,8 +6,8 @@ from rich.table import Table
 from rich.text import Text
 
 from kitovu_connector.commands.common import AddCommand, moment_of, out, with_connector
-from kitovu_connector.core_requests import CoreRequests
 from kitovu_connector.payment_states import State
+from kitovu_connector.requests_to_connector import CoreRequests
 
 
 def add_to(command: AddCommand) -> None:
