@@ -17,7 +17,7 @@ from kitovu_connector.bulk_transactions import BulkTransaction, Progress
 from kitovu_connector.fxp import Conversion, ConversionState
 from kitovu_connector.incoming_bulks import BulkState, IncomingBulk
 from kitovu_connector.outbound import payment_shown
-from kitovu_connector.outbound_lists import incoming_line
+from kitovu_connector.outbound_reads import incoming_line
 from kitovu_connector.payment_record import ENDS, Payment
 from kitovu_connector.request_to_pay_records import RequestMade, RequestState
 from kitovu_connector.store import DONE, Incoming

@@ -46,7 +46,7 @@ from kitovu_connector.metrics import Metrics
 from kitovu_connector.outbound import Outbound
 from kitovu_connector.outbound_conversions import OutboundConversions
 from kitovu_connector.outbound_hub import OutboundHub
-from kitovu_connector.outbound_lists import OutboundLists
+from kitovu_connector.outbound_reads import OutboundLists
 from kitovu_connector.outbound_requests_to_pay import OutboundRequests
 from kitovu_connector.parties import Parties
 from kitovu_connector.party_messages import PartyMessages
