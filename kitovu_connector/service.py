@@ -39,6 +39,8 @@ from kitovu_connector.health import Health
 from kitovu_connector.hub_api import HubApi
 from kitovu_connector.idle_connections import IdleConnections
 from kitovu_connector.inbound import Inbound
+from kitovu_connector.inbound_party_messages import PartyMessages
+from kitovu_connector.inbound_payment_messages import PaymentMessages
 from kitovu_connector.instances import Continued, Instances
 from kitovu_connector.known_keys import KnownKeys
 from kitovu_connector.lookups import Lookups
@@ -49,10 +51,8 @@ from kitovu_connector.outbound_hub import OutboundHub
 from kitovu_connector.outbound_reads import OutboundLists
 from kitovu_connector.outbound_requests_to_pay import OutboundRequests
 from kitovu_connector.parties import Parties
-from kitovu_connector.party_messages import PartyMessages
 from kitovu_connector.payee import Payee
 from kitovu_connector.payer import Payer
-from kitovu_connector.payment_messages import PaymentMessages
 from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_states import Payment
 from kitovu_connector.reference_api.application import HasCalls, application
