@@ -15,6 +15,7 @@ from fspiop.bodies.bulk_quotes import BulkQuotePost, BulkQuotePut, IndividualQuo
 from fspiop.bodies.quotes import QuotePost, QuotePut
 from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector import asking_the_core, terms
+from kitovu_connector.answering_lookups import Parties
 from kitovu_connector.asking_the_core import No
 from kitovu_connector.backend import Backend, Terms, TermsWanted
 from kitovu_connector.background import Background
@@ -25,7 +26,6 @@ from kitovu_connector.customer_checks import CustomerChecks
 from kitovu_connector.identifiers import Alias
 from kitovu_connector.inbound_message import Message, Route
 from kitovu_connector.incoming_bulks import BulkBackend, BulkState, IncomingBulk, bulk_of, error_of
-from kitovu_connector.parties import Parties
 from kitovu_connector.payment_record import moment
 from kitovu_connector.records import Records
 from kitovu_connector.sender_shares import shares_of_answers

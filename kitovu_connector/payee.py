@@ -20,6 +20,7 @@ from fspiop import bodies
 from fspiop.bodies.transfers import TransferPost
 from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector import asking_the_core, logs, terms
+from kitovu_connector.answering_lookups import Parties
 from kitovu_connector.asking_the_core import No
 from kitovu_connector.backend import Backend
 from kitovu_connector.background import Background, Rounds
@@ -28,7 +29,6 @@ from kitovu_connector.config import Config
 from kitovu_connector.core_errors import NotUnderstood, Refused, Unavailable
 from kitovu_connector.customer_checks import CustomerChecks
 from kitovu_connector.identifiers import Alias
-from kitovu_connector.parties import Parties
 from kitovu_connector.payments_of_requests import RequestLinks
 from kitovu_connector.sender_shares import shares_of_answers
 from kitovu_connector.store import DONE, Incoming, QuoteGiven, Stage, Store

@@ -17,6 +17,7 @@ from fspiop.bodies.authorizations import AuthenticationInfo, AuthorizationPut
 from fspiop.bodies.transaction_requests import TransactionRequestPost, TransactionRequestPut
 from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector import asking_the_core, identifiers, logs
+from kitovu_connector.answering_lookups import Parties
 from kitovu_connector.asking_the_core import No
 from kitovu_connector.backend import Backend
 from kitovu_connector.background import Background, Rounds
@@ -27,7 +28,6 @@ from kitovu_connector.exchanges import Exchanges, NoAnswer
 from kitovu_connector.inbound_message import Message, Route
 from kitovu_connector.keyed_locks import KeyedLocks
 from kitovu_connector.lookups import LookupFailed, Lookups
-from kitovu_connector.parties import Parties
 from kitovu_connector.records import Records
 from kitovu_connector.request_to_pay_records import (
     RequestMade,

@@ -22,6 +22,7 @@ from fspiop.bodies.common import PartyIdType
 from kitovu_connector import earlier_ids, identifiers, key_files, tls
 from kitovu_connector.agreement_callbacks import AgreementCallbacks
 from kitovu_connector.aliases import Aliases
+from kitovu_connector.answering_lookups import Parties
 from kitovu_connector.backend import Backend
 from kitovu_connector.bulk_payee import BulkPayee
 from kitovu_connector.bulk_terms import BulkTerms
@@ -50,7 +51,6 @@ from kitovu_connector.outbound_conversions import OutboundConversions
 from kitovu_connector.outbound_hub import OutboundHub
 from kitovu_connector.outbound_reads import OutboundLists
 from kitovu_connector.outbound_requests_to_pay import OutboundRequests
-from kitovu_connector.parties import Parties
 from kitovu_connector.payee import Payee
 from kitovu_connector.payer import Payer
 from kitovu_connector.payment_order import Order, PartyRef
