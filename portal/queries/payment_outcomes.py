@@ -1,4 +1,4 @@
-"""The verdict about a payment or an attempt, in words and numbers. The verdict has the outcome, its cause, the time of
+"""The outcome of a payment or an attempt, in words and numbers. A `Verdict` has the outcome, its cause, the time of
 each step, and the customers.
 """
 
