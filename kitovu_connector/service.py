@@ -34,6 +34,7 @@ from kitovu_connector.config import Config, StartError
 from kitovu_connector.event_messages import Event, PaymentEnded, TransferEnded
 from kitovu_connector.events import Events, Handler
 from kitovu_connector.exchanges import Exchanges
+from kitovu_connector.front_end_submissions import Submissions
 from kitovu_connector.fxp import Fxp
 from kitovu_connector.group_commit import Database
 from kitovu_connector.health import Health
@@ -65,7 +66,6 @@ from kitovu_connector.relay import Relay
 from kitovu_connector.requests_to_pay import RequestsToPay
 from kitovu_connector.sqlite_state import SqliteDatabase
 from kitovu_connector.store import Store
-from kitovu_connector.submissions import Submissions
 from kitovu_connector.transaction_states import TransactionStates
 
 log = structlog.get_logger(__name__)
