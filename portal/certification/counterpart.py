@@ -30,7 +30,7 @@ from hub.outbox.addresses import Addresses
 from hub.outbox.claims import Claimed
 from hub.participants.models import Participant
 from portal.certification.certifier import Certifier
-from portal.certification.door import in_database
+from portal.certification.recorded_requests import in_database
 
 log = structlog.get_logger("certification")
 

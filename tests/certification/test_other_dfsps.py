@@ -20,10 +20,10 @@ from hub.participants.models import Participant
 from hub.recordings.models import RecordedRequest, Recording
 from portal.certification import certifier, process, runs
 from portal.certification.aliases import ALIASES, PAID
-from portal.certification.door import _read
 from portal.certification.exchanges import shown
 from portal.certification.models import Certification, CertificationCase
 from portal.certification.options import UNKNOWN, Options
+from portal.certification.recorded_requests import _read
 from portal.certification.run import Run
 from tests import proofs
 from tests.api.caller import dfsp
