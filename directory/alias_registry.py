@@ -18,7 +18,7 @@ from fspiop.errors import ErrorCode, FspiopError
 from hub.api import errors
 from hub.participants import queries as participants
 from hub.participants.models import Participant
-from hub.participants.parties import Party
+from hub.participants.participant_checks import Party
 
 
 def owner_of(alias: Alias, *, caller: int) -> Party:

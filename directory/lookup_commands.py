@@ -7,7 +7,7 @@ from typing import Protocol
 from directory.aliases import Alias, Registration
 from fspiop.errors import FspiopError
 from hub.outbox.messages import ReceivedMessage, Recipient
-from hub.participants.parties import Party
+from hub.participants.participant_checks import Party
 
 LookupKey = tuple[int, str, int]
 """The identity of a lookup: the requester's id, the subject of the lookup's messages, and the id of the DFSP that

@@ -9,7 +9,7 @@ from directory.lookup_commands import AnswerParty, AskParty, Facts
 from fspiop.errors import ErrorCode, FspiopError
 from hub.agreement_outcomes import AtOracles, Forwarded, NoRoom, NotObeyed, Outcome, Refused, Scene, refused
 from hub.outbox.messages import IfPending, forward
-from hub.participants.parties import Party, check_payment, recipient_of, sender_of
+from hub.participants.participant_checks import Party, check_payment, recipient_of, sender_of
 from hub.test_currency import TEST_CURRENCY
 
 

@@ -8,7 +8,7 @@ from directory.aliases import Alias, Registration
 from directory.lookup_commands import LookupKey, RegisteredOracle
 from directory.models import Oracle
 from hub.outbox.messages import Outgoing
-from hub.participants.parties import Party
+from hub.participants.participant_checks import Party
 from hub.sql_execution import execute
 
 _ALIASES = "unnest(%s::text[], %s::text[], %s::text[], %s::text[]) AS a (type, identifier, sub_id, currency)"

@@ -3,7 +3,7 @@
 import base64
 import binascii
 
-from fspiop.invalid_values import EncodingFault, InvalidValue
+from fspiop.registered_value_errors import EncodingFault, InvalidValue
 
 
 def encode(octets: bytes) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from fspiop.errors import ErrorCode, FspiopError
 from hub.outbox.messages import HubMessages, IfPending, Outgoing, Recipient
-from hub.participants.parties import Party
+from hub.participants.participant_checks import Party
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,6 @@ own_api_urlpatterns = [
     path("dfsp/v1/", include("hub.dfsp_api.urls")),
     path("dfsp/v1/", include("ledger.dfsp_api.urls")),
     path("dfsp/v1/", include("settlement.dfsp_api.urls")),
-    path("dfsp/v1/", include("rules.signals.urls")),
+    path("dfsp/v1/", include("rules.dfsp_api.urls")),
 ]
 """The hub's own API for DFSPs."""

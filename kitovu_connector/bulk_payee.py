@@ -25,13 +25,13 @@ from fspiop.bodies.bulk_transfers import (
 )
 from fspiop.bodies.transfers import TransferPost, TransferPut
 from fspiop.errors import ErrorCode, FspiopError
-from kitovu_connector import core_answers, logs, own_ids, terms
+from kitovu_connector import asking_the_core, logs, own_ids, terms
+from kitovu_connector.asking_the_core import No
 from kitovu_connector.backend import Backend, IncomingMoney
 from kitovu_connector.background import Background, Rounds
 from kitovu_connector.client import HubClient
 from kitovu_connector.config import Config
 from kitovu_connector.conflicts import Conflict
-from kitovu_connector.core_answers import No
 from kitovu_connector.core_errors import NotUnderstood, Refused
 from kitovu_connector.inbound_message import Message, Route, check_fulfilment
 from kitovu_connector.incoming_bulks import BulkBackend, BulkState, IncomingBulk, bulk_of, error_of
@@ -234,7 +234,7 @@ class BulkPayee:
             return self._reserved(body, money, is_repeated=again)
 
         seconds = max(1.0, bulk.expires_at - self._hub.clock.at_hub())
-        given = await core_answers.ask(
+        given = await asking_the_core.ask(
             reserve,
             seconds=min(seconds, 10 * self._config.request_s),
             otherwise=ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION,
@@ -255,7 +255,7 @@ class BulkPayee:
 
     async def _reserved_one(self, money: IncomingMoney) -> Refused | None:
         try:
-            await core_answers.timely(lambda: self._backend.reserve(money), self._config.request_s)
+            await asking_the_core.timely(lambda: self._backend.reserve(money), self._config.request_s)
         except Refused as no:
             return no
         return None
@@ -350,8 +350,8 @@ def _refusal_of(no: Refused | None) -> _Refusal | None:
     if no is None:
         return None
     if not isinstance(no, Refused):
-        return _Refusal(core_answers.not_understood(TypeError("reserve_bulk: no Refused")), is_perhaps_reserved=True)
-    refusal = core_answers.allowed(no, ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION)
+        return _Refusal(asking_the_core.not_understood(TypeError("reserve_bulk: no Refused")), is_perhaps_reserved=True)
+    refusal = asking_the_core.allowed(no, ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION)
     return _Refusal(refusal, is_perhaps_reserved=no.is_perhaps_done)
 
 
@@ -367,7 +367,7 @@ def _after_decision(item: _Item, refusal: _Refusal | None, config: Config) -> In
     if refusal is not None or item.quote is None:
         no, is_perhaps_reserved = (refusal.no, refusal.is_perhaps_reserved) if refusal else (No(_REJECTED), False)
         stage = Stage.RELEASING if is_perhaps_reserved else Stage.REJECTED
-        body = core_answers.error_put(no)
+        body = asking_the_core.error_put(no)
         return msgspec.structs.replace(item.incoming, stage=stage, answer=body, is_refusal=True)
     answer = terms.fulfilment_of(item.quote, config)
     return msgspec.structs.replace(item.incoming, stage=Stage.FULFILLED, answer=answer)

@@ -14,18 +14,18 @@ from fspiop import bodies, strictjson
 from fspiop.bodies.bulk_quotes import BulkQuotePost, BulkQuotePut, IndividualQuote, IndividualQuoteResult
 from fspiop.bodies.quotes import QuotePost, QuotePut
 from fspiop.errors import ErrorCode, FspiopError
-from kitovu_connector import core_answers, terms
+from kitovu_connector import asking_the_core, terms
+from kitovu_connector.answering_lookups import Parties
+from kitovu_connector.asking_the_core import No
 from kitovu_connector.backend import Backend, Terms, TermsWanted
 from kitovu_connector.background import Background
 from kitovu_connector.client import HubClient
 from kitovu_connector.config import Config
-from kitovu_connector.core_answers import No
 from kitovu_connector.core_errors import NotUnderstood, Refused
 from kitovu_connector.customer_checks import CustomerChecks
 from kitovu_connector.identifiers import Alias
 from kitovu_connector.inbound_message import Message, Route
 from kitovu_connector.incoming_bulks import BulkBackend, BulkState, IncomingBulk, bulk_of, error_of
-from kitovu_connector.parties import Parties
 from kitovu_connector.payment_record import moment
 from kitovu_connector.records import Records
 from kitovu_connector.sender_shares import shares_of_answers
@@ -95,7 +95,7 @@ class BulkTerms:
     async def _refuse(self, new: IncomingBulk, no: No) -> None:
         """Refuses a bulk if none of the payees is a customer of this DFSP. Does not store this bulk."""
         path = f"/bulkQuotes/{new.id}/error"
-        await self._send(path, core_answers.error_put(no), new.payer_fsp, self._config.request_s)
+        await self._send(path, asking_the_core.error_put(no), new.payer_fsp, self._config.request_s)
 
     async def _quotes_asked_again(self, message: Message) -> int:
         """Handles GET /bulkQuotes/{id}: sends the stored answer to the payer's DFSP again."""
@@ -129,13 +129,13 @@ class BulkTerms:
             for item in body.individual_quotes
         ]
         wanted = [terms.wanted_of(quote, self._config.dfsp) for quote in quotes]
-        given = await core_answers.ask(
+        given = await asking_the_core.ask(
             lambda: self._terms_of(body, wanted, is_repeated=is_repeated),
             seconds=self._config.request_s,
             otherwise=ErrorCode.PAYEE_FSP_REJECTED_QUOTE,
         )
         if isinstance(given, No):
-            decided = msgspec.structs.replace(found, answer=core_answers.error_put(given), is_refusal=True)
+            decided = msgspec.structs.replace(found, answer=asking_the_core.error_put(given), is_refusal=True)
         else:
             now = self._hub.clock.at_hub()
             offers = [self._offer(*parts, now) for parts in zip(quotes, wanted, given, strict=True)]
@@ -165,11 +165,11 @@ class BulkTerms:
 
     def _offer(self, quote: QuoteGiven, wanted: TermsWanted, given: Terms | Refused, now: float) -> QuoteGiven | No:
         if isinstance(given, Refused):
-            return core_answers.allowed(given, ErrorCode.PAYEE_FSP_REJECTED_QUOTE)
+            return asking_the_core.allowed(given, ErrorCode.PAYEE_FSP_REJECTED_QUOTE)
         try:
             return terms.offer(quote, wanted, given, self._config, now=now, is_in_bulk=True)
         except (NotUnderstood, AttributeError, TypeError) as error:
-            return core_answers.not_understood(error)
+            return asking_the_core.not_understood(error)
         except ValueError as error:
             return No(ErrorCode.PAYEE_FSP_REJECTED_QUOTE.code, str(error))
 

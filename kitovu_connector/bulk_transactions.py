@@ -16,7 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 import msgspec
 import structlog
 
-from kitovu_connector import core_answers, logs
+from kitovu_connector import asking_the_core, logs
 from kitovu_connector.backend import Backend
 from kitovu_connector.background import Background, Rounds
 from kitovu_connector.config import Config
@@ -227,7 +227,7 @@ class BulkTransactions:
             try:
                 if isinstance(backend, BulkTransactionBackend):
                     told = partial(backend.bulk_told, bulk, await self.payments(bulk))
-                    await core_answers.timely(told, self._request_s)
+                    await asking_the_core.timely(told, self._request_s)
                 break
             except Exception as error:
                 log.warning("core_not_told", bulk=bulk.id, error=logs.trace_of(error))

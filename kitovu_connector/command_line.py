@@ -5,13 +5,35 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from kitovu_connector.commands import hub_account, lists, payments, payrolls, reconcile, requests, serving, set_up
+from kitovu_connector.commands import (
+    hub_account,
+    list_payments,
+    listen,
+    lookup,
+    payrolls,
+    reconcile,
+    requests_to_pay,
+    send_and_refund,
+    serving,
+    set_up,
+)
 from kitovu_connector.commands.common import CONFIG, FAILED, MISUSED, Misused, Run, err
 from kitovu_connector.config import ConfigError, StartError
-from kitovu_connector.core_requests import NotRunning, RequestRefused
 from kitovu_connector.hub_api import HubRefused, HubUnreachable
+from kitovu_connector.requests_to_connector import NotRunning, RequestRefused
 
-_COMMANDS = (set_up, serving, payments, payrolls, requests, lists, reconcile, hub_account)
+_COMMANDS = (
+    set_up,
+    serving,
+    send_and_refund,
+    lookup,
+    payrolls,
+    requests_to_pay,
+    list_payments,
+    listen,
+    reconcile,
+    hub_account,
+)
 """The commands, in the order in which the help shows them."""
 
 

@@ -18,7 +18,7 @@ import aiohttp
 import msgspec
 import structlog
 
-from kitovu_connector import core_answers, event_messages, event_records, logs
+from kitovu_connector import asking_the_core, event_messages, event_records, logs
 from kitovu_connector.background import Background
 from kitovu_connector.config import Config, ConfigError
 from kitovu_connector.event_messages import Event
@@ -118,7 +118,7 @@ class Events:
         for handler in self._handlers:
             handle = partial(handler, event_messages.read(event.body))
             # a handler that hangs must not delay the other events
-            await core_answers.timely(handle, self._config.request_s)
+            await asking_the_core.timely(handle, self._config.request_s)
         if not self._config.webhook_url:
             return
         assert self._session is not None

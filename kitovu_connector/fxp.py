@@ -21,13 +21,13 @@ from fspiop import time as fsptime
 from fspiop.bodies.fx_quotes import FxConversion, FxQuotePost, FxQuotePut
 from fspiop.bodies.fx_transfers import FxTransferPatch, FxTransferPost, FxTransferPut
 from fspiop.errors import ErrorCode, FspiopError
-from kitovu_connector import core_answers, logs, own_ids, terms
+from kitovu_connector import asking_the_core, logs, own_ids, terms
+from kitovu_connector.asking_the_core import No
 from kitovu_connector.backend import Backend
 from kitovu_connector.background import Background, Rounds
 from kitovu_connector.client import HubClient, Said
 from kitovu_connector.config import Config
 from kitovu_connector.conflicts import Conflict
-from kitovu_connector.core_answers import No
 from kitovu_connector.core_errors import NotUnderstood, Refused, Unavailable
 from kitovu_connector.inbound_message import Message, Route, check_fulfilment
 from kitovu_connector.records import Records
@@ -207,11 +207,11 @@ class Fxp:
 
     async def _decided(self, offer: Offer) -> Offer:
         asked = bodies.read(FxQuotePost, offer.body)
-        given = await core_answers.ask(
+        given = await asking_the_core.ask(
             lambda: self._terms_of(asked), seconds=self._config.request_s, otherwise=ErrorCode.PAYEE_FSP_REJECTED_QUOTE
         )
         if isinstance(given, No):
-            decided = msgspec.structs.replace(offer, answer=core_answers.error_put(given), is_refusal=True)
+            decided = msgspec.structs.replace(offer, answer=asking_the_core.error_put(given), is_refusal=True)
         else:
             # Only this DFSP can compute the fulfilment. Each offer has its own fulfilment.
             secret = hmac.digest(self._config.ilp_key, b"conversion " + offer.id.encode(), "sha256")
@@ -326,14 +326,14 @@ class Fxp:
         while True:
             try:
                 reserve = partial(backend.reserve_conversion, body, is_repeated=is_repeated)
-                await core_answers.timely(reserve, self._config.request_s)
+                await asking_the_core.timely(reserve, self._config.request_s)
                 break
             except Refused as no:
-                refusal = core_answers.allowed(no, ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION)
+                refusal = asking_the_core.allowed(no, ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION)
                 await self._reject(used, refusal, is_perhaps_reserved=no.is_perhaps_done)
                 return
             except NotUnderstood as error:
-                await self._reject(used, core_answers.not_understood(error), is_perhaps_reserved=True)
+                await self._reject(used, asking_the_core.not_understood(error), is_perhaps_reserved=True)
                 return
             except Unavailable as error:
                 log.warning("core_not_available", why=logs.without_numbers(str(error)))
@@ -375,7 +375,7 @@ class Fxp:
         await self._change(
             found,
             state=ConversionState.REJECTING,
-            answer=core_answers.error_put(no),
+            answer=asking_the_core.error_put(no),
             is_refusal=True,
             is_perhaps_reserved=is_perhaps_reserved,
         )
@@ -431,7 +431,7 @@ class Fxp:
             quote_answer=offer.answer if offer is not None else b"",
         )
         backend = self._backend
-        await core_answers.timely(lambda: backend.end_conversion(found.id, known), self._config.request_s)
+        await asking_the_core.timely(lambda: backend.end_conversion(found.id, known), self._config.request_s)
         await self._change(found, state=ConversionState.ENDED)
         log.info("conversion_ended", conversion=found.id, state=known.state)
 
@@ -489,7 +489,7 @@ class Fxp:
                 return
 
     def _send_no(self, path: str, no: No, destination: str) -> None:
-        body = core_answers.error_put(no)
+        body = asking_the_core.error_put(no)
         self._refusals.start(
             self._background,
             destination,

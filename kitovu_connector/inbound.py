@@ -18,9 +18,9 @@ from kitovu_connector.callers import check_encoding
 from kitovu_connector.config import Config
 from kitovu_connector.conflicts import Conflict
 from kitovu_connector.inbound_message import SHOWN_HEADERS, Handler, HasRoutes, Message
+from kitovu_connector.inbound_party_messages import PartyMessages
 from kitovu_connector.known_keys import KnownKeys
 from kitovu_connector.message_forms import MessageForms
-from kitovu_connector.party_messages import PartyMessages
 from kitovu_connector.relay import Relay
 
 log = structlog.get_logger(__name__)

@@ -11,8 +11,8 @@ from fspiop.bodies.bulk_quotes import BulkQuotePost
 from fspiop.bodies.bulk_transfers import BulkTransferPost
 from fspiop.bodies.common import ErrorInformation
 from fspiop.errors import MAX_DESCRIPTION, text_of
+from kitovu_connector.asking_the_core import No
 from kitovu_connector.backend import IncomingMoney, Terms, TermsWanted
-from kitovu_connector.core_answers import No
 from kitovu_connector.core_errors import Refused
 from kitovu_connector.inbound_message import Message
 

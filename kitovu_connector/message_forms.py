@@ -18,8 +18,8 @@ from fspiop.bodies.quotes import QuotePost, QuotePut
 from fspiop.bodies.transfers import TransferPatch, TransferPost, TransferPut
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.headers import Headers
-from fspiop.iso20022 import payment_messages
-from fspiop.iso20022.payment_messages import Envelope
+from fspiop.iso20022 import writing_requests_and_answers
+from fspiop.iso20022.writing_requests_and_answers import Envelope
 from fspiop.versions import Version
 from kitovu_connector.config import Config
 
@@ -82,7 +82,7 @@ class MessageForms:
                 destination=envelope.destination,
             )
         else:
-            written = payment_messages.write(bodies.read(kind, body), envelope)
+            written = writing_requests_and_answers.write(bodies.read(kind, body), envelope)
         return strictjson.canonical(written)
 
     def received(self, method: str, resource: str, headers: Headers, raw: bytes, *, is_error: bool) -> bytes:

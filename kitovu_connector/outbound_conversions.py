@@ -9,13 +9,13 @@ from aiohttp import web
 from fspiop import bodies
 from fspiop.bodies.fx_transfers import FxTransferPost, FxTransferPut
 from kitovu_connector.core_messages import ConversionLine, Conversions
+from kitovu_connector.front_end_submission_states import Sent, Submission
 from kitovu_connector.fxp import Conversion, ConversionState
 from kitovu_connector.outbound import shown
-from kitovu_connector.outbound_lists import after_of, date_of, limit_of, next_of, query_of
+from kitovu_connector.outbound_reads import after_of, date_of, limit_of, next_of, query_of
 from kitovu_connector.payment_record import Payment, State
 from kitovu_connector.records import Records
 from kitovu_connector.store import Store
-from kitovu_connector.submission_states import Sent, Submission
 
 _State = Literal["RESERVED", "COMMITTED", "ABORTED"]
 _OF_PAYMENTS: dict[State, _State] = {State.COMMITTED: "COMMITTED", State.ABORTED: "ABORTED"}

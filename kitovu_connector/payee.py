@@ -19,17 +19,17 @@ import structlog
 from fspiop import bodies
 from fspiop.bodies.transfers import TransferPost
 from fspiop.errors import ErrorCode, FspiopError
-from kitovu_connector import core_answers, logs, terms
+from kitovu_connector import asking_the_core, logs, terms
+from kitovu_connector.answering_lookups import Parties
+from kitovu_connector.asking_the_core import No
 from kitovu_connector.backend import Backend
 from kitovu_connector.background import Background, Rounds
 from kitovu_connector.client import Answer, HubClient, Said, Wanted
 from kitovu_connector.config import Config
-from kitovu_connector.core_answers import No
 from kitovu_connector.core_errors import NotUnderstood, Refused, Unavailable
 from kitovu_connector.customer_checks import CustomerChecks
 from kitovu_connector.identifiers import Alias
-from kitovu_connector.parties import Parties
-from kitovu_connector.request_links import RequestLinks
+from kitovu_connector.payments_of_requests import RequestLinks
 from kitovu_connector.sender_shares import shares_of_answers
 from kitovu_connector.store import DONE, Incoming, QuoteGiven, Stage, Store
 from kitovu_connector.transaction_states import TransactionStates
@@ -153,7 +153,7 @@ class Payee:
 
     async def _send_quote_error(self, quote: QuoteGiven, no: No) -> None:
         path = f"/quotes/{quote.quote_id}/error"
-        await self._send_until(path, core_answers.error_put(no), quote.payer_fsp, self._config.request_s)
+        await self._send_until(path, asking_the_core.error_put(no), quote.payer_fsp, self._config.request_s)
 
     async def _send_until(self, path: str, body: bytes, destination: str, seconds: float) -> Answer:
         give_up = time.monotonic() + seconds
@@ -173,14 +173,14 @@ class Payee:
         # requested amount.
         if isinstance(given, QuoteGiven):
             return msgspec.structs.replace(given, home_request_id=await self._requests.home_id_of(given))
-        return msgspec.structs.replace(quote, answer=core_answers.error_put(given), is_refusal=True)
+        return msgspec.structs.replace(quote, answer=asking_the_core.error_put(given), is_refusal=True)
 
     async def _terms_of(self, quote: QuoteGiven) -> QuoteGiven | No:
         try:
             wanted = terms.wanted_of(quote, self._config.dfsp)
         except (FspiopError, ValueError) as error:  # an earlier version with fewer checks stored this request
             return No(ErrorCode.VALIDATION_ERROR.code, str(error))
-        given = await core_answers.ask(
+        given = await asking_the_core.ask(
             lambda: self._backend.give_terms(wanted),
             seconds=self._config.request_s,
             otherwise=ErrorCode.PAYEE_FSP_REJECTED_QUOTE,
@@ -190,7 +190,7 @@ class Payee:
         try:
             return terms.offer(quote, wanted, given, self._config, now=self._hub.clock.at_hub())
         except (NotUnderstood, AttributeError, TypeError) as error:
-            return core_answers.not_understood(error)
+            return asking_the_core.not_understood(error)
         except ValueError as error:
             log.warning("no_terms", quote=quote.quote_id, why=str(error))
             return No(ErrorCode.PAYEE_FSP_REJECTED_QUOTE.code, str(error))
@@ -246,7 +246,7 @@ class Payee:
     async def _send_rejection(self, incoming: Incoming, no: No) -> None:
         log.info("transfer_rejected", transfer=incoming.transfer_id, code=no.code, why=logs.without_numbers(no.text))
         path = f"/transfers/{incoming.transfer_id}/error"
-        await self._send_until(path, core_answers.error_put(no), incoming.payer_fsp, self._config.request_s)
+        await self._send_until(path, asking_the_core.error_put(no), incoming.payer_fsp, self._config.request_s)
 
     async def take_ending(self, transfer_id: str, ending: Ending) -> None:
         """Processes the hub's report about the end of a transfer. The core credits the customer only if the outcome is
@@ -332,12 +332,12 @@ class Payee:
         try:
             await self._until_done(reserve, until=gives_up_at)
         except Refused as no:
-            refusal = core_answers.allowed(no, ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION)
+            refusal = asking_the_core.allowed(no, ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION)
             await self._reject(incoming, refusal, is_perhaps_reserved=no.is_perhaps_done)
             return
         except NotUnderstood as error:
             # The payer DFSP still needs an answer. If the core has reserved the money, the core must release it.
-            await self._reject(incoming, core_answers.not_understood(error), is_perhaps_reserved=True)
+            await self._reject(incoming, asking_the_core.not_understood(error), is_perhaps_reserved=True)
             return
         except TimeoutError:
             # Now it is too late for the fulfilment. If the core has reserved the money, the core must release it.
@@ -361,7 +361,7 @@ class Payee:
         await self._move(
             incoming,
             stage=Stage.REJECTING,
-            answer=core_answers.error_put(no),
+            answer=asking_the_core.error_put(no),
             is_refusal=True,
             error_code=no.code,
             is_perhaps_reserved=is_perhaps_reserved,
@@ -391,7 +391,7 @@ class Payee:
         """
         no = _rejected(f"the hub refused the fulfilment: {refused.text}")
         path = f"/transfers/{incoming.transfer_id}/error"
-        await self._send_until(path, core_answers.error_put(no), incoming.payer_fsp, self._config.request_s)
+        await self._send_until(path, asking_the_core.error_put(no), incoming.payer_fsp, self._config.request_s)
         await self._ask_for_state(incoming)
 
     async def _send_answer(self, incoming: Incoming, is_wanted: Wanted = lambda: False) -> Answer:
@@ -454,7 +454,7 @@ class Payee:
         pause = 0.2
         while True:
             try:
-                return await core_answers.timely(call, self._config.request_s)
+                return await asking_the_core.timely(call, self._config.request_s)
             except Unavailable as error:
                 log.warning("core_not_available", why=logs.without_numbers(str(error)))
             except Exception as error:

@@ -35,8 +35,8 @@ from kitovu_connector.payment_events_and_actions import (
     Wait,
     Waited,
 )
+from kitovu_connector.payment_hub_requests import request_of
 from kitovu_connector.payment_order import Order, spelled
-from kitovu_connector.payment_requests import request_of
 from kitovu_connector.payment_states import ENDS, PAUSES, SENT, Payment, Policy, State, step
 from kitovu_connector.store import Store
 

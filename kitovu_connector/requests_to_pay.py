@@ -16,18 +16,18 @@ from fspiop import bodies, correlation_ids, strictjson
 from fspiop.bodies.authorizations import AuthenticationInfo, AuthorizationPut
 from fspiop.bodies.transaction_requests import TransactionRequestPost, TransactionRequestPut
 from fspiop.errors import ErrorCode, FspiopError
-from kitovu_connector import core_answers, identifiers, logs
+from kitovu_connector import asking_the_core, identifiers, logs
+from kitovu_connector.answering_lookups import Parties
+from kitovu_connector.asking_the_core import No
 from kitovu_connector.backend import Backend
 from kitovu_connector.background import Background, Rounds
 from kitovu_connector.client import HubClient
 from kitovu_connector.config import Config
-from kitovu_connector.core_answers import No
 from kitovu_connector.customer_checks import CustomerChecks
 from kitovu_connector.exchanges import Exchanges, NoAnswer
 from kitovu_connector.inbound_message import Message, Route
 from kitovu_connector.keyed_locks import KeyedLocks
 from kitovu_connector.lookups import LookupFailed, Lookups
-from kitovu_connector.parties import Parties
 from kitovu_connector.records import Records
 from kitovu_connector.request_to_pay_records import (
     RequestMade,
@@ -269,7 +269,7 @@ class RequestsToPay:
                     return
                 if isinstance(backend, RequestNotesBackend):
                     told = partial(backend.request_told, request.id, request.order.home_id, request.answer or "")
-                    await core_answers.timely(told, self._config.request_s)
+                    await asking_the_core.timely(told, self._config.request_s)
                 await self._made.update(request_id, partial(_told_of, request.answer))
             except Exception as error:
                 log.warning("core_not_told", request=request_id, error=logs.trace_of(error))
@@ -322,16 +322,16 @@ class RequestsToPay:
         if request is not None and request.password is not None:
             found = request.password
         elif isinstance(backend, PasswordBackend):
-            found = await core_answers.ask(
+            found = await asking_the_core.ask(
                 lambda: backend.give_password(request_id),
                 seconds=self._config.request_s,
                 otherwise=ErrorCode.PAYEE_REJECTION,
             )
         if not isinstance(found, str | No):
-            found = core_answers.not_understood(TypeError("give_password: no text"))
+            found = asking_the_core.not_understood(TypeError("give_password: no text"))
         path = f"/authorizations/{request_id}"
         if isinstance(found, No):
-            await self._send(path + "/error", core_answers.error_put(found), asker, self._config.request_s)
+            await self._send(path + "/error", asking_the_core.error_put(found), asker, self._config.request_s)
             return
         info = AuthenticationInfo(authentication="OTP", authentication_value=found)
         body = bodies.write(AuthorizationPut(response_type="ENTERED", authentication_info=info))
@@ -372,7 +372,7 @@ class RequestsToPay:
         many such requests.
         """
         path = f"/transactionRequests/{new.id}/error"
-        await self._send(path, core_answers.error_put(no), new.payee_fsp, self._config.request_s)
+        await self._send(path, asking_the_core.error_put(no), new.payee_fsp, self._config.request_s)
 
     async def reject(self, request_id: str) -> bool:
         """Reports to the payee's DFSP that the payer will not pay. Returns False if this request does not exist."""
@@ -396,15 +396,15 @@ class RequestsToPay:
         asked = bodies.read(TransactionRequestPost, received.body)
         found: TransactionRequestPut | No = _NOT_OFFERED
         if isinstance(backend, RequestBackend):
-            found = await core_answers.ask(
+            found = await asking_the_core.ask(
                 lambda: backend.take_request(asked, received.payee_fsp),
                 seconds=self._config.request_s,
                 otherwise=ErrorCode.PAYER_REJECTED_TRANSACTION_REQUEST,
             )
         if not isinstance(found, TransactionRequestPut | No):
-            found = core_answers.not_understood(TypeError("take_request: no TransactionRequestPut"))
+            found = asking_the_core.not_understood(TypeError("take_request: no TransactionRequestPut"))
         is_refusal = isinstance(found, No)
-        body = core_answers.error_put(found) if isinstance(found, No) else bodies.write(found)
+        body = asking_the_core.error_put(found) if isinstance(found, No) else bodies.write(found)
         decided = msgspec.structs.replace(received, answer=body, is_refusal=is_refusal)
         await self._received.save(received, decided)
         return decided

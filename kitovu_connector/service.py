@@ -22,6 +22,7 @@ from fspiop.bodies.common import PartyIdType
 from kitovu_connector import earlier_ids, identifiers, key_files, tls
 from kitovu_connector.agreement_callbacks import AgreementCallbacks
 from kitovu_connector.aliases import Aliases
+from kitovu_connector.answering_lookups import Parties
 from kitovu_connector.backend import Backend
 from kitovu_connector.bulk_payee import BulkPayee
 from kitovu_connector.bulk_terms import BulkTerms
@@ -33,12 +34,15 @@ from kitovu_connector.config import Config, StartError
 from kitovu_connector.event_messages import Event, PaymentEnded, TransferEnded
 from kitovu_connector.events import Events, Handler
 from kitovu_connector.exchanges import Exchanges
+from kitovu_connector.front_end_submissions import Submissions
 from kitovu_connector.fxp import Fxp
 from kitovu_connector.group_commit import Database
 from kitovu_connector.health import Health
 from kitovu_connector.hub_api import HubApi
 from kitovu_connector.idle_connections import IdleConnections
 from kitovu_connector.inbound import Inbound
+from kitovu_connector.inbound_party_messages import PartyMessages
+from kitovu_connector.inbound_payment_messages import PaymentMessages
 from kitovu_connector.instances import Continued, Instances
 from kitovu_connector.known_keys import KnownKeys
 from kitovu_connector.lookups import Lookups
@@ -46,26 +50,22 @@ from kitovu_connector.metrics import Metrics
 from kitovu_connector.outbound import Outbound
 from kitovu_connector.outbound_conversions import OutboundConversions
 from kitovu_connector.outbound_hub import OutboundHub
-from kitovu_connector.outbound_lists import OutboundLists
-from kitovu_connector.outbound_requests import OutboundRequests
-from kitovu_connector.parties import Parties
-from kitovu_connector.party_messages import PartyMessages
+from kitovu_connector.outbound_reads import OutboundLists
+from kitovu_connector.outbound_requests_to_pay import OutboundRequests
 from kitovu_connector.payee import Payee
 from kitovu_connector.payer import Payer
-from kitovu_connector.payment_messages import PaymentMessages
 from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_states import Payment
 from kitovu_connector.reference_api.application import HasCalls, application
 from kitovu_connector.reference_api.bulk_transactions import BulkTransactionCalls
 from kitovu_connector.reference_api.bulks import Bulks
-from kitovu_connector.reference_api.queries import Queries
+from kitovu_connector.reference_api.lookups_quotes_and_accounts import Queries
 from kitovu_connector.reference_api.requests_to_pay import RequestCalls
 from kitovu_connector.reference_api.transfers import Transfers
 from kitovu_connector.relay import Relay
 from kitovu_connector.requests_to_pay import RequestsToPay
 from kitovu_connector.sqlite_state import SqliteDatabase
 from kitovu_connector.store import Store
-from kitovu_connector.submissions import Submissions
 from kitovu_connector.transaction_states import TransactionStates
 
 log = structlog.get_logger(__name__)

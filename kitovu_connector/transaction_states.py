@@ -8,11 +8,11 @@ from fspiop import bodies
 from fspiop.bodies.quotes import QuotePost
 from fspiop.bodies.transactions import TransactionPut, TransactionState
 from fspiop.errors import ErrorCode
-from kitovu_connector import core_answers
+from kitovu_connector import asking_the_core
+from kitovu_connector.asking_the_core import No
 from kitovu_connector.background import Background
 from kitovu_connector.client import HubClient
 from kitovu_connector.config import Config
-from kitovu_connector.core_answers import No
 from kitovu_connector.inbound_message import Message, Route
 from kitovu_connector.records import Records
 from kitovu_connector.sender_shares import Shares
@@ -76,7 +76,7 @@ class TransactionStates:
         # The other DFSP must not learn whether the payment exists.
         if incoming is None or incoming.payer_fsp != asker:
             code = ErrorCode.TRANSACTION_ID_NOT_FOUND
-            path, body = f"{path}/error", core_answers.error_put(No(code.code, code.text))
+            path, body = f"{path}/error", asking_the_core.error_put(No(code.code, code.text))
         else:
             body = bodies.write(_state_of(incoming))
         give_up = time.monotonic() + self._config.request_s

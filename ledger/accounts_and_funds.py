@@ -17,7 +17,7 @@ from django.db.models import F, Q
 
 from fspiop import money
 from fspiop.errors import ErrorCode, FspiopError
-from hub import minor_unit_checks, outbox
+from hub import outbox, whole_minor_units
 from hub.audit import record
 from hub.outbox.messages import HubMessages, Outgoing, Recipient
 from hub.participants import services as participants
@@ -164,7 +164,7 @@ def set_initial_limit(participant: Participant, *, currency: str, ndc: int, acto
     Raises an error if the account already has a net debit cap. The reference hub returns the same error.
     """
     position, settlement = _lock_pair(participant, currency)
-    minor_unit_checks.check(ndc, currency)
+    whole_minor_units.check(ndc, currency)
     if position.net_debit_cap is not None:
         raise FspiopError(
             ErrorCode.INTERNAL_SERVER_ERROR, "Participant Limit or Initial Position already set", http_status=500
@@ -199,7 +199,7 @@ def change_ndc(
     If the new cap is below the present position, the participant cannot make any new reservation.
     """
     position, _ = _lock_pair(participant, currency)
-    minor_unit_checks.check(ndc, currency)
+    whole_minor_units.check(ndc, currency)
     if position.net_debit_cap is None:
         raise _no_limit(participant, currency)
     before = {"ndc": position.net_debit_cap, "alarmPercentage": position.alarm_percentage}
@@ -303,7 +303,7 @@ def record_funds_in(
     settlement, reconciliation = _settlement_pair(account)
     if _same_movement(transfer_id, account, FundsMovement.Kind.FUNDS_IN, amount):
         return
-    minor_unit_checks.check(amount, account.currency)
+    whole_minor_units.check(amount, account.currency)
     FundsMovement.objects.create(
         transfer_id=transfer_id,
         account=settlement,
@@ -338,7 +338,7 @@ def prepare_funds_out(
     settlement, _ = _settlement_pair(account)
     if _same_movement(transfer_id, account, FundsMovement.Kind.FUNDS_OUT, amount):
         return
-    minor_unit_checks.check(amount, account.currency)
+    whole_minor_units.check(amount, account.currency)
     position = Account.objects.get(
         participant=account.participant, currency=account.currency, type=Account.Type.POSITION
     )

@@ -6,7 +6,7 @@ Pure. Only this module and the database check whether a position exceeds its lim
 from collections.abc import Sequence
 
 from ledger.commands_and_outcomes import Refusal
-from ledger.limits import Bound, passed
+from ledger.position_limit import Bound, passed
 from ledger.snapshot import AccountState, Posting, Snapshot
 
 HOLD_IS_REFUSED_BY: Sequence[Refusal] = (Refusal.LIQUIDITY, Refusal.NDC)

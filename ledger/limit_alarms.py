@@ -1,7 +1,8 @@
 """Alarms for positions near their limits. The hub logs an alarm about a position once, not at each check.
 
 An alarm is due if no more than `alarmPercentage` of the limit is free. The limit of a position is defined in
-`ledger.limits`. The cache stores which alarms were logged. If the cache is lost, the hub logs the same alarms again.
+`ledger.position_limit`. The cache stores which alarms were logged. If the cache is lost, the hub logs the same alarms
+again.
 """
 
 from collections.abc import Iterable
@@ -14,17 +15,18 @@ from prometheus_client.core import GaugeMetricFamily
 
 from hub.sql_execution import execute
 from hub.sweeps import isolating_batches
-from ledger import limits
+from ledger import position_limit
 
 log = structlog.get_logger("ledger")
 
 _CALM = 5  # an alarm ends when the free percentage is above the alarm percentage plus this number
 
 _USES = f"""
-    SELECT a.id, p.name, a.currency, {limits.POSITION}, a.net_debit_cap, {limits.COVER}, a.alarm_percentage
+    SELECT a.id, p.name, a.currency, {position_limit.POSITION}, a.net_debit_cap, {position_limit.COVER},
+           a.alarm_percentage
     FROM ledger_account a
     JOIN participants_participant p ON p.id = a.participant_id AND p.is_active AND NOT p.is_hub
-    JOIN ledger_account s ON {limits.S_COVERS_A}
+    JOIN ledger_account s ON {position_limit.S_COVERS_A}
     WHERE a.type = 'POSITION' AND a.is_active AND a.net_debit_cap IS NOT NULL
     ORDER BY p.name, a.currency
 """  # noqa: S608 (the rule's own words)
@@ -78,7 +80,7 @@ def uses() -> list[Use]:
     runs only one SQL statement."""
     # Sums are numeric, because a single sum beyond 64 bits would otherwise make the whole statement fail.
     return [
-        Use(account_id, participant, currency, int(used), limits.limit_of(cap, int(cover)), alarm_percentage)
+        Use(account_id, participant, currency, int(used), position_limit.limit_of(cap, int(cover)), alarm_percentage)
         for account_id, participant, currency, used, cap, cover, alarm_percentage in execute(_USES)
     ]
 

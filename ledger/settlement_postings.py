@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hub.sql_execution import execute
-from ledger import limits
+from ledger import position_limit
 from ledger.snapshot import Posting as Posting
 
 
@@ -24,8 +24,8 @@ class Balance:
 _LOCK = "SELECT id FROM ledger_account WHERE id = ANY(%s::bigint[]) ORDER BY id FOR NO KEY UPDATE"
 
 _BALANCES = f"""
-    SELECT a.id, {limits.POSITION}, a.net_debit_cap, {limits.COVER}
-    FROM ledger_account a LEFT JOIN ledger_account s ON a.type = 'POSITION' AND {limits.S_COVERS_A}
+    SELECT a.id, {position_limit.POSITION}, a.net_debit_cap, {position_limit.COVER}
+    FROM ledger_account a LEFT JOIN ledger_account s ON a.type = 'POSITION' AND {position_limit.S_COVERS_A}
     WHERE a.id = ANY(%s::bigint[])
 """  # noqa: S608 (the rule's own words)
 

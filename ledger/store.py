@@ -25,7 +25,7 @@ from psycopg.rows import TupleRow
 
 from hub import fair_overdue_rows
 from hub.sql_execution import execute
-from ledger import limits, quote_terms, rules_gate
+from ledger import position_limit, quote_terms, rules_gate
 from ledger.commands_and_outcomes import (
     Aborted,
     Command,
@@ -245,8 +245,8 @@ def _lock_accounts(account_ids: list[int]) -> dict[int, AccountState]:
 
 
 _COVERS = f"""
-    SELECT a.id, {limits.COVER}
-    FROM ledger_account a JOIN ledger_account s ON {limits.S_COVERS_A}
+    SELECT a.id, {position_limit.COVER}
+    FROM ledger_account a JOIN ledger_account s ON {position_limit.S_COVERS_A}
     WHERE a.id = ANY(%s::bigint[])
 """  # noqa: S608 (the rule's own words)
 
@@ -382,7 +382,7 @@ _MOVE_ACCOUNTS = f"""
     WHERE a.id = c.id
       AND (NOT c.has_new_reservations
            OR a.posted_debits + c.debits - a.posted_credits - c.credits + a.pending_debits + c.reserved
-              <= {limits.LIMIT_OF_A})
+              <= {position_limit.LIMIT_OF_A})
 """  # noqa: S608 (the rule's own words)
 
 

@@ -10,8 +10,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from fspiop import money
-from hub import egress, minor_unit_checks
-from hub.participants import endpoint_types_and_urls, profile
+from hub import egress, whole_minor_units
+from hub.participants import endpoint_types_and_urls, networks_and_contacts
 from portal.invalid_value_texts import text_of
 from portal.written_values import read_amount
 
@@ -69,7 +69,7 @@ class NetworksField(forms.CharField):
 
     def clean(self, value: Any) -> list[str]:  # type: ignore[override]
         lines = [line for line in super().clean(value).splitlines() if line.strip()]
-        found: list[str] = readable(lambda: profile.read_networks(lines))
+        found: list[str] = readable(lambda: networks_and_contacts.read_networks(lines))
         if found and settings.PRODUCTION and not settings.TRUSTED_PROXY_COUNT:
             raise forms.ValidationError(
                 _("The hub sees only the address of its own proxy, because TRUSTED_PROXY_COUNT is not set.")
@@ -94,7 +94,7 @@ def readable(read: Callable[[], Any]) -> Any:
 
 def check_minor_unit(form: forms.Form, field: str, amount: int | None, currency: str) -> None:
     """Adds an error to the amount's field if the amount has more decimals than the currency allows."""
-    if amount is not None and currency and minor_unit_checks.fault_of(amount, currency) is not None:
+    if amount is not None and currency and whole_minor_units.fault_of(amount, currency) is not None:
         text = _("The amount has more decimal places than %(currency)s allows.")
         form.add_error(field, text % {"currency": currency})
 

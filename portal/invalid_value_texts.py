@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
-from fspiop.invalid_values import EncodingFault, Fault, InvalidValue, KeyFault
+from fspiop.registered_value_errors import EncodingFault, Fault, InvalidValue, KeyFault
 from hub.egress import AddressFault
-from hub.participants.profile import NetworkFault
+from hub.participants.networks_and_contacts import NetworkFault
 
 _LONGEST_TEXT = 200  # the maximum length of an error's text from a library
 

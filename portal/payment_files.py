@@ -25,9 +25,9 @@ from fpdf.enums import XPos, YPos
 
 from fspiop import base64url, jws, keys, money
 from ledger.models import Transfer
+from portal.amounts_and_durations import money as shown
+from portal.queries.payment_outcomes import Verdict
 from portal.queries.transfer_history import Story
-from portal.queries.verdicts import Verdict
-from portal.shown_values import money as shown
 
 _MARK = b"\n%kitovu-signature "
 _LINE_MM = 5.5

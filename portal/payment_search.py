@@ -14,10 +14,10 @@ from django.utils.translation import gettext_lazy
 
 from fspiop import money as api_money
 from hub.participants.models import Participant
+from portal.amounts_and_durations import money
 from portal.fields import AmountField
 from portal.queries.payments import Kind, Sought
 from portal.search_forms import CurrencyField, IdentifierField, ParticipantField, Search
-from portal.shown_values import money
 from portal.visitor import Visitor
 from portal.written_values import read_amount, read_telephone_number
 

@@ -8,7 +8,7 @@ from fspiop.errors import ErrorCode, FspiopError
 from fspiop.paths import path_of
 from hub.agreement_outcomes import Alone, Forwarded, NoRoom, NotObeyed, Outcome, Refused, Repeated, Scene, refused
 from hub.outbox.messages import IfPending, ReceivedMessage, Recipient
-from hub.participants.parties import (
+from hub.participants.participant_checks import (
     Party,
     check_account,
     check_destination,

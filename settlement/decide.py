@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from fspiop.errors import ErrorCode
-from ledger.limits import Bound, passed
+from ledger.position_limit import Bound, passed
 from ledger.settlement_postings import Balance
 from settlement.states import NEXT, State
 

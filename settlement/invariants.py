@@ -1,7 +1,7 @@
 """The invariants of settlement. `ledger.invariants` checks these invariants together with the ledger's invariants."""
 
 from hub.test_currency import TEST_CURRENCY
-from ledger import limits
+from ledger import position_limit
 from ledger.invariants import Invariant
 
 INVARIANTS = [
@@ -254,11 +254,11 @@ INVARIANTS = [
         "positions_are_within_their_cover",
         "No position, including reserved amounts, is above the participant's liquidity cover. If a settlement without "
         "a liquidity check has added an amount to the position, this amount does not count.",
-        f"""SELECT a.id, a.participant_id, a.currency, {limits.POSITION} AS used,
+        f"""SELECT a.id, a.participant_id, a.currency, {position_limit.POSITION} AS used,
                   cover.cover, unchecked.amount AS unchecked
            FROM ledger_account a
-           LEFT JOIN LATERAL (SELECT {limits.COVER} AS cover
-                              FROM ledger_account s WHERE {limits.S_COVERS_A}) cover ON true
+           LEFT JOIN LATERAL (SELECT {position_limit.COVER} AS cover
+                              FROM ledger_account s WHERE {position_limit.S_COVERS_A}) cover ON true
            LEFT JOIN LATERAL (SELECT sum(-sa.net) AS amount
                               FROM settlement_settlementaccount sa
                               JOIN settlement_settlement s ON s.id = sa.settlement_id
@@ -268,7 +268,7 @@ INVARIANTS = [
                                 AND sa.state IN ('PS_TRANSFERS_RESERVED', 'PS_TRANSFERS_COMMITTED', 'SETTLED')
                              ) unchecked ON true
            WHERE a.type = 'POSITION'
-             AND {limits.POSITION} > coalesce(cover.cover, 0) + coalesce(unchecked.amount, 0)
-             AND {limits.POSITION} > 0""",  # noqa: S608 (the rule's own words)
+             AND {position_limit.POSITION} > coalesce(cover.cover, 0) + coalesce(unchecked.amount, 0)
+             AND {position_limit.POSITION} > 0""",  # noqa: S608 (the rule's own words)
     ),
 ]

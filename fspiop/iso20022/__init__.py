@@ -6,10 +6,10 @@ The hub translates bodies only when it reads or writes messages. `read` translat
 translates the hub's own messages. The hub never translates or changes a message that it forwards.
 
 The connector also uses `read` and `write`. For the requests and answers of the connector's DFSP, the connector also
-uses `payment_messages.write`.
+uses `writing_requests_and_answers.write`.
 """
 
 from fspiop.iso20022.reading import content, read, wire_of
-from fspiop.iso20022.writing import write
+from fspiop.iso20022.writing_states_and_errors import write
 
 __all__ = ["content", "read", "wire_of", "write"]

@@ -19,11 +19,11 @@ from hub.api.views import CALLBACKS, FspiopView
 from hub.outbox.messages import HubMessages, IfPending, Outgoing, ReceivedMessage, forward
 from hub.participants import queries
 from hub.participants.models import Participant
-from hub.participants.parties import Party, recipient_of, sender_of
-from hub.participants.parties import check_account as check_account
-from hub.participants.parties import check_destination as check_destination
-from hub.participants.parties import check_named as check_named
-from hub.participants.parties import check_payment as check_payment
+from hub.participants.participant_checks import Party, recipient_of, sender_of
+from hub.participants.participant_checks import check_account as check_account
+from hub.participants.participant_checks import check_destination as check_destination
+from hub.participants.participant_checks import check_named as check_named
+from hub.participants.participant_checks import check_payment as check_payment
 
 
 def subject_of(path: str) -> str:

@@ -22,7 +22,7 @@ from rest_framework.views import APIView
 from fspiop import bodies, iso20022, resources, strictjson
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.headers import FORWARDED, Headers, read_headers
-from hub import minor_unit_checks
+from hub import whole_minor_units
 from hub.api import authentication, bulk_limits, dfsp_limits, errors, request_body, signatures
 from hub.api.bulk_limits import Answered, Bulks
 from hub.outbox.messages import Recipient
@@ -243,14 +243,14 @@ class FspiopView(PlainView):
     def read(self, kind: type[T]) -> T:
         """Returns the body as a typed message. Raises FspiopError 3100 to 3103 for a faulty body."""
         if self._is_iso20022:
-            message = iso20022.read(kind, self.raw_body, self.resource, check=minor_unit_checks.check_message)
+            message = iso20022.read(kind, self.raw_body, self.resource, check=whole_minor_units.check_message)
         else:
             message = bodies.convert(kind, self._json)
         # If the body does not contain the word "null", no element is null. So only a few bodies need the check.
         if b"null" in self.raw_body:
             bodies.check_no_null(strictjson.loads(self.raw_body) if self._is_iso20022 else self._json)
         if not self._is_iso20022:
-            minor_unit_checks.check_message(message)
+            whole_minor_units.check_message(message)
         self._is_readable = True
         return message
 

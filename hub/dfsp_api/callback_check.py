@@ -22,7 +22,7 @@ from fspiop.errors import ErrorCode, FspiopError, error_body
 from fspiop.time import http_date
 from hub import sql_execution
 from hub.curl import Curl, NotPermitted, Reply
-from hub.dfsp_api.messages import CallbackCheck
+from hub.dfsp_api.bodies import CallbackCheck
 from hub.outbox.claims import Claimed
 from hub.outbox.client import HubKey
 from hub.participants import queries

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 
 from fspiop import jws, keys, time
 from fspiop.errors import ErrorCode, FspiopError
-from hub.dfsp_api.messages import SigningKey
+from hub.dfsp_api.bodies import SigningKey
 from hub.participants.models import Credential
 
 

@@ -16,8 +16,8 @@ from fspiop.errors import ErrorCode, FspiopError
 from hub.audit import program_requests
 from hub.audit.models import Approval
 from hub.audit.program_requests import Program
-from hub.dfsp_api import messages
-from hub.dfsp_api.messages import Submission
+from hub.dfsp_api import bodies
+from hub.dfsp_api.bodies import Submission
 from hub.participants import certificate_authority
 from hub.participants.models import Credential, Participant
 
@@ -124,9 +124,9 @@ def _state(approval: Approval) -> str:
     return "REFUSED" if approval.state == Approval.State.WITHDRAWN else approval.state
 
 
-def certificate_shown(credential: Credential) -> messages.Certificate:
+def certificate_shown(credential: Credential) -> bodies.Certificate:
     """Returns a certificate in the form of the hub's own API for DFSPs."""
-    return messages.Certificate(
+    return bodies.Certificate(
         id=credential.pk,
         subject=credential.label,
         sha256=credential.sha256,

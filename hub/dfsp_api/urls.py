@@ -1,4 +1,4 @@
-"""The URLs below /dfsp/v1, except those of the ledger and settlement apps."""
+"""The URLs below /dfsp/v1, except those of the ledger, settlement and rules apps."""
 
 from django.urls import path
 

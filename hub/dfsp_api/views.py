@@ -11,10 +11,11 @@ from django.db.models.functions import Now
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from fspiop import bodies, time
+from fspiop import bodies as fspiop_bodies
+from fspiop import time
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api.openapi import dfsp_schema
-from hub.dfsp_api import callback_check, messages, signing_keys, submissions
+from hub.dfsp_api import bodies, callback_check, signing_keys, submissions
 from hub.dfsp_api.dfsp_view import DfspView, answer, plain_answer
 from hub.participants import certificate_authority, credentials, queries
 from hub.participants.models import Credential, Participant
@@ -32,17 +33,17 @@ class ClockView(DfspView):
     def check_date(self) -> None:
         return
 
-    @dfsp_schema(TAG, summary="Show the hub's time", answer=messages.Clock)
+    @dfsp_schema(TAG, summary="Show the hub's time", answer=bodies.Clock)
     def get(self, request: Request) -> HttpResponse:
-        return answer(messages.Clock(time=time.format_datetime(datetime.now(UTC))))
+        return answer(bodies.Clock(time=time.format_datetime(datetime.now(UTC))))
 
 
 class OwnParticipantView(DfspView):
-    @dfsp_schema(TAG, summary="Show what the hub has registered about the caller", answer=messages.OwnParticipant)
+    @dfsp_schema(TAG, summary="Show what the hub has registered about the caller", answer=bodies.OwnParticipant)
     def get(self, request: Request) -> HttpResponse:
         participant = self.participant
         return answer(
-            messages.OwnParticipant(
+            bodies.OwnParticipant(
                 name=participant.name,
                 is_active=participant.is_active,
                 may_send=participant.may_send,
@@ -56,16 +57,16 @@ class OwnParticipantView(DfspView):
 
 
 class SubmissionsView(DfspView):
-    @dfsp_schema(TAG, summary="List the latest submissions of the caller", answer=messages.Submissions)
+    @dfsp_schema(TAG, summary="List the latest submissions of the caller", answer=bodies.Submissions)
     def get(self, request: Request) -> HttpResponse:
-        return answer(messages.Submissions(submissions=submissions.latest(self.participant)))
+        return answer(bodies.Submissions(submissions=submissions.latest(self.participant)))
 
 
 class SubmissionView(DfspView):
     @dfsp_schema(
         TAG,
         summary="Show the state of a submission, and its certificate once two people have approved it",
-        answer=messages.Submission,
+        answer=bodies.Submission,
         further={404: "The caller has no such submission"},
     )
     def get(self, request: Request, number: int) -> HttpResponse:
@@ -78,12 +79,12 @@ class SigningRequestsView(DfspView):
     @dfsp_schema(
         TAG,
         summary="Submit a signing request for a client certificate",
-        request=messages.NewSigningRequest,
-        answer=messages.Submission,
+        request=bodies.NewSigningRequest,
+        answer=bodies.Submission,
         status=202,
     )
     def post(self, request: Request) -> HttpResponse:
-        wanted, participant = self.body(messages.NewSigningRequest), self.participant
+        wanted, participant = self.body(bodies.NewSigningRequest), self.participant
         # This process does not need the authority's key. After the approval, the operators' process signs the
         # certificate.
         credentials.check_signing_request(participant, csr=wanted.csr)
@@ -92,27 +93,27 @@ class SigningRequestsView(DfspView):
 
 
 class CertificatesView(DfspView):
-    @dfsp_schema(TAG, summary="List the caller's certificates, and the hub's authority", answer=messages.Certificates)
+    @dfsp_schema(TAG, summary="List the caller's certificates, and the hub's authority", answer=bodies.Certificates)
     def get(self, request: Request) -> HttpResponse:
         """Returns the certificates. The response contains the authority's certificate only if this process has a
         setting for the certificate's file."""
         rows = Credential.objects.filter(participant_id=self.caller, kind=Credential.Kind.CERTIFICATE)
         found = [submissions.certificate_shown(credential) for credential in rows.order_by("pk")]
-        return answer(messages.Certificates(certificates=found, authority=_authority()))
+        return answer(bodies.Certificates(certificates=found, authority=_authority()))
 
 
 class SigningKeysView(DfspView):
     @dfsp_schema(
         TAG,
         summary="List the valid public keys for signatures, of the hub and of all participants",
-        query=messages.KeysWanted,
-        answer=messages.SigningKeys,
+        query=bodies.KeysWanted,
+        answer=bodies.SigningKeys,
         further={304: "No key has changed since the response with this ETag (If-None-Match)"},
     )
     def get(self, request: Request) -> HttpResponse:
-        wanted = self.query(messages.KeysWanted)
+        wanted = self.query(bodies.KeysWanted)
         found = signing_keys.signing_keys(caller=self.caller, participant=wanted.participant)
-        raw = bodies.write(messages.SigningKeys(keys=found))
+        raw = fspiop_bodies.write(bodies.SigningKeys(keys=found))
         tag = f'"{hashlib.sha256(raw).hexdigest()}"'
         if tag in _tags(request.headers.get("If-None-Match", "")):
             return plain_answer(b"", "application/json", status=304, further={"ETag": tag})
@@ -121,12 +122,12 @@ class SigningKeysView(DfspView):
     @dfsp_schema(
         TAG,
         summary="Submit a further public key for the caller's signatures; earlier keys stay valid",
-        request=messages.NewSigningKey,
-        answer=messages.Submission,
+        request=bodies.NewSigningKey,
+        answer=bodies.Submission,
         status=202,
     )
     def post(self, request: Request) -> HttpResponse:
-        wanted, participant = self.body(messages.NewSigningKey), self.participant
+        wanted, participant = self.body(bodies.NewSigningKey), self.participant
         text = wanted.key if isinstance(wanted.key, str) else json.dumps(wanted.key)
         credentials.check_signing_key(participant, key=text)
         payload = {
@@ -145,15 +146,15 @@ class CallbackChecksView(DfspView):
     @dfsp_schema(
         TAG,
         summary="Make the hub send a test message to the caller's endpoint, and show the response",
-        request=messages.NewCallbackCheck,
-        answer=messages.CallbackCheck,
+        request=bodies.NewCallbackCheck,
+        answer=bodies.CallbackCheck,
     )
     def post(self, request: Request) -> HttpResponse:
-        self.body(messages.NewCallbackCheck)
+        self.body(bodies.NewCallbackCheck)
         return answer(callback_check.check(self.participant))
 
 
-def _waits(found: messages.Submission) -> HttpResponse:
+def _waits(found: bodies.Submission) -> HttpResponse:
     return answer(found, status=202, further={"Location": f"{_AT}/{found.id}"})
 
 
@@ -170,10 +171,10 @@ def _authority() -> str | None:
         return None
 
 
-def _summaries(participant: Participant) -> list[messages.CredentialSummary]:
+def _summaries(participant: Participant) -> list[bodies.CredentialSummary]:
     rows = participant.credentials.filter(revoked_at__isnull=True, valid_until__gt=Now()).order_by("pk")
     return [
-        messages.CredentialSummary(
+        bodies.CredentialSummary(
             id=credential.pk,
             kind=credential.kind,
             label=credential.label,

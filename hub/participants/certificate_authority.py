@@ -25,7 +25,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from django.conf import settings
 
 from fspiop import keys
-from fspiop.invalid_values import InvalidValue, KeyFault
+from fspiop.registered_value_errors import InvalidValue, KeyFault
 
 _CLOCKS_APART = timedelta(minutes=5)  # even a computer with a slow clock must accept a new certificate immediately
 _OWN_DAYS = 3650

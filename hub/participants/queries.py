@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from hub.participants.models import Credential, CurrencyPair, Endpoint, Participant
-from hub.participants.parties import Party as Party
+from hub.participants.participant_checks import Party as Party
 from hub.sql_execution import execute
 
 # A participant's id and name never change, and no other participant ever gets them. So names can be cached.

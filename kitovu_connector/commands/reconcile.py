@@ -19,9 +19,9 @@ from kitovu_connector.commands.common import (
     out,
     with_connector,
 )
-from kitovu_connector.core_requests import CoreRequests
 from kitovu_connector.hub_api import HubApi
 from kitovu_connector.reconciliation import FAULTS, LONGEST
+from kitovu_connector.requests_to_connector import CoreRequests
 
 
 def add_to(command: AddCommand) -> None:

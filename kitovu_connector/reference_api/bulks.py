@@ -23,6 +23,8 @@ from kitovu_connector.config import Config
 from kitovu_connector.conflicts import Conflict
 from kitovu_connector.core_http import present
 from kitovu_connector.exchanges import Exchanges, NoAnswer
+from kitovu_connector.front_end_submission_states import Sent, Submission
+from kitovu_connector.front_end_submissions import Submissions
 from kitovu_connector.hub_clock import HubClock
 from kitovu_connector.lookups import LookupFailed, Lookups
 from kitovu_connector.payment_order import party_of
@@ -39,8 +41,6 @@ from kitovu_connector.reference_api.bulk_bodies import (
 from kitovu_connector.reference_api.errors import TIMED_OUT, ApiError, failed, last_error
 from kitovu_connector.reference_api.shown_payments import COMPLETED, ERROR_OCCURRED
 from kitovu_connector.store import Store
-from kitovu_connector.submission_states import Sent, Submission
-from kitovu_connector.submissions import Submissions
 
 _NOT_KNOWN = "the outcome is not known yet: the money may move; repeat the request, and do not refund"
 

@@ -3,7 +3,7 @@
 import msgspec
 
 from fspiop.money import format_amount
-from ledger import limits, queries
+from ledger import position_limit, queries
 from ledger.models import Account
 
 
@@ -44,7 +44,7 @@ def _position(account: Account, settlement: Account | None) -> Position:
     position = queries.value_of(account)
     cover = queries.cover_of(settlement) if settlement is not None else 0
     cap = account.net_debit_cap
-    limit = None if cap is None else limits.limit_of(cap, cover)
+    limit = None if cap is None else position_limit.limit_of(cap, cover)
     return Position(
         currency=account.currency,
         is_active=account.is_active,

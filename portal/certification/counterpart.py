@@ -29,8 +29,8 @@ from hub.outbox import client
 from hub.outbox.addresses import Addresses
 from hub.outbox.claims import Claimed
 from hub.participants.models import Participant
-from portal.certification.door import in_database
-from portal.certification.test_accounts import Certifier
+from portal.certification.certifier import Certifier
+from portal.certification.recorded_requests import in_database
 
 log = structlog.get_logger("certification")
 

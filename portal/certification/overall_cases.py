@@ -7,9 +7,9 @@ from django.conf import settings
 
 from fspiop.bodies import names
 from fspiop.errors import error_body
-from portal.certification.door import in_database
 from portal.certification.faults import NotJudged
 from portal.certification.payee_cases import agree
+from portal.certification.recorded_requests import in_database
 from portal.certification.scene import CaseEnds, Scene, error_deliveries
 
 _NAME = re.compile(names.NAME)

@@ -20,10 +20,10 @@ from hub.outbox.messages import Outgoing
 from hub.outbox.models import Message
 from hub.test_currency import TEST_CURRENCY
 from portal.certification.aliases import ASKED, PAYER
-from portal.certification.door import Told, in_database
 from portal.certification.faults import NotJudged
 from portal.certification.moments import moment
 from portal.certification.plays import Play
+from portal.certification.recorded_requests import Told, in_database
 from portal.certification.scene import Scene
 
 _VALID_S = 60.0

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from fspiop.errors import FspiopError
 from hub.participants.models import Participant
-from portal.certification import door, report, runs, test_accounts
+from portal.certification import certifier, recorded_requests, report, runs, test_accounts
 from portal.certification.counterpart import Endpoint, Sender
 from portal.certification.exchanges import storable
 from portal.certification.models import Certification
@@ -36,7 +36,7 @@ def run(certifications: Sequence[Certification], tell: Tell = lambda *_: None) -
             return True
         names = [each.participant.name for each in mine]
         try:
-            door.open_recordings(names, settings.CERTIFIER_NAME, seconds=_RECORDED_S)
+            recorded_requests.open_recordings(names, settings.CERTIFIER_NAME, seconds=_RECORDED_S)
             asyncio.run(_run(mine, tell))
         except (OSError, FspiopError) as error:
             _give_up(mine, f"the certifier cannot work: {error}")
@@ -47,8 +47,8 @@ def run(certifications: Sequence[Certification], tell: Tell = lambda *_: None) -
             _give_up(mine, f"{type(error).__name__}: {error}")
             raise
         finally:
-            door.forget_recordings()
-            test_accounts.take_down()
+            recorded_requests.forget_recordings()
+            certifier.take_down()
     return True
 
 
@@ -62,10 +62,10 @@ def _give_up(certifications: Sequence[Certification], why: str) -> None:
 
 async def _run(certifications: Sequence[Certification], tell: Tell) -> None:
     async with Endpoint() as endpoint:
-        certifier = await door.in_database(lambda: test_accounts.set_up(endpoint=endpoint.url))
-        ready = await _with_accounts(certifications, certifier.participant)
-        async with Sender(certifier) as sender, door.Door() as opened:
-            await asyncio.sleep(door.processes_know_after_s())
+        identity = await recorded_requests.in_database(lambda: certifier.set_up(endpoint=endpoint.url))
+        ready = await _with_accounts(certifications, identity.participant)
+        async with Sender(identity) as sender, recorded_requests.Door() as opened:
+            await asyncio.sleep(recorded_requests.processes_know_after_s())
             work = (_run_one(each, endpoint, sender, opened, tell) for each in ready)
             await asyncio.gather(*work)
 
@@ -78,18 +78,18 @@ async def _with_accounts(certifications: Sequence[Certification], certifier: Par
     ready: list[Certification] = []
     for each in certifications:
         try:
-            await door.in_database(test_accounts.open_accounts, each.participant)
-            await door.in_database(runs.let_pay, each, certifier)
-            await door.in_database(each.participant.refresh_from_db)
+            await recorded_requests.in_database(test_accounts.open_accounts, each.participant)
+            await recorded_requests.in_database(runs.let_pay, each, certifier)
+            await recorded_requests.in_database(each.participant.refresh_from_db)
         except FspiopError as error:
-            await door.in_database(_give_up, [each], f"the DFSP's test accounts cannot be opened: {error}")
+            await recorded_requests.in_database(_give_up, [each], f"the DFSP's test accounts cannot be opened: {error}")
         else:
             ready.append(each)
     return ready
 
 
 async def _run_one(
-    certification: Certification, endpoint: Endpoint, sender: Sender, opened: door.Door, tell: Tell
+    certification: Certification, endpoint: Endpoint, sender: Sender, opened: recorded_requests.Door, tell: Tell
 ) -> None:
     name = certification.participant.name
 
@@ -99,11 +99,11 @@ async def _run_one(
     one = Run(certification, endpoint=endpoint, sender=sender, door=opened, tell=tell_of)
     try:
         await one.play_all()
-        await door.in_database(report.finish, certification)
+        await recorded_requests.in_database(report.finish, certification)
     except GivenUp:
         log.warning("certification_given_up", dfsp=name)
     except TimeoutError:
-        await door.in_database(_give_up, [certification], "the certification took too long")
+        await recorded_requests.in_database(_give_up, [certification], "the certification took too long")
     except Exception as error:  # the certifications of other DFSPs continue
         log.error("certification_failed", dfsp=name, exception=storable(traceback.format_exc()))
-        await door.in_database(_give_up, [certification], f"{type(error).__name__}: {error}")
+        await recorded_requests.in_database(_give_up, [certification], f"{type(error).__name__}: {error}")

@@ -14,12 +14,12 @@ from hub.outbox.models import Delivery
 from portal.certification.case_type import Case
 from portal.certification.cases import CASES
 from portal.certification.counterpart import Endpoint, Received, Sender
-from portal.certification.door import Door, Told, in_database
 from portal.certification.exchanges import Exchange, shown, storable
 from portal.certification.faults import NotJudged, fault
 from portal.certification.models import Certification, CertificationCase
 from portal.certification.options import Options, read
 from portal.certification.plays import Play
+from portal.certification.recorded_requests import Door, Told, in_database
 from portal.certification.scene import CaseEnds, Scene
 
 log = structlog.get_logger("certification")

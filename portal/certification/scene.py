@@ -16,11 +16,11 @@ from hub.outbox.models import Delivery, Message
 from hub.participants.models import Participant
 from hub.test_currency import TEST_CURRENCY
 from ledger.models import Transfer
-from portal.certification.door import Told, in_database
 from portal.certification.exchanges import Exchange, shown
 from portal.certification.faults import Fault, NotJudged, fault
 from portal.certification.options import Options
 from portal.certification.plays import Play
+from portal.certification.recorded_requests import Told, in_database
 
 if TYPE_CHECKING:
     from portal.certification.counterpart import Answer

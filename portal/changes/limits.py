@@ -3,7 +3,7 @@
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ledger import accounts_and_funds, limits
+from ledger import accounts_and_funds, position_limit
 from ledger.models import Account
 from portal.changes.change_kind import Kind, Line, Payload, must_still_be, participant_named
 from portal.permissions import Right
@@ -42,7 +42,7 @@ def _circumstances(payload: Payload) -> list[Line]:
     standing = next((standing for standing in found if standing.currency == currency), None)
     if standing is None:
         return []
-    limit = limits.limit_of(payload["ndc"], standing.cover)
+    limit = position_limit.limit_of(payload["ndc"], standing.cover)
     return [
         Line(_("Position with reserved amounts"), standing.used, currency),
         Line(_("Cover now"), standing.cover, currency),

@@ -5,7 +5,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from hub.participants import credentials, profile
+from hub.participants import credentials, networks_and_contacts
 from hub.participants import services as participants
 from hub.participants.endpoint_types_and_urls import BASE
 from hub.participants.models import Credential, Participant
@@ -14,7 +14,7 @@ from ledger.models import Account
 from portal import go_live_checks
 from portal.changes.change_kind import CanNotBeDone, Kind, Line, Payload, must_still_be, participant_named
 from portal.changes.credentials import described_key, described_request
-from portal.changes.profile import told_contact, told_networks
+from portal.changes.networks_and_contacts import told_contact, told_networks
 from portal.permissions import Right
 
 
@@ -56,9 +56,9 @@ def _onboard(payload: Payload, actor: str) -> None:
     if payload["endpoint"]:
         participants.set_endpoint(participant, endpoint_type=BASE, value=payload["endpoint"], actor=actor)
     if payload.get("networks"):
-        profile.set_networks(participant, networks=payload["networks"], actor=actor)
+        networks_and_contacts.set_networks(participant, networks=payload["networks"], actor=actor)
     for contact in payload.get("contacts", []):
-        profile.add_contact(participant, **contact, actor=actor)
+        networks_and_contacts.add_contact(participant, **contact, actor=actor)
     if payload.get("csr"):
         credentials.issue_certificate(participant, csr=payload["csr"], days=payload["days"], actor=actor)
     if payload.get("key"):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hub.participants.models import Participant
-from ledger import limit_alarms, limits, queries
+from ledger import limit_alarms, position_limit, queries
 from ledger.models import Account
 
 _TYPES = (Account.Type.POSITION, Account.Type.SETTLEMENT)
@@ -50,7 +50,7 @@ class Standing:
     @property
     def limit(self) -> int:
         """The highest value that the position may have."""
-        return limits.limit_of(self.cap or 0, self.cover)
+        return position_limit.limit_of(self.cap or 0, self.cover)
 
     @property
     def free(self) -> int:

@@ -9,7 +9,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from portal.shown_values import money
+from portal.amounts_and_durations import money
 from rules.language.fact_catalogue import FACTS
 from rules.language.refusal_codes import text_of
 from rules.language.rule_types import AnyOf, Comparison, Condition, Hold, Not, Refuse, Rule

@@ -13,11 +13,11 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from hub.participants.models import Credential, Participant
+from portal.amounts_and_durations import age, money
 from portal.certification.models import Certification, CertificationCase
 from portal.changes.credentials import EXPIRES_SOON, KIND_NAMES
-from portal.may_send_receive import Direction
+from portal.direction_choices import Direction
 from portal.permissions import Role
-from portal.shown_values import age, money
 from portal.words import errors, kinds, records, states
 
 register = template.Library()

@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 
 from fspiop import money
 from hub.downloads import Download
-from portal import csv_export, forms
+from portal import change_request_forms, csv_export
 from portal.visitor import visitor_of
 from settlement import services
 from settlement.bank_statements.matching import Expected, bare
@@ -16,7 +16,7 @@ from settlement.services.bank_statements import expected_of
 
 
 def take_in(request: HttpRequest, settlement_id: int) -> HttpResponse:
-    form = forms.StatementFile(request.POST, request.FILES)
+    form = change_request_forms.StatementFile(request.POST, request.FILES)
     if not form.is_valid():
         messages.error(request, _("Choose a file that is not empty."))
         return redirect("settlement_of", settlement_id)

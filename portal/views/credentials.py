@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from hub.participants import certificate_authority
 from hub.participants.models import Credential, Participant
-from portal import forms
+from portal import change_request_forms
 from portal.changes import Line
 from portal.changes.credentials import KIND_NAMES
 from portal.views.request_change import AskForm, asking
@@ -24,7 +24,7 @@ def sign(request: HttpRequest, name: str) -> HttpResponse:
     return asking(
         request,
         "sign_certificate",
-        form=forms.SigningRequest(request.POST or None, participant=name),
+        form=change_request_forms.SigningRequest(request.POST or None, participant=name),
         subject=name,
         payload=lambda said: {"participant": name, "csr": said["csr"], "days": days},
         back=reverse("participant", args=[name]),
@@ -38,7 +38,7 @@ def add(request: HttpRequest, name: str) -> HttpResponse:
     return asking(
         request,
         "add_credential",
-        form=forms.NewCredential(request.POST or None),
+        form=change_request_forms.NewCredential(request.POST or None),
         subject=name,
         payload=lambda said: {"participant": name, "kind": said["kind"], "text": said["text"]},
         back=reverse("participant", args=[name]),

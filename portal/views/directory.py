@@ -16,7 +16,7 @@ from directory import oracles as scheme_oracles
 from directory import queries, remote_oracle
 from directory.models import Oracle, PartyIdentifier
 from hub.audit import record
-from portal import forms, pagination
+from portal import change_request_forms, pagination
 from portal.changes import Line
 from portal.search_forms import IdentifierField, Search
 from portal.views.request_change import AskForm, asking
@@ -84,7 +84,7 @@ def add_oracle(request: HttpRequest) -> HttpResponse:
     return asking(
         request,
         "add_oracle",
-        form=forms.OracleTerms(request.POST or None),
+        form=change_request_forms.OracleTerms(request.POST or None),
         subject=lambda said: f"oracle for {said['type']}",
         payload=lambda said: {"after": _said(said)},
         back=reverse("directory"),
@@ -96,7 +96,7 @@ def change_oracle(request: HttpRequest, oracle_id: int) -> HttpResponse:
     return asking(
         request,
         "change_oracle",
-        form=forms.OracleTerms(request.POST or None, initial=scheme_oracles.terms_of(oracle)),
+        form=change_request_forms.OracleTerms(request.POST or None, initial=scheme_oracles.terms_of(oracle)),
         subject=str(oracle),
         payload=lambda said: {"oracle": oracle.pk, "before": scheme_oracles.terms_of(oracle), "after": _said(said)},
         back=reverse("directory"),
@@ -123,7 +123,7 @@ def port(request: HttpRequest, registration_id: int) -> HttpResponse:
     return asking(
         request,
         "port_alias",
-        form=forms.Porting(request.POST or None, but=found.fsp),
+        form=change_request_forms.Porting(request.POST or None, but=found.fsp),
         subject=f"registration {found.pk} of {found.type}",
         payload=lambda said: {
             "registration": found.pk,

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from directory import trial_lookups
 from directory.aliases import Alias
 from hub.participants.models import Participant
-from portal import forms, go_live_checks
+from portal import change_request_forms, go_live_checks
 from portal.changes import Line
 from portal.views.request_change import AskForm, asking
 from portal.visitor import participant_of, visitor_of
@@ -25,7 +25,7 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
         "checks": checks,
         "is_ready": not any(check.stops for check in checks),
         "trial": trial_lookups.latest(participant),
-        "form": forms.TestNumber(initial={"type": "MSISDN"}),
+        "form": change_request_forms.TestNumber(initial={"type": "MSISDN"}),
     }
     return render(request, "portal/go_live.html", context)
 
@@ -36,7 +36,7 @@ def look_up(request: HttpRequest, name: str) -> HttpResponse:
     participant = _onboarding(request, name)
     if participant is None:
         return redirect("participant", name)
-    form = forms.TestNumber(request.POST)
+    form = change_request_forms.TestNumber(request.POST)
     if not form.is_valid():
         for errors in form.errors.values():
             messages.error(request, str(errors[0]))

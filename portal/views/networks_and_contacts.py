@@ -4,10 +4,10 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from hub.participants import profile
-from portal import forms
+from hub.participants import networks_and_contacts
+from portal import change_request_forms
 from portal.changes import Line
-from portal.changes.profile import told_contact, told_networks
+from portal.changes.networks_and_contacts import told_contact, told_networks
 from portal.views.request_change import AskForm, asking
 from portal.visitor import participant_of
 
@@ -15,11 +15,11 @@ _PARTS = ("role", "name", "email", "phone")
 
 
 def networks(request: HttpRequest, name: str) -> HttpResponse:
-    before = profile.networks_of(participant_of(request, name))
+    before = networks_and_contacts.networks_of(participant_of(request, name))
     return asking(
         request,
         "set_networks",
-        form=forms.Networks(request.POST or None, initial={"networks": before}),
+        form=change_request_forms.Networks(request.POST or None, initial={"networks": before}),
         subject=name,
         payload=lambda said: {"participant": name, "before": before, "networks": said["networks"]},
         back=reverse("participant", args=[name]),
@@ -32,7 +32,7 @@ def add_contact(request: HttpRequest, name: str) -> HttpResponse:
     return asking(
         request,
         "add_contact",
-        form=forms.NewContact(request.POST or None),
+        form=change_request_forms.NewContact(request.POST or None),
         subject=name,
         payload=lambda said: {"participant": name, "contact": {part: said[part] for part in _PARTS}},
         back=reverse("participant", args=[name]),

@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from ledger.models import Account
-from portal import forms
+from portal import change_request_forms
 from portal.changes import Line
 from portal.changes.onboarding import described
 from portal.onboarding_wizard import REVIEW, STEPS, Step, payload_of
@@ -106,7 +106,7 @@ def add_currency(request: HttpRequest, name: str) -> HttpResponse:
     return asking(
         request,
         "add_currency",
-        form=forms.NewCurrency(request.POST or None, participant=participant),
+        form=change_request_forms.NewCurrency(request.POST or None, participant=participant),
         subject=name,
         payload=lambda said: {"participant": name, "currency": said["currency"], "ndc": said["ndc"]},
         back=reverse("participant", args=[name]),

@@ -19,11 +19,11 @@ from hub.participants import queries
 from hub.participants.endpoint_types_and_urls import BASE
 from hub.participants.models import Credential, Participant
 from ledger.models import Account, FundsMovement
-from portal import connection_test, forms, pagination
+from portal import change_request_forms, connection_test, pagination
 from portal.changes import KINDS, Line
 from portal.changes.credentials import EXPIRES_SOON
 from portal.changes.participants import owed_lines
-from portal.may_send_receive import Direction
+from portal.direction_choices import Direction
 from portal.permissions import Right
 from portal.posted_text import posted
 from portal.queries.positions import standings
@@ -111,7 +111,7 @@ def change_cap(request: HttpRequest, name: str, currency: str) -> HttpResponse:
     return asking(
         request,
         "change_cap",
-        form=forms.Cap(
+        form=change_request_forms.Cap(
             request.POST or None, currency=currency, initial={"alarm_percentage": position.alarm_percentage}
         ),
         subject=name,
@@ -143,7 +143,7 @@ def _move_funds(request: HttpRequest, name: str, currency: str, kind: str) -> Ht
     return asking(
         request,
         kind,
-        form=forms.Funds(request.POST or None, currency=currency),
+        form=change_request_forms.Funds(request.POST or None, currency=currency),
         subject=name,
         payload=lambda said: {
             "participant": name,
@@ -175,7 +175,7 @@ def end_funds_out(request: HttpRequest, name: str, transfer_id: str) -> HttpResp
     return asking(
         request,
         "end_funds_out",
-        form=forms.FundsEnd(request.POST or None),
+        form=change_request_forms.FundsEnd(request.POST or None),
         subject=name,
         payload=lambda said: {
             "participant": name,
@@ -201,7 +201,9 @@ def change_endpoint(request: HttpRequest, name: str) -> HttpResponse:
     return asking(
         request,
         "set_endpoint",
-        form=forms.EndpointChange(request.POST or None, initial={"type": chosen, "value": now.get(chosen, "")}),
+        form=change_request_forms.EndpointChange(
+            request.POST or None, initial={"type": chosen, "value": now.get(chosen, "")}
+        ),
         subject=name,
         payload=lambda said: {
             "participant": name,
@@ -237,7 +239,7 @@ def change_directions(request: HttpRequest, name: str) -> HttpResponse:
     return asking(
         request,
         "set_directions",
-        form=forms.Directions(request.POST or None, initial={"direction": now}),
+        form=change_request_forms.Directions(request.POST or None, initial={"direction": now}),
         subject=name,
         payload=lambda said: {
             "participant": name,

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from fspiop.errors import FspiopError
 from ledger.models import CoverHold, SettlementWindow
-from portal import forms, pagination
+from portal import change_request_forms, pagination
 from portal.changes import Line
 from portal.changes.settlement import described_payments, hold_terms, payment_terms
 from portal.queries import settlement_next_step, settlement_steps
@@ -46,7 +46,7 @@ def index(request: HttpRequest) -> HttpResponse:
             "open": SettlementWindow.objects.filter(state="OPEN").first(),
             "page": page,
             "settlements": replace(latest, rows=[_with_lateness(each) for each in latest]),
-            "form": forms.Reason(),
+            "form": change_request_forms.Reason(),
         },
     )
 
@@ -68,7 +68,7 @@ def _settlements() -> "QuerySet[Settlement]":
 
 
 def close(request: HttpRequest, window_id: int) -> HttpResponse:
-    form = forms.Reason(request.POST)
+    form = change_request_forms.Reason(request.POST)
     if not form.is_valid():
         messages.error(request, _("Enter a reason for closing the window."))
         return redirect("settlement")
@@ -101,14 +101,14 @@ def window(request: HttpRequest, window_id: int) -> HttpResponse:
             "nets": window_nets.of_window(found),
             "contents": found.contents.order_by("id"),  # type: ignore[attr-defined]
             "settlements": queries.settlements(window_id=found.pk),
-            "form": forms.NewSettlement(),
+            "form": change_request_forms.NewSettlement(),
         },
     )
 
 
 def create(request: HttpRequest, window_id: int) -> HttpResponse:
     _window(window_id)
-    form = forms.NewSettlement(request.POST)
+    form = change_request_forms.NewSettlement(request.POST)
     if not form.is_valid():
         messages.error(request, _("Choose a model and enter a reason."))
         return redirect("window", window_id)
@@ -153,7 +153,7 @@ def show(request: HttpRequest, settlement_id: int) -> HttpResponse:
             "differences": settlement_next_step.differences(found, latest),
             "proposals": _proposals(found, latest),
             "payments": _payments(found),
-            "form": forms.StatementFile(),
+            "form": change_request_forms.StatementFile(),
             "owed": change_request_terms.owed_of(found),
             "holds": holds,
             "events": pagination.latest(
@@ -219,7 +219,7 @@ def advance(request: HttpRequest, settlement_id: int) -> HttpResponse:
     if not left:
         raise Http404
     has_statement = change_request_terms.evidence_of(found) is not None
-    form = forms.SettlementStep(
+    form = change_request_forms.SettlementStep(
         request.POST or None, steps=left, has_statement=has_statement, initial={"to": left[0][0]}
     )
     none_yet = Line(_("Bank's statement"), _("none uploaded"))

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from hub.notifications import queries as notifications
 from hub.participants.models import Participant
-from portal import first_sign_in, forms, invitations, users
+from portal import change_request_forms, first_sign_in, invitations, users
 from portal.changes import Line
 from portal.permissions import Right, Role
 from portal.posted_text import posted
@@ -111,7 +111,7 @@ def _roles_of(user: User) -> list[str]:
     return sorted(group.name for group in user.groups.all() if group.name in _ROLES)
 
 
-class _NewUser(forms.NewUser):
+class _NewUser(change_request_forms.NewUser):
     def clean(self) -> dict[str, object]:
         said: dict[str, object] = super().clean() or {}
         if not self.errors:
@@ -128,7 +128,7 @@ class _NewUser(forms.NewUser):
         return said
 
 
-class _NewEmail(forms.NewEmail):
+class _NewEmail(change_request_forms.NewEmail):
     def clean_email(self) -> str:
         email: str = self.cleaned_data["email"]
         try:
@@ -161,7 +161,9 @@ def change_roles(request: HttpRequest, username: str) -> HttpResponse:
     return asking(
         request,
         "set_roles",
-        form=forms.Roles(request.POST or None, initial={"roles": before}, is_participants=is_participants),
+        form=change_request_forms.Roles(
+            request.POST or None, initial={"roles": before}, is_participants=is_participants
+        ),
         subject=username,
         payload=lambda said: {"username": username, "before": before, "roles": sorted(said["roles"])},
         back=reverse("user", args=[username]),

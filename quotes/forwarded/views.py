@@ -17,12 +17,12 @@ from fspiop.bodies.authorizations import AuthorizationPut, AuthorizationQuery
 from fspiop.bodies.errors import ErrorPut
 from fspiop.bodies.transactions import TransactionPut
 from fspiop.errors import ErrorCode, FspiopError
-from hub import minor_unit_checks
+from hub import whole_minor_units
 from hub.api import forwarding
 from hub.api.openapi import fspiop_schema
 from hub.api.views import FspiopView, accepted, taken
 from hub.participants import queries
-from hub.participants.parties import Party
+from hub.participants.participant_checks import Party
 from quotes.forwarded import pending_requests
 from quotes.models import Quote, TransactionRequest
 
@@ -118,7 +118,7 @@ class AuthorizationView(_RelayView):
     def get(self, request: Request, subject_id: str) -> HttpResponse:
         self.check_id(subject_id)
         query = bodies.read_query(AuthorizationQuery, dict(request._request.GET.lists()))
-        minor_unit_checks.check_message(query)
+        whole_minor_units.check_message(query)
         if len(request._request.META["QUERY_STRING"]) > _LONGEST_QUERY:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, f"the query has more than {_LONGEST_QUERY} characters")
         return self.ask(subject_id, "?" + bodies.write_query(query))

@@ -13,7 +13,7 @@ from fspiop.errors import ErrorCode, FspiopError
 from hub import fair_overdue_rows, outbox
 from hub.api.forwarding import check_destination
 from hub.outbox.messages import Destination, IfPending, Outgoing, ReceivedMessage, forward
-from hub.participants.parties import Party
+from hub.participants.participant_checks import Party
 from hub.sweeps import isolating_batches
 from quotes.commands_and_facts import AgreementMessage
 from quotes.forwarded import pending_requests

@@ -1,7 +1,7 @@
 """Reads a rule set from JSON. If a rule set has faults, this module reports each fault with the place of the fault.
 Pure.
 
-This module checks the form of the rules: members, types, names, units (`rules.language.value_readers`).
+This module checks the form of the rules: members, types, names, units (`rules.language.document_values`).
 `rules.language.checks` finds the faults of well-formed rules.
 """
 
@@ -12,21 +12,7 @@ from typing import Any, TypeVar, cast
 from fspiop import strictjson
 from fspiop.errors import FspiopError
 from rules.facts import Gate
-from rules.language.fact_catalogue import FACTS, FactSpec
-from rules.language.faults import Fault, RuleSetRefused
-from rules.language.rule_types import (
-    LANGUAGE,
-    Action,
-    All,
-    AnyOf,
-    Comparison,
-    Condition,
-    Not,
-    Rule,
-    RuleSet,
-    Trigger,
-)
-from rules.language.value_readers import (
+from rules.language.document_values import (
     LONGEST_DURATION_S,
     MOST_CHARACTERS,
     MOST_NUMBER,
@@ -51,6 +37,20 @@ from rules.language.value_readers import (
     read_window,
     refuse,
     shown,
+)
+from rules.language.fact_catalogue import FACTS, FactSpec
+from rules.language.faults import Fault, RuleSetRefused
+from rules.language.rule_types import (
+    LANGUAGE,
+    Action,
+    All,
+    AnyOf,
+    Comparison,
+    Condition,
+    Not,
+    Rule,
+    RuleSet,
+    Trigger,
 )
 
 MOST_BYTES = 1_000_000

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from fspiop.money import AMOUNT, CURRENCIES
+from rules.language.document_values import MOST_CHARACTERS, MOST_NUMBER, MOST_TEXTS, TIME
 from rules.language.durations import DURATION
 from rules.language.fact_catalogue import FACTS, FactSpec, Unit
 from rules.language.parse import MOST_CONDITIONS, MOST_RULES, RULE_ID
 from rules.language.rule_types import LANGUAGE
-from rules.language.value_readers import MOST_CHARACTERS, MOST_NUMBER, MOST_TEXTS, TIME
 
 _TEXTS = {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": MOST_TEXTS}
 _DURATION = {"type": "string", "pattern": DURATION.replace(r"\Z", "$")}

@@ -6,7 +6,7 @@ class ProfilesConfig(AppConfig):
     label = "rules_profiles"
 
     def ready(self) -> None:
-        from rules.profiles import signals
+        from rules.profiles import payment_counts
         from rules.signals import counters
 
-        counters.payments_come_from(signals.of_party)
+        counters.payments_come_from(payment_counts.of_party)

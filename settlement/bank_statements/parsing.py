@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 from django.utils.translation import gettext as _
 
 from fspiop import money
-from hub import minor_unit_checks
+from hub import whole_minor_units
 
 MOST_OCTETS = 1_048_576
 MOST_LINES = 10_000
@@ -126,7 +126,7 @@ def _amount(number: int, text: str, currency: str) -> int:
         raise _wrong(number, _("the amount must look like 1500 or 12.50")) from None
     if amount == 0:
         raise _wrong(number, _("the amount must look like 1500 or 12.50"))
-    if minor_unit_checks.fault_of(amount, currency) is not None:
+    if whole_minor_units.fault_of(amount, currency) is not None:
         raise _wrong(number, _("the amount has more decimal places than its currency allows"))
     return amount
 

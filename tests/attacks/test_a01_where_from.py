@@ -5,7 +5,7 @@ from django.test import override_settings
 
 from fspiop.errors import FspiopError
 from hub.audit.models import Entry
-from hub.participants import profile
+from hub.participants import networks_and_contacts
 from hub.participants.models import AllowedNetwork
 from tests import proofs
 from tests.api.caller import description_of, dfsp, error_of
@@ -18,7 +18,7 @@ FRONT = {**proofs.CERTIFICATE, "TRUSTED_PROXY_COUNT": 1}
 
 
 def listed(name: str, *networks: str) -> None:
-    profile.set_networks(proofs.participant(name), networks=networks, actor="test")
+    networks_and_contacts.set_networks(proofs.participant(name), networks=networks, actor="test")
 
 
 def call(handed_over: str | None, *, source: str = "green", secret: str = proofs.PROXY_SECRET) -> int:
@@ -132,7 +132,7 @@ def test_a_list_is_changed_as_a_whole_emptied_and_recorded() -> None:
 def test_what_is_no_network_is_refused(world: World, text: str) -> None:
     with pytest.raises(FspiopError):
         listed("green", "192.0.2.0/24", text)
-    assert profile.networks_of(proofs.participant("green")) == []
+    assert networks_and_contacts.networks_of(proofs.participant("green")) == []
 
 
 def test_a_list_has_an_end(world: World) -> None:

@@ -22,13 +22,13 @@ from fspiop.bodies.fx_transfers import FxTransferPost
 from fspiop.time import format_datetime
 from kitovu_connector import payment_conversion as conversion
 from kitovu_connector.bulk_terms import BulkTerms
+from kitovu_connector.front_end_submission_states import Sent, Submission
 from kitovu_connector.fxp import Conversion, ConversionEnd, ConversionState, Offer, OfferState
 from kitovu_connector.incoming_bulks import BulkState, IncomingBulk
 from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_record import Payment, State
 from kitovu_connector.request_to_pay_records import RequestMade, RequestOrder, RequestReceived, RequestState
 from kitovu_connector.store import Incoming, QuoteGiven, Stage
-from kitovu_connector.submission_states import Sent, Submission
 from tests.connector.hub_stub import Core, Scheme, error, quote, rows_of, scheme, terms, told, transfer
 from tests.keys import CONDITION, FULFILMENT, PACKET
 
@@ -315,7 +315,8 @@ def test_a_stranger_ends_and_alters_nothing_by_any_message_of_any_kind_of_paymen
 
 
 def _is_about_a_sent_transfer(green: Everything, path: str) -> bool:
-    """Claims of the payment's own payee DFSP are in test_message_trust, test_submission_states and test_proven."""
+    """Claims of the payment's own payee DFSP are in test_message_trust, test_front_end_submission_states and
+    test_proven_payment."""
     sent = [found.transfer_id for found in green.connector._payer._open.values() if found.state is State.ACCEPTED]
     submitted = [row[1] for row in green.records()["exchange"] if row[0] in ("bulkTransfers", "fxTransfers")]
     return any(record_id in path for record_id in (*sent, *submitted))

@@ -21,8 +21,8 @@ from fspiop.bodies.parties import PartyPut
 from fspiop.bodies.quotes import QuotePost, QuotePut
 from fspiop.bodies.transfers import TransferPatch, TransferPost, TransferPut
 from fspiop.errors import ErrorCode, FspiopError, error_body
-from fspiop.iso20022 import ilp4, payment_messages
-from fspiop.iso20022.payment_messages import Envelope
+from fspiop.iso20022 import ilp4
+from fspiop.iso20022.writing_requests_and_answers import Envelope, write
 from fspiop.resources import RESOURCES, Iso20022
 from fspiop.versions import Version
 from tests.api import iso_messages as messages
@@ -424,7 +424,7 @@ OWN_MESSAGES = [
 
 @pytest.mark.parametrize(("message", "resource"), OWN_MESSAGES, ids=lambda found: type(found).__name__)
 def test_what_a_dfsp_says_reads_back(message: Any, resource: str) -> None:
-    said = payment_messages.write(message, ENVELOPE)
+    said = write(message, ENVELOPE)
     assert read(type(message), said, resource) == message
     heading = said["Assgnmt"] if resource == "parties" else said["GrpHdr"]
     assert correlation_ids.is_correlation_id(heading["MsgId"])
@@ -433,7 +433,7 @@ def test_what_a_dfsp_says_reads_back(message: Any, resource: str) -> None:
 def test_the_parties_of_terms_and_transfers_come_from_the_packet() -> None:
     for message, resource in OWN_MESSAGES:
         if isinstance(message, QuotePut | TransferPost):
-            said = payment_messages.write(message, Envelope(f"/{resource}/1", MOMENT, "blue", "green"))["CdtTrfTxInf"]
+            said = write(message, Envelope(f"/{resource}/1", MOMENT, "blue", "green"))["CdtTrfTxInf"]
             assert said["Cdtr"]["Id"]["OrgId"]["Othr"] == {"SchmeNm": {"Prtry": "BUSINESS"}, "Id": "7"}
             assert said["Cdtr"]["Nm"] == ";;;Mama, Ntilie"
             assert said["Dbtr"]["Nm"] == "Grace;;Lyimo;Grace Lyimo"
@@ -443,7 +443,7 @@ def test_the_parties_of_terms_and_transfers_come_from_the_packet() -> None:
 def test_a_transfer_with_another_payees_packet_names_the_dfsps() -> None:
     (transfer,) = (message for message, _ in OWN_MESSAGES if isinstance(message, TransferPost))
     for packet in (messages.PACKET, "AYIBgQAAAA"):
-        said = payment_messages.write(msgspec.structs.replace(transfer, ilp_packet=packet), ENVELOPE)["CdtTrfTxInf"]
+        said = write(msgspec.structs.replace(transfer, ilp_packet=packet), ENVELOPE)["CdtTrfTxInf"]
         assert said["Cdtr"] == {"Id": {"OrgId": {"Othr": {"Id": "blue"}}}}
         assert said["VrfctnOfTerms"] == {"IlpV4PrepPacket": packet}
 

@@ -12,11 +12,11 @@ from django.test import override_settings
 from django.utils import translation
 
 from fspiop import base64url, jws, keys
-from fspiop.invalid_values import EncodingFault, Fault, InvalidValue, KeyFault
+from fspiop.registered_value_errors import EncodingFault, Fault, InvalidValue, KeyFault
 from hub import egress
 from hub.egress import AddressFault
-from hub.participants import certificate_authority, profile
-from hub.participants.profile import NetworkFault
+from hub.participants import certificate_authority, networks_and_contacts
+from hub.participants.networks_and_contacts import NetworkFault
 from portal.invalid_value_texts import TEXTS, text_of
 from portal.permissions import Role
 from tests import signing
@@ -87,7 +87,7 @@ def test_readers_of_keys_give_a_code_and_the_apis_text(
 )
 def test_readers_of_networks_give_a_code_and_the_apis_text(lines: list[str], fault: Fault, said: str) -> None:
     with pytest.raises(InvalidValue) as raised:
-        profile.read_networks(lines)
+        networks_and_contacts.read_networks(lines)
     assert raised.value.fault is fault
     assert said in str(raised.value)
 

@@ -17,9 +17,9 @@ from hub.outbox.models import Message
 from hub.participants.models import Participant
 from ledger.models import SettlementWindow, Transfer
 from portal import tasks, users
+from portal.amounts_and_durations import age, money
 from portal.models import LedgerCheck, Profile
 from portal.permissions import HUB_ROLES, Role
-from portal.shown_values import age, money
 from settlement.models import Settlement, SettlementModel
 from tests import fx_world
 from tests.factories import LedgerCheckFactory

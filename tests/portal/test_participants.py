@@ -5,7 +5,7 @@ from django.test import Client
 from hub.audit.models import Approval
 from hub.audit.models import Entry as AuditEntry
 from hub.outbox.models import Message
-from hub.participants import profile
+from hub.participants import networks_and_contacts
 from hub.participants.models import Participant
 from portal.permissions import Role
 from tests.portal.people import browser, browser_of, person
@@ -70,9 +70,12 @@ def test_from_where_it_calls_is_changed_by_two_people(world: World) -> None:
     path = f"{GREEN}networks/"
     assert technician.post(path, {"networks": "nowhere", "reason": "r"}).status_code == 400
     technician.post(path, {"networks": "192.0.2.0/24\n\n198.51.100.4\n", "reason": "our new office"})
-    assert profile.networks_of(Participant.objects.get(name="green")) == []
+    assert networks_and_contacts.networks_of(Participant.objects.get(name="green")) == []
     approve(checker)
-    assert profile.networks_of(Participant.objects.get(name="green")) == ["192.0.2.0/24", "198.51.100.4/32"]
+    assert networks_and_contacts.networks_of(Participant.objects.get(name="green")) == [
+        "192.0.2.0/24",
+        "198.51.100.4/32",
+    ]
     assert "198.51.100.4/32" in text_of(technician, GREEN)
     technician.post(path, {"networks": "", "reason": "first"})
     technician.post(path, {"networks": "192.0.2.0/24", "reason": "second"})

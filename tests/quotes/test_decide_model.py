@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.agreement_outcomes import Forwarded, NoRoom, NotObeyed, Outcome, Refused, Repeated, Scene
-from hub.participants.parties import Party
+from hub.participants.participant_checks import Party
 from quotes.commands_and_facts import AskTerms, Facts, GiveTerms, Side, Standing, State, Stored
 from quotes.decide import decide
 from tests.agreements import ask_terms, give_terms

@@ -1,4 +1,4 @@
-"""The verdict about a payment or an attempt, in words and numbers. The verdict has the outcome, its cause, the time of
+"""The outcome of a payment or an attempt, in words and numbers. A `Verdict` has the outcome, its cause, the time of
 each step, and the customers.
 """
 
@@ -14,9 +14,9 @@ from django.utils.translation import gettext_lazy
 from hub.outbox.models import Delivery
 from ledger.held_transfers.models import HeldTransfer
 from ledger.models import Transfer
+from portal.amounts_and_durations import age, money
 from portal.queries import limits_then, prepare_checks
 from portal.queries.transfer_history import Lookup, Story
-from portal.shown_values import age, money
 from portal.words.errors import words_of
 from quotes.models import Quote, TransactionRequest
 

@@ -11,11 +11,11 @@ from fspiop.errors import ErrorCode, FspiopError
 from fspiop.time import format_datetime
 from hub.api.openapi import dfsp_schema
 from hub.dfsp_api.dfsp_view import DfspView, answer
+from rules.dfsp_api import bodies
 from rules.markers import queries as markers
 from rules.markers import services
 from rules.markers.models import Marker
 from rules.party_keys import key_of
-from rules.signals import messages
 from rules.signals import services as signals
 from rules.signals.counters import rounded
 
@@ -25,18 +25,16 @@ _LARGEST_ID = 2**63 - 1
 
 
 class SignalsView(DfspView):
-    @dfsp_schema(TAG, summary="Show the signals of a payee: markers and rounded counters", answer=messages.Signals)
+    @dfsp_schema(TAG, summary="Show the signals of a payee: markers and rounded counters", answer=bodies.Signals)
     def get(self, request: Request, id_type: str, identifier: str, sub_id: str | None = None) -> HttpResponse:
         key = _key_of(id_type, identifier, sub_id)
         known = signals.ask(key, participant_id=self.caller)
         return answer(
-            messages.Signals(
+            bodies.Signals(
                 is_known=known.is_known,
                 is_confirmed=known.is_confirmed,
-                markers=[
-                    messages.PayeeMarker(number, kind, at.date().isoformat()) for number, kind, at in known.markers
-                ],
-                counters=[messages.Counter(each.name, each.hours, rounded(each.number)) for each in known.counts],
+                markers=[bodies.PayeeMarker(number, kind, at.date().isoformat()) for number, kind, at in known.markers],
+                counters=[bodies.Counter(each.name, each.hours, rounded(each.number)) for each in known.counts],
             )
         )
 
@@ -45,13 +43,13 @@ class MarkersView(DfspView):
     @dfsp_schema(
         TAG,
         summary="File a fraud marker of a party",
-        request=messages.MarkerPost,
-        answer=messages.ShownMarker,
+        request=bodies.MarkerPost,
+        answer=bodies.ShownMarker,
         status=201,
         further={200: "The caller has filed the same marker before"},
     )
     def post(self, request: Request) -> HttpResponse:
-        body = self.body(messages.MarkerPost)
+        body = self.body(bodies.MarkerPost)
         report = services.Report(
             marker_id=body.marker_id,
             participant_id=self.caller,
@@ -69,7 +67,7 @@ class MarkerView(DfspView):
     @dfsp_schema(
         TAG,
         summary="Show a marker that the caller has filed",
-        answer=messages.ShownMarker,
+        answer=bodies.ShownMarker,
         further={404: "The caller has filed no such marker"},
     )
     def get(self, request: Request, number: int) -> HttpResponse:
@@ -83,13 +81,13 @@ class AppealsView(DfspView):
     @dfsp_schema(
         TAG,
         summary="Appeal against a marker of one of the caller's customers",
-        request=messages.AppealPost,
-        answer=messages.ShownAppeal,
+        request=bodies.AppealPost,
+        answer=bodies.ShownAppeal,
         status=201,
         further={200: "An earlier appeal of the caller is still open"},
     )
     def post(self, request: Request, number: int) -> HttpResponse:
-        body = self.body(messages.AppealPost)
+        body = self.body(bodies.AppealPost)
         if number > _LARGEST_ID:
             raise FspiopError(ErrorCode.ID_NOT_FOUND, "the marker is not in force", http_status=404)
         appeal, is_new = services.appeal(
@@ -99,19 +97,19 @@ class AppealsView(DfspView):
             dfsp=self.fspiop.source,
             reason=body.reason,
         )
-        return answer(messages.ShownAppeal(appeal.state), status=201 if is_new else 200)
+        return answer(bodies.ShownAppeal(appeal.state), status=201 if is_new else 200)
 
     @dfsp_schema(
         TAG,
         summary="Show the caller's latest appeal against a marker",
-        answer=messages.ShownAppeal,
+        answer=bodies.ShownAppeal,
         further={404: "The caller has not appealed against this marker"},
     )
     def get(self, request: Request, number: int) -> HttpResponse:
         found = markers.latest_appeal(self.caller, number) if number <= _LARGEST_ID else None
         if found is None:
             raise FspiopError(ErrorCode.ID_NOT_FOUND, "the caller has no appeal against this marker", http_status=404)
-        return answer(messages.ShownAppeal(found.state, found.decision or None))
+        return answer(bodies.ShownAppeal(found.state, found.decision or None))
 
 
 def _key_of(id_type: str, identifier: str, sub_id: str | None) -> int:
@@ -124,8 +122,8 @@ def _key_of(id_type: str, identifier: str, sub_id: str | None) -> int:
     return key_of(id_type, identifier, sub_id)
 
 
-def _shown(marker: Marker) -> messages.ShownMarker:
-    return messages.ShownMarker(
+def _shown(marker: Marker) -> bodies.ShownMarker:
+    return bodies.ShownMarker(
         number=marker.pk,
         marker_id=marker.marker_id,
         kind=marker.kind,

@@ -13,12 +13,12 @@ from fspiop.bodies.common import PartyIdType
 from fspiop.bodies.participants import ParticipantPut
 from fspiop.bodies.parties import PartyPut
 from fspiop.errors import ErrorCode, FspiopError
-from kitovu_connector import core_answers, identifiers
+from kitovu_connector import asking_the_core, identifiers
+from kitovu_connector.asking_the_core import No
 from kitovu_connector.backend import Backend, OwnerBackend, PartyDetails
 from kitovu_connector.background import Background
 from kitovu_connector.client import Answer, HubClient, Said
 from kitovu_connector.config import Config
-from kitovu_connector.core_answers import No
 from kitovu_connector.identifiers import Alias
 from kitovu_connector.payment_order import PartyRef, party_of
 from kitovu_connector.resource_paths import party_path
@@ -90,12 +90,16 @@ class Parties:
             if len(self._known) > _MOST_KNOWN:
                 self._known.popitem(last=False)
             return found
-        return found if isinstance(found, No) else core_answers.not_understood(TypeError("find_party: no PartyDetails"))
+        return (
+            found if isinstance(found, No) else asking_the_core.not_understood(TypeError("find_party: no PartyDetails"))
+        )
 
     async def _ask_core(self, asker: str, call: Callable[[], Awaitable[T]]) -> T | No:
         with self._waiting.place(asker):
             async with self._places.of(asker):
-                return await core_answers.ask(call, seconds=self._config.request_s, otherwise=ErrorCode.PARTY_NOT_FOUND)
+                return await asking_the_core.ask(
+                    call, seconds=self._config.request_s, otherwise=ErrorCode.PARTY_NOT_FOUND
+                )
 
     async def _answer(self, asker: str, id_type: PartyIdType, id_value: str, sub_id: str | None) -> None:
         alias = PartyRef(id_type=id_type, id_value=id_value, sub_id=sub_id)
@@ -119,14 +123,14 @@ class Parties:
         if found is None:
             found = No(ErrorCode.PARTY_NOT_FOUND.code)
         elif not isinstance(found, str | No):
-            found = core_answers.not_understood(TypeError("find_owner: no name"))
+            found = asking_the_core.not_understood(TypeError("find_owner: no name"))
         body = found if isinstance(found, No) else bodies.write(ParticipantPut(fsp_id=found))
         await self._send(asker, alias, body, "participants")
 
     async def _send(self, asker: str, alias: PartyRef, body: bytes | No, resource: str = "parties") -> Answer:
         path = party_path(resource, alias.id_type, alias.id_value, alias.sub_id)
         if isinstance(body, No):
-            path, body = path + "/error", core_answers.error_put(body)
+            path, body = path + "/error", asking_the_core.error_put(body)
         give_up = time.monotonic() + self._config.request_s
         return await self._hub.send_until_taken(
             "PUT", path, body, destination=asker, caused_by=asker, still_wanted=lambda: time.monotonic() < give_up
@@ -142,7 +146,7 @@ class Parties:
             body = bodies.write(PartyPut(party=party_of(party)))
             bodies.read(PartyPut, body)
         except (FspiopError, TypeError, ValueError) as error:
-            return core_answers.not_understood(error)
+            return asking_the_core.not_understood(error)
         return body
 
 

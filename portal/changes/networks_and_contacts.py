@@ -3,7 +3,7 @@
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from hub.participants import profile
+from hub.participants import networks_and_contacts
 from portal.changes.change_kind import Kind, Line, Payload, must_still_be, participant_named
 from portal.permissions import Right
 
@@ -22,8 +22,8 @@ def _describe_networks(payload: Payload) -> list[Line]:
 
 def _set_networks(payload: Payload, actor: str) -> None:
     participant = participant_named(payload["participant"])
-    must_still_be(profile.networks_of(participant), payload["before"])
-    profile.set_networks(participant, networks=payload["networks"], actor=actor)
+    must_still_be(networks_and_contacts.networks_of(participant), payload["before"])
+    networks_and_contacts.set_networks(participant, networks=payload["networks"], actor=actor)
 
 
 def told_contact(contact: Payload) -> str:
@@ -36,11 +36,13 @@ def _describe_contact(payload: Payload) -> list[Line]:
 
 
 def add_contact(payload: Payload, actor: str) -> None:
-    profile.add_contact(participant_named(payload["participant"]), **payload["contact"], actor=actor)
+    networks_and_contacts.add_contact(participant_named(payload["participant"]), **payload["contact"], actor=actor)
 
 
 def _remove_contact(payload: Payload, actor: str) -> None:
-    profile.remove_contact(participant_named(payload["participant"]), contact_id=payload["id"], actor=actor)
+    networks_and_contacts.remove_contact(
+        participant_named(payload["participant"]), contact_id=payload["id"], actor=actor
+    )
 
 
 _RIGHTS = (Right.ASK_TECHNICAL, Right.CHECK_PARTICIPANTS)

@@ -1,4 +1,4 @@
-"""The commands `send` and `refund`, which make one payment, and the command `lookup`, which shows one payee."""
+"""The commands `send` and `refund`, which make one payment."""
 
 import argparse
 import uuid
@@ -10,7 +10,7 @@ from rich.prompt import Confirm
 
 from kitovu_connector.amounts import AmountError, format_amount, parse_amount
 from kitovu_connector.commands.common import FAILED, AddCommand, Misused, alias, out, with_connector
-from kitovu_connector.core_requests import CoreRequests, NotRunning
+from kitovu_connector.requests_to_connector import CoreRequests, NotRunning
 
 
 def add_to(command: AddCommand) -> None:
@@ -34,9 +34,6 @@ def add_to(command: AddCommand) -> None:
     )
     refund.add_argument("--reason", help="a note for the payer")
     refund.add_argument("--yes", action="store_true", help="pay immediately, without asking you to confirm")
-
-    lookup = command("lookup", _lookup, "show a payee, as the payee's DFSP describes it")
-    lookup.add_argument("party", help="MSISDN/255655001001")
 
 
 def _send(asked: argparse.Namespace) -> int:
@@ -110,12 +107,3 @@ async def _pay(connector: CoreRequests, payment: Mapping[str, Any]) -> int:
         markup=False,
     )
     return 0 if found["state"] == "COMMITTED" else FAILED
-
-
-def _lookup(asked: argparse.Namespace) -> int:
-    async def run(connector: CoreRequests) -> int:
-        for name, value in (await connector.party(asked.party)).items():
-            out.print(f"{name:20} {value}", markup=False)
-        return 0
-
-    return with_connector(asked, run)

@@ -1,5 +1,5 @@
-"""The pages on which people search for payments. An attempt is a payment without a transfer: a lookup, a quote or a
-request to pay. This module has the search, the pages of attempts, and the saved searches."""
+"""The page on which people search for payments and attempts, and the saved searches. An attempt is a payment without a
+transfer: a lookup, a quote or a request to pay."""
 
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -14,14 +14,9 @@ from hub.audit import record
 from portal import pagination
 from portal.models import SavedView
 from portal.payment_search import PaymentSearch
-from portal.permissions import Right
-from portal.queries import payments, verdicts
+from portal.queries import payments
 from portal.queries.keyset import Found
-from portal.queries.transfer_history import Moment, looked_up, lookup_of, quoted, text, told
-from portal.rules import decided
 from portal.visitor import Visitor, visitor_of
-from portal.written_values import spellings_of_id
-from quotes.models import Quote, TransactionRequest, requested_amount, requested_currency
 
 _MOST_VIEWS = 30
 
@@ -51,66 +46,6 @@ def _found(search: PaymentSearch, visitor: Visitor, before: Any, size: int) -> F
         found = [row for any_id in search.ids for row in payments.with_id(any_id, own=visitor.dfsp_id)]
         return Found(found if before is None else [])
     return payments.latest(search.sought(visitor), before=before, size=size)
-
-
-def show_quote(request: HttpRequest, quote_id: str) -> HttpResponse:
-    """Shows a quote without a transfer: how the quote ended, the messages, and the decisions of the rules."""
-    visitor = visitor_of(request)
-    rows = Quote.objects.select_related("payer", "payee").filter(pk__in=_ids(quote_id))
-    quote = rows.first()
-    if quote is None:
-        raise Http404
-    visitor.must_see(quote.payer_id, quote.payee_id)
-    lookup = lookup_of(quote)
-    moments = [
-        *looked_up(quote, lookup),
-        *quoted(quote),
-        *told([quote.quote_id], {quote.payer_id, quote.payee_id}),
-    ]
-    context: dict[str, Any] = {
-        "heading": _("Quote"),
-        "attempt": quote,
-        "amount": rows.values_list(requested_amount(), requested_currency()).first(),
-        "verdict": verdicts.of_quote(quote, lookup),
-        "moments": _sorted(moments),
-        "transaction_id": quote.transaction_id,
-    }
-    if visitor.may(Right.SEE_RULES):
-        context["judgements"] = decided.judgements([quote.quote_id])
-    return render(request, "portal/attempt.html", context)
-
-
-def show_request(request: HttpRequest, request_id: str) -> HttpResponse:
-    """Shows a request to pay: how the request ended, and the messages."""
-    visitor = visitor_of(request)
-    rows = TransactionRequest.objects.select_related("payer", "payee").filter(pk__in=_ids(request_id))
-    found = rows.first()
-    if found is None:
-        raise Http404
-    visitor.must_see(found.payer_id, found.payee_id)
-    asked = _("%(payee)s asked %(payer)s for a payment") % {"payee": found.payee.name, "payer": found.payer.name}
-    moments = [Moment(found.created_at, asked, "", "", text(found.request), found.request_headers or {})]
-    if found.answered_at is not None:
-        title = _("Answered: %(state)s") % {"state": found.state}
-        moments.append(Moment(found.answered_at, title, "", "", text(found.response), found.response_headers or {}))
-    moments += told([TransactionRequest.order_of(found.pk)], {found.payer_id, found.payee_id})
-    context = {
-        "heading": _("Request to pay"),
-        "attempt": found,
-        "amount": rows.values_list(requested_amount(), requested_currency()).first(),
-        "verdict": verdicts.of_request(found),
-        "moments": _sorted(moments),
-        "transaction_id": "",
-    }
-    return render(request, "portal/attempt.html", context)
-
-
-def _ids(text: str) -> set[str]:
-    return spellings_of_id(text) if len(text) <= 36 and "\0" not in text else set()
-
-
-def _sorted(moments: list[Moment]) -> list[Moment]:
-    return sorted(moments, key=lambda moment: moment.order or moment.at)
 
 
 # --- saved views ------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The forms of requests, with one form for each kind of change."""
+"""The forms of change requests, with one form for each kind of change."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +14,7 @@ from hub.participants.models import Credential, Participant
 from portal import scheme_currencies
 from portal.changes.credentials import KIND_NAMES
 from portal.changes.credentials import read as read_credential
+from portal.direction_choices import Direction
 from portal.fields import (
     CSR_HELP,
     PHONE,
@@ -24,7 +25,6 @@ from portal.fields import (
     check_minor_unit,
     readable,
 )
-from portal.may_send_receive import Direction
 from portal.permissions import PARTICIPANT_ROLES, Role
 from portal.views.request_change import AskForm
 from portal.written_values import read_telephone_number

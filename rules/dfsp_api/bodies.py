@@ -1,4 +1,4 @@
-"""The messages about fraud in the hub's own API for DFSPs: signals, markers and appeals."""
+"""The bodies of requests and responses about fraud in the hub's own API for DFSPs: signals, markers and appeals."""
 
 from typing import Annotated, Literal
 

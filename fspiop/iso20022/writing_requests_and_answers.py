@@ -1,8 +1,8 @@
 """Writes a DFSP's own requests and answers in ISO 20022: parties, quotes, conversions and transfers.
 
-States and errors are in `fspiop.iso20022.writing`. ISO 20022 has no elements for five kinds of data: the fees in a
-request, extensions, geographic codes, the charges of an FXP, and the sub-ids of parties. So the messages in ISO 20022
-do not contain these fields of the plain form.
+States and errors are in `fspiop.iso20022.writing_states_and_errors`. ISO 20022 has no elements for five kinds of data:
+the fees in a request, extensions, geographic codes, the charges of an FXP, and the sub-ids of parties. So the messages
+in ISO 20022 do not contain these fields of the plain form.
 """
 
 import json

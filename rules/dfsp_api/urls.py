@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from rules.signals import views
+from rules.dfsp_api import views
 
 urlpatterns = [
     path("signals/<str:id_type>/<str:identifier>", views.SignalsView.as_view()),
