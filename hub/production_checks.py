@@ -11,7 +11,7 @@ from hub import egress
 from hub.setting_choices import RETENTION_KINDS
 
 _OWN_MACHINE = ("localhost", "127.0.0.1", "::1")
-_MOST_BODY_BYTES = 262_144  # 192 such bodies in memory at the same time need 48 MiB
+_MOST_BODY_BYTES = 262_144  # 256 such bodies in memory at the same time need 64 MiB
 
 
 def faults() -> list[str]:

@@ -146,9 +146,9 @@ QUOTE_ANSWER_S = env.int("QUOTE_ANSWER_S", default=60)
 CUSTOMER_ANSWER_S = env.int("CUSTOMER_ANSWER_S", default=300)
 # One DFSP's limits in a web process: DFSP_RATE limits the requests per second, and the requests in one burst.
 # DFSP_OPEN_REQUESTS limits the open requests. Further requests of the DFSP get 429. DFSP_OPEN_REQUESTS must be below
-# 3/4 of WEB_QUEUE, so that no DFSP can fill the queue. 0 means no limit.
+# half of WEB_QUEUE, so that no DFSP can fill the part of the queue that lookups can use. 0 means no limit.
 DFSP_RATE = env.float("DFSP_RATE", default=0.0)
-DFSP_OPEN_REQUESTS = env.int("DFSP_OPEN_REQUESTS", default=112)
+DFSP_OPEN_REQUESTS = env.int("DFSP_OPEN_REQUESTS", default=96)
 # DFSP_STATE_RATE limits the requests per second that only read a state, such as GET /transfers/{ID}. If a request
 # exceeds a rate, the hub waits for DFSP_PAUSE_MS milliseconds before it refuses the request.
 DFSP_STATE_RATE = env.float("DFSP_STATE_RATE", default=10.0)
@@ -237,9 +237,10 @@ LEDGER_PACE_MS = env.int("LEDGER_PACE_MS", default=40)
 # The same pause for lookups and quotes. This pause is shorter, because each payment needs four such messages before its
 # transfer.
 AGREEMENT_PACE_MS = env.int("AGREEMENT_PACE_MS", default=20)
-# If a process already has this number of open requests of DFSPs, further requests get 503. The number must be smaller
-# than the number of threads. Otherwise all threads could wait, and no thread could respond with 503.
-WEB_QUEUE = env.int("WEB_QUEUE", default=192)
+# If a process already has this number of open requests of DFSPs, further requests get 503. Lookups, requests for terms
+# and other new work have lower limits (`hub.api.load_shedding`). The number must be smaller than the number of threads.
+# Otherwise all threads could wait, and no thread could respond with 503.
+WEB_QUEUE = env.int("WEB_QUEUE", default=256)
 # How many requests to the portal, the administration APIs and the documents a process handles at the same time. A
 # process that also serves DFSPs uses at most half of DATABASE_POOL for these requests.
 WEB_PAGES = env.int("WEB_PAGES", default=8 if "fspiop" in SERVES else 64)

@@ -11,6 +11,7 @@ new payments.
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -31,24 +32,41 @@ DELAYED = Counter(
 )
 UNDER_WAY = Gauge("kitovu_web_under_way", "DFSP requests in progress", multiprocess_mode="livesum")
 
-_NEW_WORK = frozenset({"POST", "GET"})
-_SHARE_OF_NEW_WORK = 0.75
 
-_ONE_EVERY_S = 0.05  # of each source
-_MOST_DELAY = {
-    ("GET", "parties"): "SHED_LOOKUPS_S",
-    ("POST", "quotes"): "SHED_QUOTES_S",
-    ("POST", "bulkQuotes"): "SHED_QUOTES_S",
-    ("POST", "fxQuotes"): "SHED_QUOTES_S",
-    ("POST", "transactionRequests"): "SHED_QUOTES_S",
-    ("POST", "transfers"): "SHED_TRANSFERS_S",
-    ("POST", "bulkTransfers"): "SHED_TRANSFERS_S",
-    ("POST", "fxTransfers"): "SHED_TRANSFERS_S",
+@dataclass(frozen=True, slots=True)
+class _NewWork:
+    """The limits for one kind of new work."""
+
+    # The process refuses this work if the open requests of all DFSPs occupy this part of WEB_QUEUE.
+    share: float
+    # The setting with the longest allowed delay of messages in the outbox. If the delay is longer, the hub refuses this
+    # work. If the setting is 0, the hub never refuses this work because of a delay.
+    longest_delay: str | None = None
+
+
+# A transfer can use a larger part of the queue than a lookup, because the payment of a transfer is nearly complete.
+_LOOKUP = _NewWork(0.5, "SHED_LOOKUPS_S")
+_TERMS = _NewWork(0.6, "SHED_QUOTES_S")
+_TRANSFER = _NewWork(0.75, "SHED_TRANSFERS_S")
+_OTHER = _NewWork(0.75)
+_KINDS = {
+    ("GET", "parties"): _LOOKUP,
+    ("POST", "quotes"): _TERMS,
+    ("POST", "bulkQuotes"): _TERMS,
+    ("POST", "fxQuotes"): _TERMS,
+    ("POST", "transactionRequests"): _TERMS,
+    ("POST", "transfers"): _TRANSFER,
+    ("POST", "bulkTransfers"): _TRANSFER,
+    ("POST", "fxTransfers"): _TRANSFER,
 }
-"""For each kind of new work, the setting that contains the longest allowed delay of messages in the outbox. If the
-delay is longer, the hub refuses this work. If the setting is 0, the hub never refuses this work because of a delay."""
+_ONE_EVERY_S = 0.05  # of each source
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+def _work_of(method: str, resource: str) -> _NewWork | None:
+    """Returns the limits for this request, or None for a callback."""
+    return _KINDS.get((method, resource), _OTHER) if method in ("POST", "GET") else None
 
 
 class Turnstile:
@@ -75,13 +93,12 @@ class Turnstile:
         resource = environ["PATH_INFO"].partition("/")[2].partition("/")[0]
         if resource not in DFSP_DOORS:
             return self._application(environ, start_response)
-        if self._is_delayed(environ, resource):
+        work = _work_of(environ["REQUEST_METHOD"], resource)
+        if work is not None and self._is_delayed(environ, work):
             DELAYED.labels(resource).inc()
             start_response(self._status, list(self._headers))
             return self._body
-        most: float = settings.WEB_QUEUE
-        if environ["REQUEST_METHOD"] in _NEW_WORK:
-            most *= _SHARE_OF_NEW_WORK
+        most = settings.WEB_QUEUE * (work.share if work is not None else 1.0)
         with self._guard:
             is_full = self._under_way >= most
             self._under_way += not is_full
@@ -97,11 +114,10 @@ class Turnstile:
             with self._guard:
                 self._under_way -= 1
 
-    def _is_delayed(self, environ: dict[str, Any], resource: str) -> bool:
-        setting = _MOST_DELAY.get((environ["REQUEST_METHOD"], resource))
-        if setting is None:
+    def _is_delayed(self, environ: dict[str, Any], work: _NewWork) -> bool:
+        if work.longest_delay is None:
             return False
-        most: float = getattr(settings, setting)
+        most: float = getattr(settings, work.longest_delay)
         source_id = queries.known_id(environ.get("HTTP_FSPIOP_SOURCE", ""))
         if source_id is None or not most or self._delay_s(source_id) <= most:
             return False  # the view checks the sender later

@@ -225,7 +225,7 @@ class Stack:
         return {"env": self.env | dict(env or {}) | {proc.MARK: self.state.mark}, "cwd": cwd or self.project}
 
     def _program(self, name: str) -> Program:
-        workers, threads = _number(self._given, "WEB_WORKERS", 2), _number(self._given, "WEB_THREADS", 256)
+        workers, threads = _number(self._given, "WEB_WORKERS", 2), _number(self._given, "WEB_THREADS", 320)
         processes = _number(self._given, "WORKER_PROCESSES", 2)
         celery = [sys.executable, "-m", "celery", "-A", "hub"]
         if name == "web":

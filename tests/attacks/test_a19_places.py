@@ -13,8 +13,8 @@ from tests.api import messages
 from tests.attacks.web import Answer, head, running, send
 from tests.world import World
 
-OPEN, QUEUE, THREADS = 6, 12, 24
-"""One DFSP's open requests, less than three quarters of the queue, as the hub's settings require."""
+OPEN, QUEUE, THREADS = 5, 12, 24
+"""One DFSP's open requests, less than half of the queue, as the hub's settings require."""
 
 
 @contextmanager

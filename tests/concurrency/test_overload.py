@@ -37,10 +37,12 @@ class Door:
 
     def __init__(self) -> None:
         self.go_on, self.inside, self.turnstile = threading.Event(), 0, Turnstile(self._work, lambda source_id: 0.0)
+        self.passes_through = False  # whether requests that come in leave at once
 
     def _work(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        self.inside += 1
-        self.go_on.wait(30)
+        if not self.passes_through:
+            self.inside += 1
+            self.go_on.wait(30)
         if environ["PATH_INFO"] == "/transfers/broken":
             raise ValueError("broken")
         start_response("202 Accepted", [])
@@ -84,6 +86,27 @@ def test_a_full_hub_refuses_new_work_first_then_callbacks_and_takes_both_again_w
     for thread in threads:
         thread.join(30)
     assert door.ask("POST", "/transfers")[0] == "202 Accepted"
+
+
+@override_settings(WEB_QUEUE=20)
+def test_a_filling_hub_refuses_lookups_first_then_requests_for_terms_then_transfers() -> None:
+    door = Door()
+    work = {"lookup": ("GET", "/parties/MSISDN/1"), "terms": ("POST", "/quotes"), "transfer": ("POST", "/transfers")}
+
+    def refused() -> set[str]:
+        return {name for name, request in work.items() if door.ask(*request)[0].startswith("503")}
+
+    threads: list[threading.Thread] = []
+    seen: list[set[str]] = []
+    for more in (10, 2, 3):
+        threads += door.begin(more, "PUT", "/transfers/T")
+        door.passes_through = True
+        seen.append(refused())
+        door.passes_through = False
+    assert seen == [{"lookup"}, {"lookup", "terms"}, {"lookup", "terms", "transfer"}]
+    door.go_on.set()
+    for thread in threads:
+        thread.join(30)
 
 
 @override_settings(WEB_QUEUE=8)
