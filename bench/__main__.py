@@ -4,7 +4,6 @@ transfers."""
 import argparse
 import itertools
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -21,6 +20,7 @@ from bench.load import CALM_S
 from bench.onboard import OnboardingError
 from bench.run import Plan, Run
 from bench.seed import Crowd
+from hub.local.temporary_state import temporary_state
 
 _RATE = 50.0
 
@@ -164,7 +164,7 @@ def main(arguments: list[str] | None = None) -> int:
     console = Console(highlight=False)
     all_figures: list[dict[str, Any]] = []
     with ExitStack() as stack:
-        state = options.state or stack.enter_context(tempfile.TemporaryDirectory(prefix="kitovu-bench-"))
+        state = options.state or str(stack.enter_context(temporary_state("bench")))
         if options.pages:
             return _end_pages(pages.run(str(Path(state) / "pages"), Crowd(options.pages, options.hours)), console)
         if options.replay:

@@ -10,7 +10,6 @@ the outcome from the hub.
 
 import argparse
 import asyncio
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from bench.measure import cpu_by_process, percentile
 from bench.messages import CURRENCY
 from bench.onboard import Administration
 from bench.signing import make_key
+from hub.local.temporary_state import temporary_state
 from kitovu_connector.backend import IncomingMoney, PartyDetails, Terms, TermsWanted
 from kitovu_connector.client import Answer, HubClient
 from kitovu_connector.config import Config
@@ -92,8 +92,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, help="port for the hub (a free one)")
     options = parser.parse_args()
     table = Table("the hub is known by", "the payee", "median ms", "p95 ms", "requests of the payer", "hub CPU ms")
-    with tempfile.TemporaryDirectory(prefix="kitovu-connectors-") as folder:
-        found = _measure(Path(folder), options)
+    with temporary_state("connectors") as folder:
+        found = _measure(folder, options)
     for (known_by, answer), figures in found.items():
         table.add_row(known_by, answer, *figures.row())
     Console(width=120).print(table)

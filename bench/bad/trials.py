@@ -1,7 +1,6 @@
 """Runs trials one after the other, each on a new hub, and reports their results."""
 
 import argparse
-import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -18,6 +17,7 @@ from bench.bad.trial import BadPlan, Trial
 from bench.hubs import own_hub
 from bench.onboard import OnboardingError
 from hub.local.errors import LocalError
+from hub.local.temporary_state import discard
 
 RATE = 8.0  # transfers per second: with two CPU cores, the hub can process many more, so it has time for the third DFSP
 
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace, state: str, console: Console) -> int:
             continue
         finally:
             if not options.state:
-                shutil.rmtree(folder, ignore_errors=True)
+                discard(folder)
         everything.append(figures)
         _show(figures, console)
         print(f"figures: {report.write(figures, f'bad-{name}')}")

@@ -13,10 +13,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from hub.local import proc
+from hub.local import proc, server_data
 from hub.local.errors import LocalError
 from hub.local.stack import PROJECT, Stack
 from hub.local.state import State
+from hub.local.temporary_state import temporary_state
 
 console = Console(highlight=False)
 
@@ -73,6 +74,7 @@ def _do(asked: argparse.Namespace) -> int:
                 state.open()
                 state.lock()
                 state.remove()
+            server_data.remove_abandoned()
             return 0
         case _:
             return _env(asked)
@@ -143,26 +145,24 @@ def _test(asked: argparse.Namespace) -> int:
 
     Leaves out tests with the mark "thorough", because these tests take a long time and have their own command.
     """
-    home = Path(asked.state or os.environ.get("STATE") or ".local") / f"test-{os.getpid()}"
-    stack = Stack(home, programs=(), throwaway=True, tell=_tell)
+    home = asked.state or os.environ.get("STATE") or ".local"
     pytest = [sys.executable, "-m", "pytest"]
     chosen = [argument for argument in asked.arguments if argument != "--"]
-    try:
-        with stack:
-            # If several test processes share one PostgreSQL server, the migrations run only once.
-            environment = stack.env | ({"TEST_TEMPLATE": "migrated"} if stack.postgres else {})
-            if chosen:
-                return subprocess.run([*pytest, *chosen], env=environment, cwd=PROJECT).returncode
-            # Each process gets few tests at a time. Otherwise a single process would get all browser tests.
-            shared = ["-m", "not live and not thorough", "-n", "3", "--maxschedchunk", "10", "-q", "--durations=25"]
-            first = subprocess.run([*pytest, *shared], env=environment, cwd=PROJECT).returncode
-            # These tests start hubs, and wait for them most of the time.
-            alone = ["-m", "live and not thorough", "-n", "2", "--dist", "loadfile", "-v", *_files_of_live_tests()]
-            live = subprocess.run([*pytest, *alone], env=environment, cwd=PROJECT).returncode
-            return first or (0 if live == 5 else live)  # pytest exits with status 5 if no test has this mark
-    finally:
-        stack.state.open()
-        stack.state.remove()
+    with (
+        temporary_state("test", home) as folder,
+        Stack(folder / "hub", programs=(), throwaway=True, tell=_tell) as stack,
+    ):
+        # If several test processes share one PostgreSQL server, the migrations run only once.
+        environment = stack.env | ({"TEST_TEMPLATE": "migrated"} if stack.postgres else {})
+        if chosen:
+            return subprocess.run([*pytest, *chosen], env=environment, cwd=PROJECT).returncode
+        # Each process gets few tests at a time. Otherwise a single process would get all browser tests.
+        shared = ["-m", "not live and not thorough", "-n", "3", "--maxschedchunk", "10", "-q", "--durations=25"]
+        first = subprocess.run([*pytest, *shared], env=environment, cwd=PROJECT).returncode
+        # These tests start hubs, and wait for them most of the time.
+        alone = ["-m", "live and not thorough", "-n", "2", "--dist", "loadfile", "-v", *_files_of_live_tests()]
+        live = subprocess.run([*pytest, *alone], env=environment, cwd=PROJECT).returncode
+        return first or (0 if live == 5 else live)  # pytest exits with status 5 if no test has this mark
 
 
 def _files_of_live_tests() -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hub.local.errors import LocalError
 from hub.local.os_user import Account
-from hub.local.state import hash_of, private_folder
+from hub.local.server_data import hash_of, private_folder
 
 
 def postgres_bin(account: Account) -> Path:

@@ -8,9 +8,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from hub.local import binaries, net, proc
+from hub.local import binaries, net, proc, server_data
 from hub.local.errors import LocalError
-from hub.local.state import State, hash_of
+from hub.local.state import State
 
 USER = DATABASE = "hub"
 RECORD = "postgres.json"
@@ -139,8 +139,7 @@ class Postgres:
 
     @property
     def _cluster_name(self) -> str:
-        # This name is in the title of each process of the cluster, and in no other process's title.
-        return f"kitovu-{hash_of(self.data)}"
+        return server_data.postgres_title(self.data)
 
     def _processes(self) -> list[int]:
         """Returns the pids of this cluster's postmaster and backends."""

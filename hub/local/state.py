@@ -1,25 +1,19 @@
 """The folder of one local hub (STATE), the lock on this folder, and the folder of the servers' data."""
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
-import stat
 from pathlib import Path
 from typing import Any
 
-from hub.local import proc
+from hub.local import proc, server_data
 from hub.local.errors import LocalError
 from hub.local.os_user import Account, server_account
+from hub.local.server_data import POINTER, hash_of
 
 SIGN = "kitovu-state.json"  # this file marks a folder that Kitovu has made and is allowed to remove
-POINTER = "servers-are-in"  # a symbolic link to the servers' data, if the data cannot be in STATE
-
-
-def hash_of(*parts: object) -> str:
-    """Returns the first twelve hexadecimal digits of a hash of these texts."""
-    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:12]
+_TRIES = 10
 
 
 class State:
@@ -32,6 +26,7 @@ class State:
         self.logs = self.path / "logs"
         self.mark = hash_of(self.path)
         self._lock: int | None = None
+        self._data_lock: int | None = None  # on the folder of the servers' data, if it is outside of STATE
 
     def open(self) -> None:
         """Creates the folder STATE. If the folder exists, checks that it belongs to Kitovu and to this user."""
@@ -112,10 +107,11 @@ class State:
         return handle
 
     def unlock(self) -> None:
-        """Unlocks STATE."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        """Unlocks STATE, and the folder of the servers' data outside of STATE."""
+        for handle in (self._lock, self._data_lock):
+            if handle is not None:
+                os.close(handle)
+        self._lock = self._data_lock = None
 
     def owner(self) -> int | None:
         """Returns the pid of the last process that locked STATE."""
@@ -142,13 +138,16 @@ class State:
 
     def server_folder(self, name: str) -> Path:
         """Returns a folder that belongs to the user that runs the servers. The folder is in STATE, or under /var/tmp if
-        the servers' user has no access to STATE."""
-        pointer = self.path / POINTER
-        for home in [self.path, pointer.resolve()] if pointer.is_symlink() else [self.path]:
-            if (home / name).is_dir() and self._serves(home / name):
+        the servers' user has no access to STATE. A folder under /var/tmp stays locked until `unlock`."""
+        outside = server_data.target_of(self.path)
+        if outside and server_data.is_server_folder(outside) and not self._use(outside):
+            (self.path / POINTER).unlink()  # the folder was removed
+            outside = None
+        for home in (self.path, outside):
+            if home and (home / name).is_dir() and self._serves(home / name):
                 return home / name
         inside = self.path / name
-        if not pointer.is_symlink():
+        if outside is None:
             new = not inside.exists()
             inside.mkdir(mode=0o700, exist_ok=True)
             if self._serves(inside):
@@ -160,18 +159,43 @@ class State:
                     do=f"Make the folders above accessible (chmod o+x), or run as the owner of {inside}.",
                 )
             inside.rmdir()
-        outside = private_folder(self.path) / f"state-{self.mark}"
-        (outside / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-        outside.chmod(0o711)
+        if outside is None or not server_data.is_server_folder(outside):
+            outside = self._make_outside()
+        (outside / name).mkdir(mode=0o700, exist_ok=True)
         if not self._serves(outside / name):
             raise LocalError(
                 f"The server runs as the user '{self.account.name}', who can write neither in STATE nor here.",
                 where=outside,
                 do="Choose a STATE folder that this user can reach, such as one under /var/tmp.",
             )
-        if not pointer.is_symlink():
-            pointer.symlink_to(outside)
         return outside / name
+
+    def _make_outside(self) -> Path:
+        """Makes a folder under /var/tmp, and the pointer to this folder. If the folder already exists, uses its data:
+        the STATE that was at this path earlier was removed, and was not temporary."""
+        server_data.remove_abandoned()
+        server_data.private_folder(self.path)
+        folder = server_data.folder_of(self.path)
+        for _ in range(_TRIES):
+            folder.mkdir(mode=0o711, exist_ok=True)
+            # Another hub can remove an abandoned folder of this name before the folder is locked.
+            if self._use(folder):
+                break
+        else:
+            raise LocalError("Other processes remove this folder again and again.", where=folder, do="Try again.")
+        folder.chmod(0o711)  # for any umask
+        if not (self.path / POINTER).is_symlink():
+            (self.path / POINTER).symlink_to(folder)
+        return folder
+
+    def _use(self, folder: Path) -> bool:
+        """Locks a folder under /var/tmp, so that no other hub removes it, and writes its record. Returns False if the
+        folder does not exist, or if another hub has removed it meanwhile."""
+        if self._data_lock is None:
+            self._data_lock = server_data.lock(folder, fcntl.LOCK_SH)
+            if self._data_lock is not None:
+                server_data.write_record(folder, self.path)
+        return self._data_lock is not None
 
     def _serves(self, folder: Path) -> bool:
         try:
@@ -191,22 +215,8 @@ class State:
                 where=self.path,
                 do="Remove its contents by hand if you want to.",
             )
-        pointer = self.path / POINTER
-        if pointer.is_symlink() and pointer.resolve().parent == private_folder(self.path):
-            shutil.rmtree(pointer.resolve(), ignore_errors=True)
+        outside = server_data.target_of(self.path)
+        if outside and server_data.is_server_folder(outside):
+            server_data.remove(outside, last=server_data.RECORD)
         shutil.rmtree(self.path)
-
-
-def private_folder(wanted_by: object) -> Path:
-    """Returns a folder under /var/tmp that belongs to this user, and in which nobody else can write."""
-    folder = Path("/var/tmp") / f"kitovu-{os.geteuid()}"  # noqa: S108 - owner and mode are checked below
-    folder.mkdir(mode=0o755, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise LocalError(
-            f"This folder is needed for {wanted_by}, but another user made it or may write in it.",
-            where=folder,
-            do="Ask its owner to remove it, or set STATE to a folder that every user can enter.",
-        )
-    folder.chmod(0o755)  # for any umask
-    return folder
+        self.unlock()

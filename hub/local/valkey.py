@@ -4,7 +4,7 @@ import signal
 import socket
 from pathlib import Path
 
-from hub.local import binaries, net, proc
+from hub.local import binaries, net, proc, server_data
 from hub.local.state import State
 
 RECORD = "valkey.json"
@@ -69,7 +69,7 @@ class Valkey:
 
     @property
     def _title(self) -> str:
-        return f"kitovu-{self.state.mark}"
+        return server_data.valkey_title(self.state.path)
 
     def _pings(self) -> bool:
         try:

@@ -4,14 +4,13 @@
 """
 
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 
 from hub.local import net, proc
 from hub.local.stack import Stack
+from hub.local.temporary_state import temporary_state
 from tests.faults import runs
 from tests.faults.history import Fault
 from tests.faults.injections import FAULTS, Site
@@ -76,8 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     runs.tell(f"seed {options.seed}")
     with (
-        tempfile.TemporaryDirectory(prefix="kitovu-chaos-") as folder,
-        Stack(Path(folder) / "hub", net.free_port(), tell=runs.tell) as stack,
+        temporary_state("chaos") as folder,
+        Stack(folder / "hub", net.free_port(), tell=runs.tell) as stack,
     ):
         report = run(
             stack,

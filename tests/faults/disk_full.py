@@ -5,7 +5,6 @@
 
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ import psycopg
 
 from hub.local import net, proc
 from hub.local.stack import Stack
+from hub.local.temporary_state import temporary_state
 from tests.faults import runs
 from tests.faults.history import Fault
 from tests.faults.injections import Site
@@ -31,9 +31,8 @@ class NotAllowedError(Exception):
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """A file system of its own for PostgreSQL's data, in a state folder that its user can reach."""
-    data = folder / "hub" / "postgres"
+def small_disk(data: Path) -> Iterator[Path]:
+    """A file system of its own for PostgreSQL's data, in the folder of this data."""
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={_SIZE_MB}m,mode=0700", "kitovu-small", str(data)],
         capture_output=True,
@@ -97,14 +96,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--full", type=float, default=10, help="seconds without space after the last was taken (10)")
     options = parser.parse_args(arguments)
     runs.tell(f"seed {options.seed}")
-    with tempfile.TemporaryDirectory(prefix="kitovu-full-", dir="/var/tmp") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
+    with temporary_state("full") as folder:
         stack = Stack(folder / "hub", net.free_port(), postgres_settings=_SETTINGS, tell=runs.tell)
         stack.state.open()
-        stack.state.server_folder("postgres")
         try:
-            with small_disk(folder) as disk, stack:
+            with small_disk(stack.state.server_folder("postgres")) as disk, stack:
                 harm = partial(fill, disk=disk, full_s=options.full)
                 report = runs.run(
                     stack, harm, seed=options.seed, seconds=60 + options.full, rate=options.rate, tell=runs.tell

@@ -6,12 +6,11 @@
 import os
 import signal
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 from hub.local import net, proc
 from hub.local.stack import Stack
+from hub.local.temporary_state import temporary_state
 from tests.faults import runs
 from tests.faults.history import Fault
 from tests.faults.injections import Site
@@ -89,9 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     seconds, harm = (30, asynchronous) if options.asynchronous else (90, synchronous)
     runs.tell(f"seed {options.seed}")
-    with tempfile.TemporaryDirectory(prefix="kitovu-pair-", dir="/var/tmp") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
+    with temporary_state("pair") as folder:
         pair = Pair(folder, synchronous=not options.asynchronous)
         try:
             pair.start()

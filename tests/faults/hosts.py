@@ -9,7 +9,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -23,6 +22,7 @@ from hub.local.postgres import DATABASE, USER, Postgres
 from hub.local.stack import Stack
 from hub.local.state import State
 from hub.local.supervised_process import Program
+from hub.local.temporary_state import temporary_state
 from hub.local.valkey import Valkey
 from tests.faults import runs
 from tests.faults.dfsps import Scheme, _Server
@@ -222,25 +222,25 @@ def main(arguments: list[str] | None = None) -> int:
     except NotAllowedError as why:
         runs.tell(f"skipped: {why}")
         return 0
-    with tempfile.TemporaryDirectory(prefix="kitovu-hosts-", dir="/var/tmp") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        with Hosts(folder / "hub", network, options.hubs, runs.tell) as stack:
-            scheme = ScatteredScheme(dfsps, stack.hubs, options.seed)
-            harm = (
-                partial(load_only, seconds=options.seconds)
-                if options.seconds
-                else partial(partitions, network=network, hubs=stack.hubs)
-            )
-            report = runs.run(
-                stack,
-                harm,
-                seed=options.seed,
-                seconds=options.seconds or 185,
-                rate=options.rate,
-                tell=runs.tell,
-                scheme=scheme,
-            )
+    with (
+        temporary_state("hosts") as folder,
+        Hosts(folder / "hub", network, options.hubs, runs.tell) as stack,
+    ):
+        scheme = ScatteredScheme(dfsps, stack.hubs, options.seed)
+        harm = (
+            partial(load_only, seconds=options.seconds)
+            if options.seconds
+            else partial(partitions, network=network, hubs=stack.hubs)
+        )
+        report = runs.run(
+            stack,
+            harm,
+            seed=options.seed,
+            seconds=options.seconds or 185,
+            rate=options.rate,
+            tell=runs.tell,
+            scheme=scheme,
+        )
     return runs.end(report)
 
 

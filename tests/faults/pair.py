@@ -173,3 +173,4 @@ class Pair:
             server.signal_all(signal.SIGCONT)
             server.fence()
             server.postgres.forget()
+            server.postgres.state.unlock()

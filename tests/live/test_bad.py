@@ -1,7 +1,6 @@
 """A trial of a misbehaving participant in small (I21): the others are measured, and it does misbehave. How much the
 others may notice is what `make bench ARGS="--bad all"` is for, on a machine that does nothing else."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,15 +8,16 @@ import pytest
 from bench.bad.figures import INTERVALS, verdict
 from bench.bad.trial import BadPlan, Trial
 from bench.hubs import own_hub
+from hub.local.temporary_state import temporary_state
 
 pytestmark = [pytest.mark.live, pytest.mark.thorough, pytest.mark.timeout(900)]
 
 
-def test_two_dfsps_are_measured_while_a_third_answers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_dfsps_are_measured_while_a_third_answers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DATABASE_URL", "REDIS_URL"):
         monkeypatch.delenv(name, raising=False)
     plan = BadPlan("hangs", rate=10, seconds=3, warmup=2, drain=10, rows=0)
-    with own_hub(str(tmp_path / "hub"), None) as hub:
+    with temporary_state("bad") as folder, own_hub(str(folder / "hub"), None) as hub:
         found: dict[str, Any] = Trial(hub, plan).perform()
         ledger_ok, told = hub.check_ledger()
     assert ledger_ok, told
