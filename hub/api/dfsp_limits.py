@@ -5,7 +5,8 @@ state. `DFSP_OPEN_REQUESTS` limits open requests. Bulks have further limits (`hu
 exceeds a limit, it gets 429 before the hub reads the body, checks the signature or sends an SQL statement.
 
 For each recipient, a DFSP has a separate limit on callbacks (PUT, PATCH). This limit is also `DFSP_RATE`. So a DFSP can
-answer all requests of a participant, and still send its own requests.
+answer all requests of a participant, and still send its own requests. A DFSP's own requests can be at most five sixths
+of its open requests. So the DFSP can still answer others' requests, and payments in progress can end.
 
 If a request exceeds a rate, the hub waits for about `DFSP_PAUSE_MS` before it sends the response 429. Without this
 pause, a sender that repeats refused requests immediately would use up the CPU time. A paused request occupies a thread,
@@ -60,6 +61,7 @@ _LARGE = 16_384  # octets; an ordinary body is smaller
 _MOST_COUNTED = 262_144  # octets of one body
 
 _AT_ONCE = "requests at once"
+_SHARE_OF_OWN_REQUESTS = 5 / 6  # the part of DFSP_OPEN_REQUESTS that a DFSP's requests other than callbacks can use
 
 
 class Limits:
@@ -144,7 +146,8 @@ class Limits:
         """
         with self._lock:
             count, now = self._open.get(caller, 0), self._clock()
-            if settings.DFSP_OPEN_REQUESTS and count >= settings.DFSP_OPEN_REQUESTS:
+            most = settings.DFSP_OPEN_REQUESTS * (_SHARE_OF_OWN_REQUESTS if callback_to is None else 1)
+            if settings.DFSP_OPEN_REQUESTS and count >= most:
                 return _AT_ONCE
             self._open[caller] = count + 1
             states = self._spent_on_states_until

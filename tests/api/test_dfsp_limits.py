@@ -64,6 +64,13 @@ def test_each_dfsp_has_its_own(world: World) -> None:
         assert taken(lambda: own.enter(2, "blue"))
 
 
+def test_own_requests_leave_places_for_the_callbacks_of_payments_in_progress(world: World) -> None:
+    own = Limits()
+    with override_settings(DFSP_RATE=0, DFSP_OPEN_REQUESTS=12):
+        assert [taken(lambda: own.enter(1, "green")) for _ in range(11)] == [True] * 10 + [False]
+        assert [taken(lambda: own.enter(1, "green", callback_to=2)) for _ in range(3)] == [True] * 2 + [False]
+
+
 def test_a_request_that_ends_makes_room_however_it_ends(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     own = Limits()
     monkeypatch.setattr(dfsp_limits, "enter", own.enter)
