@@ -43,6 +43,8 @@ def faults() -> list[str]:
         found.append(f"MAX_BODY_BYTES is above {_MOST_BODY_BYTES}: only bulks can be larger, see MAX_BULK_BODY_BYTES.")
     if settings.BODY_DEADLINE_S <= settings.REQUEST_DEADLINE_S:
         found.append("BODY_DEADLINE_S must be above REQUEST_DEADLINE_S: the hub shuts connections without a response.")
+    if not 2 * settings.DFSP_OPEN_REQUESTS < settings.WEB_QUEUE:
+        found.append("DFSP_OPEN_REQUESTS must be below half of WEB_QUEUE: one DFSP could stop the others' lookups.")
     try:
         egress.allowed(tuple(settings.CALLBACK_ALLOW))
     except ImproperlyConfigured as error:

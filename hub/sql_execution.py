@@ -116,8 +116,18 @@ def is_away(error: BaseException) -> bool:
     return isinstance(error, OperationalError | InterfaceError)
 
 
-# Errors that one row or a few rows can cause: the statement took too long, or another transaction has locked the rows.
-_OF_SOME_ROWS = (pg.QueryCanceled, pg.LockNotAvailable, pg.DeadlockDetected, pg.SerializationFailure)
+# Errors that one row or a few rows can cause: the statement took too long, another transaction has locked the rows, a
+# row is too large, or the part of the disk with the row cannot be read.
+_OF_SOME_ROWS = (
+    pg.QueryCanceled,
+    pg.LockNotAvailable,
+    pg.DeadlockDetected,
+    pg.SerializationFailure,
+    pg.OutOfMemory,
+    pg.ProgramLimitExceeded,
+    pg.StatementTooComplex,
+    pg.IoError,
+)
 
 
 def is_of_some_rows(error: BaseException) -> bool:

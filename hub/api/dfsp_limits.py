@@ -49,7 +49,7 @@ LIMITED = Counter(
 _BURST_S = 1.0  # a burst can have as many requests as `DFSP_RATE` allows in this time
 _STATES_BURST_S = 0.2
 _SAY_EVERY_S = 1.0
-_PAUSED_SHARE = 1 / 3  # the part of WEB_QUEUE that paused requests can occupy
+_PAUSED_SHARE = 1 / 6  # the part of WEB_QUEUE that paused requests can occupy
 
 _STATE_QUERIES = frozenset(
     {"transfers", "bulkTransfers", "fxTransfers", "quotes", "bulkQuotes", "fxQuotes", "transactionRequests"}

@@ -51,6 +51,7 @@ _TRANSFER = _NewWork(0.75, "SHED_TRANSFERS_S")
 _OTHER = _NewWork(0.75)
 _KINDS = {
     ("GET", "parties"): _LOOKUP,
+    ("GET", "participants"): _LOOKUP,
     ("POST", "quotes"): _TERMS,
     ("POST", "bulkQuotes"): _TERMS,
     ("POST", "fxQuotes"): _TERMS,
@@ -65,8 +66,10 @@ Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 def _work_of(method: str, resource: str) -> _NewWork | None:
-    """Returns the limits for this request, or None for a callback."""
-    return _KINDS.get((method, resource), _OTHER) if method in ("POST", "GET") else None
+    """Returns the limits for this request, or None for a callback. A PUT /participants registers an alias, so it is no
+    callback."""
+    is_callback = method in ("PUT", "PATCH") and resource != "participants"
+    return None if is_callback else _KINDS.get((method, resource), _OTHER)
 
 
 class Turnstile:

@@ -274,8 +274,8 @@ def _lease_each(ids: Sequence[int], lease_s: int) -> tuple[list[TupleRow], list[
 
 
 def _within(room: Mapping[int, Room], due: Sequence[tuple[int, int, int, int, int]]) -> tuple[list[int], set[int]]:
-    """Returns the ids of as many messages as each destination's limit in bytes allows. Also returns the destinations
-    for which perhaps more messages wait."""
+    """Returns the ids of as many messages as the limits of each destination allow. Also returns the destinations for
+    which perhaps more messages wait."""
     ranked: list[tuple[int, int, int, int]] = []
     has_more: set[int] = set()
     counts: Counter[tuple[int, int]] = Counter()
@@ -285,12 +285,15 @@ def _within(room: Mapping[int, Room], due: Sequence[tuple[int, int, int, int, in
         if counts[destination_id, source_id] >= most:
             has_more.add(destination_id)
     taken: list[int] = []
+    messages: Counter[int] = Counter()
     octets: Counter[int] = Counter()
     # first the first message of each source, then the second message of each source, and so on
     for _, message_id, destination_id, size in sorted(ranked):
-        if octets[destination_id] >= room[destination_id].octets:
+        limits = room[destination_id]
+        if messages[destination_id] >= limits.messages or octets[destination_id] >= limits.octets:
             has_more.add(destination_id)
             continue
+        messages[destination_id] += 1
         octets[destination_id] += size
         taken.append(message_id)
     return taken, has_more

@@ -116,7 +116,7 @@ def test_a_refusal_because_of_a_rate_is_paused_and_only_some_are_paused_at_once(
             assert not taken(lambda: own.enter(1, "green"))
 
     own = Limits(lambda: 0.0, pause=pause)
-    with override_settings(DFSP_RATE=1, DFSP_OPEN_REQUESTS=0, DFSP_PAUSE_MS=250, WEB_QUEUE=12):
+    with override_settings(DFSP_RATE=1, DFSP_OPEN_REQUESTS=0, DFSP_PAUSE_MS=250, WEB_QUEUE=24):
         assert taken(lambda: own.enter(1, "green"))
         assert not taken(lambda: own.enter(1, "green"))
         assert len(pauses) == 4

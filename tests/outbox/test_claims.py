@@ -93,6 +93,15 @@ def test_a_source_has_no_more_under_way_than_its_share(world: World) -> None:
     assert sorted(subjects(taken)) == ["green 0", *(f"red {n}" for n in range(6))]
 
 
+def test_many_sources_get_no_more_together_than_there_is_room(world: World) -> None:
+    blue = world.ids["blue"]
+    for name in ("green", "red", "blue"):
+        store.append([message(blue, subject=f"{name} {n}", source=world.ids[name]) for n in range(2)])
+    taken = claim(world, 1)
+    assert (len(taken.messages), taken.has_more) == (1, {blue})
+    assert len({subject.split()[0] for subject in subjects(claim(world, 3))}) == 3
+
+
 def test_bodies_are_taken_until_they_fill_what_is_left(world: World) -> None:
     blue = world.ids["blue"]
     append_in_turn([message(blue, subject=str(n), body=b"x" * 100) for n in range(9)])

@@ -442,12 +442,12 @@ def test_a_destination_that_hangs_on_what_one_sends_still_gets_what_others_send(
 
 
 @contextmanager
-def spoilt_messages() -> Iterator[None]:
+def spoilt_messages(sqlstate: str = "P0001") -> Iterator[None]:
     """Meanwhile the database refuses each change of a message with the subject "spoilt"."""
     with connection.cursor() as cursor:
         cursor.execute(
-            """CREATE FUNCTION pg_temp_refuse() RETURNS trigger LANGUAGE plpgsql
-               AS $$ BEGIN RAISE EXCEPTION 'missing chunk'; END $$;
+            f"""CREATE FUNCTION pg_temp_refuse() RETURNS trigger LANGUAGE plpgsql
+               AS $$ BEGIN RAISE EXCEPTION 'missing chunk' USING ERRCODE = '{sqlstate}'; END $$;
                CREATE TRIGGER refuse BEFORE UPDATE ON outbox_message FOR EACH ROW WHEN (old.subject = 'spoilt')
                EXECUTE FUNCTION pg_temp_refuse()"""
         )
@@ -458,10 +458,11 @@ def spoilt_messages() -> Iterator[None]:
             cursor.execute("DROP FUNCTION pg_temp_refuse CASCADE")
 
 
-def test_a_message_that_the_database_does_not_give_stops_no_other(courier: Courier, sink: Sink) -> None:
+@pytest.mark.parametrize("sqlstate", ["P0001", "58030", "53200", "54000"])  # io_error, out_of_memory, limit_exceeded
+def test_a_message_that_the_database_does_not_give_stops_no_other(courier: Courier, sink: Sink, sqlstate: str) -> None:
     """As where a part of its body cannot be read any more."""
     green, blue = send_to("green", sink.url), send_to("blue", sink.url)
-    with spoilt_messages():
+    with spoilt_messages(sqlstate):
         store.append([message(green, "/transfers/spoilt", subject="spoilt")])
         store.append([message(to, f"/transfers/{n}", subject=f"{n}") for to in (green, blue) for n in range(5)])
         began = time.monotonic()
