@@ -25,7 +25,7 @@ from msgspec.structs import replace
 
 from ledger import rules_gate
 from ledger.commands_and_outcomes import Refusal
-from ledger.held_transfers.decide import with_hold
+from ledger.held_transfers.whether_to_hold import with_hold
 from ledger.hold_and_post import HOLD_IS_REFUSED_BY
 from ledger.rule_history import stored_payments
 from ledger.rule_history.bounded_profiles import BoundedProfiles
