@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from fspiop.errors import FspiopError
 from hub.participants.models import Participant
-from portal.certification import certifier, recorded_requests, report, runs, test_accounts
+from portal.certification import certifier_participant, recorded_requests, report, runs, test_accounts
 from portal.certification.counterpart import Endpoint, Sender
 from portal.certification.exchanges import storable
 from portal.certification.models import Certification
@@ -48,7 +48,7 @@ def run(certifications: Sequence[Certification], tell: Tell = lambda *_: None) -
             raise
         finally:
             recorded_requests.forget_recordings()
-            certifier.take_down()
+            certifier_participant.take_down()
     return True
 
 
@@ -62,7 +62,7 @@ def _give_up(certifications: Sequence[Certification], why: str) -> None:
 
 async def _run(certifications: Sequence[Certification], tell: Tell) -> None:
     async with Endpoint() as endpoint:
-        identity = await recorded_requests.in_database(lambda: certifier.set_up(endpoint=endpoint.url))
+        identity = await recorded_requests.in_database(lambda: certifier_participant.set_up(endpoint=endpoint.url))
         ready = await _with_accounts(certifications, identity.participant)
         async with Sender(identity) as sender, recorded_requests.Door() as opened:
             await asyncio.sleep(recorded_requests.processes_know_after_s())

@@ -18,7 +18,7 @@ from hub.test_currency import TEST_CURRENCY
 from ledger import accounts_and_funds
 from ledger.commands_and_outcomes import Committed, Refusal, Refused, Reserved
 from ledger.fx.commands_and_outcomes import FxRefused
-from portal.certification import certifier, process, report, runs, test_accounts
+from portal.certification import certifier_participant, process, report, runs, test_accounts
 from portal.certification.models import Certification
 from portal.certification.options import Options
 from tests import fx_world
@@ -38,7 +38,7 @@ def begin(world: World) -> Certification:
     """A DFSP before its go-live, with money in TZS, and the certifier and green with accounts in both currencies."""
     for name in (NEW, CERTIFIER):
         if name == CERTIFIER:
-            world.ids[name] = certifier.set_up(endpoint="http://127.0.0.1:9/endpoint").participant.pk
+            world.ids[name] = certifier_participant.set_up(endpoint="http://127.0.0.1:9/endpoint").participant.pk
         opened = accounts_and_funds.register_participant(
             name=name, currency="TZS", is_proxy=False, actor="test", is_live=False
         )
