@@ -18,13 +18,13 @@ from hub.participants import credential_cache
 from hub.participants import services as participants
 from hub.participants.models import Participant
 from hub.recordings.models import RecordedRequest, Recording
-from portal.certification import certifier_participant, process, runs
+from portal.certification import certifier_participant, process, starting_and_ending_runs
 from portal.certification.aliases import ALIASES, PAID
 from portal.certification.exchanges import shown
 from portal.certification.models import Certification, CertificationCase
 from portal.certification.options import UNKNOWN, Options
 from portal.certification.recorded_requests import _read
-from portal.certification.run import Run
+from portal.certification.run_for_one_dfsp import Run
 from tests import proofs
 from tests.api.caller import dfsp
 from tests.proofs import by_proxy
@@ -93,7 +93,7 @@ def begun(name: str) -> Certification:
     asked = {"options": Options(payee="255799000001").as_json(), "asked_by": "asha"}
     made = Certification.objects.create(participant=Participant.objects.get(name=name), **asked)
     CertificationCase.objects.create(certification=made, number=1, name="payee-quote")
-    assert runs.take(made)
+    assert starting_and_ending_runs.take(made)
     assert made.participant.name == name  # loaded, as the process has it
     return made
 
@@ -156,7 +156,7 @@ def test_the_end_of_a_dfsps_accounts_ends_only_its_own_certification(green: Part
     assert "closed for good" in closed.fault
 
 
-@pytest.mark.parametrize("end", [runs.end_lost, runs.start])
+@pytest.mark.parametrize("end", [starting_and_ending_runs.end_lost, starting_and_ending_runs.start])
 def test_a_dead_process_leaves_no_open_certifier_and_no_recordings(green: Participant, end: Any) -> None:
     made = begun("green")
     certifier_participant.set_up(endpoint=ENDPOINT)
@@ -183,6 +183,6 @@ def test_a_dfsp_with_the_certifiers_name_stays_as_it_is(green: Participant, sett
     with pytest.raises(FspiopError, match="CERTIFIER_NAME"):
         certifier_participant.set_up(endpoint=ENDPOINT)
     certifier_participant.take_down()
-    runs.end_lost()
+    starting_and_ending_runs.end_lost()
     green.refresh_from_db()
     assert green.is_active
