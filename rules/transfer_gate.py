@@ -25,7 +25,7 @@ from rules import decide, paid_before, party_labels, recorded_counters
 from rules.decide import Verdict
 from rules.facts import Facts
 from rules.language.compiled_types import CompiledRules
-from rules.language.counter_needs import Need, Subject
+from rules.language.counter_types import Need, Subject
 from rules.party_keys import dfsp_key
 from rules.profiles import store
 from rules.profiles.counted_payments import NOT_CONFIRMED, CountedPayment, Keys, Role

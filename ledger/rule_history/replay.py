@@ -39,7 +39,7 @@ from rules.decide import Hit, Verdict
 from rules.facts import Facts
 from rules.kept_verdicts import Kept
 from rules.language.compiled_types import CompiledRules
-from rules.language.counter_needs import Counters
+from rules.language.counter_types import Counters
 from rules.language.refusal_codes import OUT_OF_TIME
 from rules.lists.models import PartyList
 from rules.markers.models import Marker

@@ -1,4 +1,4 @@
-"""The counters that a compiled rule set needs, and the interface for reading counters. Pure."""
+"""The types of the counters that compiled rules need, and the interface for reading counters. Pure."""
 
 from collections.abc import Mapping
 from typing import Literal, Protocol
