@@ -30,7 +30,7 @@ from rules.party_keys import dfsp_key
 from rules.profiles import store
 from rules.profiles.counted_payments import NOT_CONFIRMED, CountedPayment, Keys, Role
 from rules.profiles.counters import Original, ProfileCounters
-from rules.profiles.ring import Profile
+from rules.profiles.events_and_buckets import Profile
 from rules.profiles.subjects import (
     Limit,
     asks_for,

@@ -46,7 +46,7 @@ from rules.markers.models import Marker
 from rules.party_keys import dfsp_key
 from rules.profiles.counted_payments import NOT_CONFIRMED, CountedPayment
 from rules.profiles.counters import Original, ProfileCounters
-from rules.profiles.ring import Event, Profile
+from rules.profiles.events_and_buckets import Event, Profile
 from rules.profiles.subjects import asks_for, is_refund, keys_to_count
 from rules.recorded_counters import RecordedCounters
 

@@ -75,7 +75,7 @@ These measures must be exact, so the hub locks their rows.
 """
 
 MOST_EVENTS = 64
-"""The number of events that a profile's ring keeps for one direction and currency.
+"""The number of events that a profile keeps separately for one direction and currency.
 
 An exact limit cannot need more than this number of events.
 """

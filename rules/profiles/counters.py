@@ -10,8 +10,8 @@ from rules.language.counter_types import Measure, Need, Subject
 from rules.party_keys import dfsp_key
 from rules.profiles import features
 from rules.profiles.counted_payments import microseconds
+from rules.profiles.events_and_buckets import Direction, Profile
 from rules.profiles.features import SECOND, Series, Tally
-from rules.profiles.ring import Direction, Profile
 from rules.profiles.subjects import is_refund, key_of_subject
 
 _SENT, _RECEIVED = Direction.SENT, Direction.RECEIVED
