@@ -24,6 +24,7 @@ import orjson
 from psycopg.rows import TupleRow
 
 from hub import fair_overdue_rows
+from hub.group_commit import LostRace
 from hub.sql_execution import execute
 from ledger import position_limit, quote_terms, rules_gate
 from ledger.commands_and_outcomes import (
@@ -40,7 +41,6 @@ from ledger.commands_and_outcomes import (
     Reject,
     Reserved,
 )
-from ledger.errors import LostRace as LostRace
 from ledger.fx import store as fx
 from ledger.fx.commands_and_outcomes import FxCommand, FxOutcome, FxPrepare
 from ledger.held_transfers import store as held_transfers
