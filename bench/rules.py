@@ -19,7 +19,7 @@ from rules.facts import Facts, Gate
 from rules.language.checks import accept, costs_ns
 from rules.language.compile import compile_rules
 from rules.language.compiled_types import CompiledRules
-from rules.language.counter_needs import Need
+from rules.language.counter_types import Need
 from rules.language.interpret import interpret_rules
 from rules.language.needed_counters import comparisons
 

@@ -11,7 +11,7 @@ from directory import lookup_sql
 from directory.aliases import Alias, Registration
 from directory.models import PartyIdentifier
 from fspiop.errors import ErrorCode, FspiopError
-from hub import long_work, sql_execution
+from hub import pauses_in_long_work, sql_execution
 from hub.api import errors
 from hub.audit import record
 from hub.concurrency_shares import NoPlace
@@ -65,7 +65,7 @@ def register_many(aliases: Sequence[Alias], fsp: Participant) -> dict[Alias, Fsp
         is_last = at + _AT_ONCE >= len(aliases)
         pauses = not is_last and time.monotonic() < paused_until
         try:
-            with long_work.turn(fsp.pk, wait_s=_PATIENCE_S, pauses=pauses):
+            with pauses_in_long_work.turn(fsp.pk, wait_s=_PATIENCE_S, pauses=pauses):
                 try:
                     with transaction.atomic():
                         sql_execution.use_keys()

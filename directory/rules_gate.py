@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from directory.lookup_commands import AskParty
 from fspiop.errors import FspiopError, scheme_error
 from rules import decide, message_facts, party_labels
-from rules.language.counter_needs import NoCounters
+from rules.language.counter_types import NoCounters
 from rules.rulesets import active_rules, decisions
 from rules.rulesets.active_rules import ActiveRules
 from rules.rulesets.decisions import Judged

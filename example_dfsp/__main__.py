@@ -9,11 +9,11 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
+from example_dfsp.all_pages import web_site
 from example_dfsp.bank import Bank
 from example_dfsp.books import Books
 from example_dfsp.customers import DATA, read_customers
 from example_dfsp.life import Life
-from example_dfsp.web_site import web_site
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ from django.utils.translation import gettext as _
 from prometheus_client import Counter
 
 from fspiop.errors import ErrorCode, FspiopError
-from hub import long_work, sql_execution
+from hub import pauses_in_long_work, sql_execution
 from hub.api import errors
 from hub.api.authentication import address_of
 from hub.api.middleware import DFSP_DOORS
@@ -98,7 +98,7 @@ def reading(caller: Hashable) -> Iterator[None]:
                 sql_execution.give_back()
                 took_s = time.monotonic() - began
         if "fspiop" in settings.SERVES:
-            long_work.pause_after(took_s)
+            pauses_in_long_work.pause_after(took_s)
 
 
 def _turn_and_place(caller: Hashable) -> tuple[ExitStack, ExitStack]:

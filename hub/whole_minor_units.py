@@ -9,14 +9,14 @@ from typing import Any
 from django.conf import settings
 
 from fspiop import money
-from fspiop.bodies import amounts
+from fspiop.bodies import finding_amounts
 from fspiop.errors import ErrorCode, FspiopError
 
 
 def check_message(message: Any) -> None:
     """Raises FspiopError 3100 if an amount in the message has more decimals than its currency."""
     if settings.MINOR_UNITS_ONLY:
-        fault = amounts.finer_than_a_minor_unit(message)
+        fault = finding_amounts.finer_than_a_minor_unit(message)
         if fault is not None:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, fault)
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kitovu_connector.commands import (
+    bulk,
     hub_account,
     list_payments,
     listen,
     lookup,
-    payrolls,
     reconcile,
     requests_to_pay,
     send_and_refund,
@@ -27,7 +27,7 @@ _COMMANDS = (
     serving,
     send_and_refund,
     lookup,
-    payrolls,
+    bulk,
     requests_to_pay,
     list_payments,
     listen,

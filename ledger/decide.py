@@ -31,7 +31,7 @@ from ledger.commands_and_outcomes import (
 )
 from ledger.fx import decide as fx
 from ledger.fx.commands_and_outcomes import FxCommand, FxOutcome
-from ledger.held_transfers.decide import verdict_and_hold
+from ledger.held_transfers.whether_to_hold import verdict_and_hold
 from ledger.hold_and_post import HOLD_IS_REFUSED_BY, hold, post, release
 from ledger.snapshot import Posting, Snapshot, TransferState
 from ledger.states import NEXT, Move, State

@@ -6,7 +6,7 @@ If a database transaction needs several of the following locks, it acquires the 
 
   0. the row of a bulk (`ledger.bulk.store`), then the lock of the active rules (shared for groups with a prepare,
      exclusive for an activation: `rules.rulesets`)
-  1. the settlement-window lock (shared for commits, exclusive for closing: `ledger.locks`)
+  1. the settlement-window lock (shared for commits, exclusive for closing: `ledger.window_lock`)
   2. transfer rows, by id, then conversions, by id (`ledger.fx.store`), then profiles, by key (`ledger.rules_gate`)
   3. account rows, by id
   4. inserts, in the order of transfer ids
@@ -24,6 +24,7 @@ import orjson
 from psycopg.rows import TupleRow
 
 from hub import fair_overdue_rows
+from hub.group_commit import LostRace
 from hub.sql_execution import execute
 from ledger import position_limit, quote_terms, rules_gate
 from ledger.commands_and_outcomes import (
@@ -40,13 +41,12 @@ from ledger.commands_and_outcomes import (
     Reject,
     Reserved,
 )
-from ledger.errors import LostRace as LostRace
 from ledger.fx import store as fx
 from ledger.fx.commands_and_outcomes import FxCommand, FxOutcome, FxPrepare
 from ledger.held_transfers import store as held_transfers
-from ledger.locks import WINDOW_LOCK
 from ledger.snapshot import AccountState, ParticipantState, Posting, Snapshot, TransferState
 from ledger.states import State
+from ledger.window_lock import WINDOW_LOCK
 
 # --- load -----------------------------------------------------------------------------------------------------------
 

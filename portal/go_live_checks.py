@@ -17,7 +17,7 @@ from hub.participants.models import Credential, Participant
 from hub.test_currency import TEST_CURRENCY
 from ledger import queries
 from ledger.models import Account
-from portal.certification import runs
+from portal.certification import starting_and_ending_runs
 from portal.certification.models import Certification
 
 _FAULTS = {
@@ -149,7 +149,7 @@ def _credential(participant: Participant, name: str, title: Promise, *, has: boo
 
 
 def _certification(participant: Participant) -> Iterable[Check]:
-    latest = runs.latest_judged(participant)
+    latest = starting_and_ending_runs.latest_judged(participant)
     is_passed, text = _standing(latest)
     yield Check(
         "certification",
@@ -169,12 +169,12 @@ def _standing(latest: Certification | None) -> tuple[bool, str]:
     ended = {"date": f"{timezone.localtime(latest.ended_at):%Y-%m-%d}"}
     if latest.state != Certification.State.PASSED:
         return False, _("The last certification failed on %(date)s. Certify the participant again.") % ended
-    missing = runs.required_cases_left_out(latest)
+    missing = starting_and_ending_runs.required_cases_left_out(latest)
     if missing:
         return False, _("The last certification left out cases that are not optional: %(cases)s.") % {
             "cases": ", ".join(missing)
         }
-    if runs.has_new_address(latest):
+    if starting_and_ending_runs.has_new_address(latest):
         return True, _("certified on %(date)s, with an earlier callback URL") % ended
     return True, _("certified on %(date)s") % ended
 

@@ -11,7 +11,7 @@ from ledger import invariants
 from portal import approval_mail, changes, history, replays, retention
 from portal.alarms import notifications
 from portal.alarms import services as alarms
-from portal.certification import runs
+from portal.certification import starting_and_ending_runs
 from portal.models import LedgerCheck
 from portal.queries import balance_checkpoints, limit_uses
 
@@ -70,8 +70,8 @@ def replay_rules() -> None:
 
 @shared_task(name="portal.tasks.certify", ignore_result=True)
 def certify() -> None:
-    """Starts a process for the certifications that wait: `portal.certification.runs`."""
-    runs.start()
+    """Starts a process for the certifications that wait: `portal.certification.starting_and_ending_runs`."""
+    starting_and_ending_runs.start()
 
 
 @shared_task(name="portal.tasks.fold_history", ignore_result=True, time_limit=300)

@@ -23,7 +23,7 @@ from rules import decide, kept_verdicts, message_facts, originals, party_labels,
 from rules.decide import Verdict
 from rules.facts import Facts
 from rules.kept_verdicts import Kept
-from rules.language.counter_needs import Counters, NoCounters
+from rules.language.counter_types import Counters, NoCounters
 from rules.language.refusal_codes import OUT_OF_TIME
 from rules.rulesets import active_rules, decisions
 from rules.rulesets.active_rules import ActiveRules

@@ -9,8 +9,8 @@ import msgspec
 
 from rules.facts import Facts
 from rules.language.compiled_types import CompiledRules
-from rules.language.condition_values import Reading, read_conditions
-from rules.language.counter_needs import Counters
+from rules.language.condition_readings import Reading, read_conditions
+from rules.language.counter_types import Counters
 from rules.language.local_time import seconds_until
 from rules.language.refusal_codes import text_of
 from rules.language.rule_types import Alert, Hold, Kind, Refuse, Rule

@@ -4,7 +4,7 @@ payments."""
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from rules.facts import Facts
-from rules.language.counter_needs import Need
+from rules.language.counter_types import Need
 from rules.profiles.counters import Original
 from rules.profiles.subjects import asks_for
 

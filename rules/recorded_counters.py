@@ -4,7 +4,7 @@ the decision. Pure."""
 from rules.decide import Variances, judge
 from rules.facts import Facts
 from rules.language.compiled_types import CompiledRules
-from rules.language.counter_needs import Counters, Need
+from rules.language.counter_types import Counters, Need
 
 _LARGEST = 2**63 - 1
 

@@ -2,7 +2,7 @@
 not need an SQL statement.
 
 Each change of the table gets a number, in the order in which the database commits the changes: see
-`rules.lists.changes`. A process reads the number of the latest change at most twice a second. If the number has
+`rules.lists.change_numbers`. A process reads the number of the latest change at most twice a second. If the number has
 increased, the process also reads the changed keys. So a group of payments needs no SQL statement to find the names for
 the payments' keys.
 

@@ -25,12 +25,12 @@ from rules import decide, paid_before, party_labels, recorded_counters
 from rules.decide import Verdict
 from rules.facts import Facts
 from rules.language.compiled_types import CompiledRules
-from rules.language.counter_needs import Need, Subject
+from rules.language.counter_types import Need, Subject
 from rules.party_keys import dfsp_key
 from rules.profiles import store
 from rules.profiles.counted_payments import NOT_CONFIRMED, CountedPayment, Keys, Role
 from rules.profiles.counters import Original, ProfileCounters
-from rules.profiles.ring import Profile
+from rules.profiles.events_and_buckets import Profile
 from rules.profiles.subjects import (
     Limit,
     asks_for,

@@ -14,7 +14,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from fspiop import iso20022, versions
 from fspiop.resources import RESOURCES, Iso20022
 from hub.administration.models import READ, WRITE
-from hub.api import whole_numbers
+from hub.api.administration import whole_numbers_in_bodies
 
 APIS = {
     "fspiop": "the FSPIOP API",
@@ -113,7 +113,7 @@ def schema_of(message: type[Any], *, nullable: bool = True) -> dict[str, Any]:
     """Returns the JSON schema of a typed message, including the schemas of its parts. In this schema, no field of an
     FSPIOP message is nullable.
     """
-    schema = msgspec.json.schema(message, schema_hook=whole_numbers.describe)
+    schema = msgspec.json.schema(message, schema_hook=whole_numbers_in_bodies.describe)
     definitions = schema.pop("$defs", {})
 
     def inline(node: Any) -> Any:

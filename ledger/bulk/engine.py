@@ -15,6 +15,7 @@ from django.db import transaction
 
 from fspiop.errors import ErrorCode, FspiopError
 from hub import outbox
+from hub.group_commit import LostRace
 from ledger import metrics, store
 from ledger.bulk import store as bulks
 from ledger.bulk.commands_and_outcomes import (
@@ -40,7 +41,7 @@ def submit(command: BulkCommand) -> BulkOutcome:
     """Returns the command's outcome once the command's database transaction is durable."""
     try:
         return run(command)
-    except store.LostRace:
+    except LostRace:
         raise FspiopError(ErrorCode.SERVICE_UNAVAILABLE, "the ledger is busy with this bulk; send it again") from None
 
 

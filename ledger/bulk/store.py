@@ -7,11 +7,11 @@ describes the order of all locks.
 import orjson
 
 from hub import fair_overdue_rows
+from hub.group_commit import LostRace
 from hub.sql_execution import execute
 from ledger.bulk.commands_and_outcomes import Bulk, BulkPrepare
 from ledger.bulk.states import BulkState
 from ledger.commands_and_outcomes import PaymentMessage
-from ledger.store import LostRace
 
 _BULK = """
     SELECT b.bulk_transfer_id, b.bulk_quote_id, b.payer_id, b.payee_id, payer.name, b.payee_name, b.state,

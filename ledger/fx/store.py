@@ -11,9 +11,9 @@ import orjson
 from psycopg.rows import TupleRow
 
 from hub import fair_overdue_rows
+from hub.group_commit import LostRace
 from hub.sql_execution import execute
 from ledger.commands_and_outcomes import Aborted, Committed, NotObeyed, Outcome, PaymentMessage, Refused
-from ledger.errors import LostRace
 from ledger.fx.commands_and_outcomes import (
     FxAborted,
     FxAgreed,

@@ -19,7 +19,7 @@ from rules.decide import Verdict
 from rules.profiles import store as profiles
 from rules.profiles.counted_payments import CountedPayment, Role
 from rules.profiles.counters import ProfileCounters
-from rules.profiles.ring import Profile
+from rules.profiles.events_and_buckets import Profile
 from rules.rulesets import decisions
 from rules.rulesets.active_rules import ActiveRules
 from rules.transfer_gate import counters_unlocked

@@ -11,10 +11,10 @@ from typing import Any
 
 import orjson
 
+from hub.group_commit import LostRace
 from hub.outbox.messages import ReceivedMessage, Recipient
 from hub.sql_execution import execute
 from hub.sweeps.store import not_skipped
-from ledger.errors import LostRace
 from ledger.snapshot import TransferState
 from ledger.states import State
 

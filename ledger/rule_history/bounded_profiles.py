@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Self
 
-from rules.profiles import ring
-from rules.profiles.ring import Profile
+from rules.profiles import events_and_buckets
+from rules.profiles.events_and_buckets import Profile
 
 MOST_EVENTS = 2_000_000
 """The largest number of payments that the profiles in memory contain. This number of payments uses about 400 MB."""
@@ -75,7 +75,7 @@ class BoundedProfiles(Mapping[int, Profile]):
         """
         self._weight += events
         if self._weight > self._most:
-            rows = [(key, ring.to_bytes(profile)) for key, profile in self._old.items()]
+            rows = [(key, events_and_buckets.to_bytes(profile)) for key, profile in self._old.items()]
             self._file.executemany("REPLACE INTO profile VALUES (?, ?)", rows)
             self._is_any_in_file = self._is_any_in_file or bool(rows)
             self._old, self._new, self._weight = self._new, {}, 0
@@ -84,7 +84,7 @@ class BoundedProfiles(Mapping[int, Profile]):
         if self._is_any_in_file:
             row = self._file.execute("SELECT ring FROM profile WHERE key = ?", (key,)).fetchone()
             if row is not None:
-                return ring.from_bytes(row[0])
+                return events_and_buckets.from_bytes(row[0])
         return Profile()
 
 

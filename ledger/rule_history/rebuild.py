@@ -9,9 +9,9 @@ from typing import Any
 from django.db import connection, transaction
 
 from hub.sql_execution import execute
-from rules.profiles import ring, store
+from rules.profiles import events_and_buckets, store
 from rules.profiles.counted_payments import BY_ROLE, CountedPayment, Role
-from rules.profiles.ring import Profile
+from rules.profiles.events_and_buckets import Profile
 from rules.profiles.store import PAYMENT, payment_of
 
 _AT_ONCE = 500
@@ -75,7 +75,7 @@ def _differences(rows: Sequence[Any], waiting: Sequence[Any], stored: Sequence[A
     profile = Profile()
     if stored:
         _key, octets, *totals = stored[0]
-        profile = ring.from_bytes(octets)
+        profile = events_and_buckets.from_bytes(octets)
         if [profile.counted, profile.sent, profile.received] != [int(total) for total in totals]:
             yield "its totals differ from the sums of its payments"
     for _key, _id, role, is_removal, *payment in waiting:
@@ -84,7 +84,9 @@ def _differences(rows: Sequence[Any], waiting: Sequence[Any], stored: Sequence[A
             profile.add(event)
         elif not profile.remove(event):
             yield "a pending row removes a payment that the profile does not contain"
-    yield from ring.differences(profile, (payment_of(payment).event(Role(role)) for _key, role, *payment in rows))
+    yield from events_and_buckets.differences(
+        profile, (payment_of(payment).event(Role(role)) for _key, role, *payment in rows)
+    )
 
 
 def _by_key() -> Iterator[tuple[int, list[Any], list[Any], list[Any]]]:

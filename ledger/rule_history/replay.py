@@ -25,7 +25,7 @@ from msgspec.structs import replace
 
 from ledger import rules_gate
 from ledger.commands_and_outcomes import Refusal
-from ledger.held_transfers.decide import with_hold
+from ledger.held_transfers.whether_to_hold import with_hold
 from ledger.hold_and_post import HOLD_IS_REFUSED_BY
 from ledger.rule_history import stored_payments
 from ledger.rule_history.bounded_profiles import BoundedProfiles
@@ -39,14 +39,14 @@ from rules.decide import Hit, Verdict
 from rules.facts import Facts
 from rules.kept_verdicts import Kept
 from rules.language.compiled_types import CompiledRules
-from rules.language.counter_needs import Counters
+from rules.language.counter_types import Counters
 from rules.language.refusal_codes import OUT_OF_TIME
 from rules.lists.models import PartyList
 from rules.markers.models import Marker
 from rules.party_keys import dfsp_key
 from rules.profiles.counted_payments import NOT_CONFIRMED, CountedPayment
 from rules.profiles.counters import Original, ProfileCounters
-from rules.profiles.ring import Event, Profile
+from rules.profiles.events_and_buckets import Event, Profile
 from rules.profiles.subjects import asks_for, is_refund, keys_to_count
 from rules.recorded_counters import RecordedCounters
 

@@ -12,7 +12,7 @@ from rules.facts import Facts, Gate
 from rules.language.checks import accept_text
 from rules.language.compile import compile_rules
 from rules.language.compiled_types import CompiledRules
-from rules.language.counter_needs import Subject
+from rules.language.counter_types import Subject
 from rules.language.needed_counters import comparisons, counter_names
 from rules.language.rule_types import Rule, RuleSet
 from rules.profiles.subjects import asks_for, key_of_subject, keys_to_lock, limits_of, subjects_read

@@ -29,7 +29,7 @@ from hub.outbox import client
 from hub.outbox.addresses import Addresses
 from hub.outbox.claims import Claimed
 from hub.participants.models import Participant
-from portal.certification.certifier import Certifier
+from portal.certification.certifier_participant import Certifier
 from portal.certification.recorded_requests import in_database
 
 log = structlog.get_logger("certification")

@@ -48,8 +48,8 @@ class Certification(models.Model):
                 condition=pgtrigger.Condition("OLD.state IN ('PASSED', 'FAILED', 'INTERRUPTED')"),
             ),
             # Before its go-live, a DFSP may exchange test payments only during its certification.
-            # `portal.certification.runs.let_pay` gives this permission. The trigger withdraws the permission whenever a
-            # certification ends.
+            # `portal.certification.starting_and_ending_runs.let_pay` gives this permission. The trigger withdraws the
+            # permission whenever a certification ends.
             pgtrigger.Trigger(
                 name="the_end_of_a_certification_ends_its_payments",
                 operation=pgtrigger.Update,

@@ -20,9 +20,9 @@ from hub.outbox.messages import Outgoing
 from hub.outbox.models import Message
 from hub.test_currency import TEST_CURRENCY
 from portal.certification.aliases import ASKED, PAYER
+from portal.certification.certifier_customer import Play
 from portal.certification.faults import NotJudged
 from portal.certification.moments import moment
-from portal.certification.plays import Play
 from portal.certification.recorded_requests import Told, in_database
 from portal.certification.scene import Scene
 

@@ -19,9 +19,9 @@ from portal.certification.aliases import (
     TWICE,
     UNKNOWN,
 )
+from portal.certification.certifier_customer import Play, Terms, fulfilment_of, keep_silent, reject
 from portal.certification.faults import NotJudged
 from portal.certification.moments import moment
-from portal.certification.plays import Play, Terms, fulfilment_of, keep_silent, reject
 from portal.certification.scene import Order, Scene
 
 if TYPE_CHECKING:

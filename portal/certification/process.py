@@ -10,11 +10,17 @@ from django.db.models.functions import Now
 
 from fspiop.errors import FspiopError
 from hub.participants.models import Participant
-from portal.certification import certifier, recorded_requests, report, runs, test_accounts
+from portal.certification import (
+    certifier_participant,
+    recorded_requests,
+    report,
+    starting_and_ending_runs,
+    test_accounts,
+)
 from portal.certification.counterpart import Endpoint, Sender
 from portal.certification.exchanges import storable
 from portal.certification.models import Certification
-from portal.certification.run import GivenUp, Run, Tell
+from portal.certification.run_for_one_dfsp import GivenUp, Run, Tell
 
 log = structlog.get_logger("certification")
 
@@ -27,11 +33,11 @@ def run(certifications: Sequence[Certification], tell: Tell = lambda *_: None) -
 
     Ends each certification as passed or failed, or as interrupted if the process cannot continue.
     """
-    with runs.only_process() as is_free:
+    with starting_and_ending_runs.only_process() as is_free:
         if not is_free:
             return False
-        runs.clear_after_the_dead()
-        mine = [each for each in certifications if runs.take(each)]
+        starting_and_ending_runs.clear_after_the_dead()
+        mine = [each for each in certifications if starting_and_ending_runs.take(each)]
         if not mine:
             return True
         names = [each.participant.name for each in mine]
@@ -48,7 +54,7 @@ def run(certifications: Sequence[Certification], tell: Tell = lambda *_: None) -
             raise
         finally:
             recorded_requests.forget_recordings()
-            certifier.take_down()
+            certifier_participant.take_down()
     return True
 
 
@@ -62,7 +68,7 @@ def _give_up(certifications: Sequence[Certification], why: str) -> None:
 
 async def _run(certifications: Sequence[Certification], tell: Tell) -> None:
     async with Endpoint() as endpoint:
-        identity = await recorded_requests.in_database(lambda: certifier.set_up(endpoint=endpoint.url))
+        identity = await recorded_requests.in_database(lambda: certifier_participant.set_up(endpoint=endpoint.url))
         ready = await _with_accounts(certifications, identity.participant)
         async with Sender(identity) as sender, recorded_requests.Door() as opened:
             await asyncio.sleep(recorded_requests.processes_know_after_s())
@@ -79,7 +85,7 @@ async def _with_accounts(certifications: Sequence[Certification], certifier: Par
     for each in certifications:
         try:
             await recorded_requests.in_database(test_accounts.open_accounts, each.participant)
-            await recorded_requests.in_database(runs.let_pay, each, certifier)
+            await recorded_requests.in_database(starting_and_ending_runs.let_pay, each, certifier)
             await recorded_requests.in_database(each.participant.refresh_from_db)
         except FspiopError as error:
             await recorded_requests.in_database(_give_up, [each], f"the DFSP's test accounts cannot be opened: {error}")

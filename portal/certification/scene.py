@@ -16,15 +16,15 @@ from hub.outbox.models import Delivery, Message
 from hub.participants.models import Participant
 from hub.test_currency import TEST_CURRENCY
 from ledger.models import Transfer
+from portal.certification.certifier_customer import Play
 from portal.certification.exchanges import Exchange, shown
 from portal.certification.faults import Fault, NotJudged, fault
 from portal.certification.options import Options
-from portal.certification.plays import Play
 from portal.certification.recorded_requests import Told, in_database
 
 if TYPE_CHECKING:
     from portal.certification.counterpart import Answer
-    from portal.certification.run import Run
+    from portal.certification.run_for_one_dfsp import Run
 
 log = structlog.get_logger("certification")
 

@@ -27,7 +27,7 @@ from settlement import services
 from settlement.change_request_terms import evidence_of, terms, wishes_of
 from settlement.decide import Answer, Refusal
 from settlement.models import Settlement, SettlementAccount, Statement, StatementLine
-from settlement.services import payments
+from settlement.services import bank_payments
 from settlement.states import State
 
 _CAN_NOT = {
@@ -135,7 +135,7 @@ def _all_or_none(answers: list[Answer]) -> None:
 
 def payment_terms(settlement: Settlement, statement: Statement, reason: str) -> Payload:
     """Returns the payload of a request to settle and to record the bank's payments."""
-    proposals = payments.proposed(settlement, statement)
+    proposals = bank_payments.proposed(settlement, statement)
     return terms(settlement, State.SETTLED.value, reason) | {"payments": [each.terms() for each in proposals]}
 
 
@@ -163,7 +163,7 @@ def _settle(payload: Payload, actor: str) -> None:
     settlement = _locked(payload)
     references = _checked_references(payload, settlement)
     with _payment_reasons():
-        payments.settle(
+        bank_payments.settle(
             settlement.pk,
             statement_id=_statement_id(payload),
             agreed=payload["payments"],
@@ -180,7 +180,7 @@ def _check_payments(payload: Payload) -> None:
     must_still_be(settlement.state, payload["before"])
     _checked_references(payload, settlement)
     with _payment_reasons():
-        payments.check_agreed(settlement, statement_id=_statement_id(payload), agreed=payload["payments"])
+        bank_payments.check_agreed(settlement, statement_id=_statement_id(payload), agreed=payload["payments"])
 
 
 def _statement_id(payload: Payload) -> int:
@@ -193,14 +193,14 @@ def _payment_reasons() -> Iterator[None]:
     """Converts the errors of the settlement's payments to the errors of a change."""
     try:
         yield
-    except payments.NotPaid as reason:
+    except bank_payments.NotPaid as reason:
         raise CanNotBeDone(str(reason)) from None
     except TooLittle as short:
         told = {"name": short.name, "most": told_amount(short.most, short.currency)}
         raise CanNotBeDone(
             _("%(name)s has only %(most)s for its payment: the rest of its money is in use or on hold.") % told
         ) from None
-    except payments.Differs:
+    except bank_payments.Differs:
         raise Outdated from None
 
 

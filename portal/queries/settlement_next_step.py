@@ -16,7 +16,7 @@ from hub.audit.models import Approval
 from ledger.models import SettlementWindow
 from settlement.bank_statements.matching import Expected, Finding
 from settlement.models import Settlement, Statement, StatementLine
-from settlement.services import payments
+from settlement.services import bank_payments
 from settlement.services.bank_statements import expected_of
 from settlement.states import State
 
@@ -111,7 +111,7 @@ def _with_the_bank(settlement: Settlement, statement: Statement | None, advance:
             reverse("statement", args=[statement.pk]),
             is_ask=False,
         )
-    if not payments.is_for_funds(settlement):
+    if not bank_payments.is_for_funds(settlement):
         return NextStep(_("Statement %(number)s matches.") % told, _("Continue settlement"), advance)
     return NextStep(
         _("Statement %(number)s matches. Record the bank's payments as funds in and funds out, and settle.") % told,

@@ -10,7 +10,7 @@ from msgspec import DecodeError, to_builtins
 from portal.rules import sentences
 from rules import facts as facts_of_payments
 from rules.facts import Gate
-from rules.language.condition_values import read_conditions
+from rules.language.condition_readings import read_conditions
 from rules.language.interpret import applies, reader_of
 from rules.recorded_counters import RecordedCounters
 from rules.rulesets import active_rules, queries

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from hub.audit.amount_rules import amounts_in
 from hub.audit.models import Approval
 from hub.sql_execution import is_of_some_rows
-from portal import changes, next_steps, pagination
+from portal import changes, pagination, steps_after_approval
 from portal.first_sign_in import ACCOUNT_KINDS
 from portal.posted_text import posted
 from portal.visitor import Visitor, visitor_of
@@ -74,7 +74,7 @@ def _shown(visitor: Visitor, approval: Approval, *, with_figures: bool = False) 
         "amounts": list(amounts_in(approval.payload)),
         "consents": consents,
         "left": max(0, approval.checkers_needed - len(consents)) if is_open else 0,
-        "next": next_steps.of(approval, visitor) if approval.state == Approval.State.APPROVED else [],
+        "next": steps_after_approval.of(approval, visitor) if approval.state == Approval.State.APPROVED else [],
         "may_approve": is_open and not is_late and not is_own and not has_agreed and visitor.may(kind.check),
         "may_refuse": is_open and not is_own and visitor.may(kind.check),
         "may_withdraw": is_open and is_own,

@@ -15,7 +15,7 @@ from fspiop.errors import FspiopError
 from hub import egress
 from hub.participants.models import Participant
 from portal import pagination
-from portal.certification import report, runs
+from portal.certification import report, starting_and_ending_runs
 from portal.certification.cases import BY_NAME, CASES
 from portal.certification.exchanges import at
 from portal.certification.faults import texts
@@ -83,7 +83,7 @@ class StartForm(forms.Form):
 
 
 def index(request: HttpRequest) -> HttpResponse:
-    page = pagination.by_id(request, runs.of())
+    page = pagination.by_id(request, starting_and_ending_runs.of())
     return render(request, "portal/certifications.html", {"page": page})
 
 
@@ -103,8 +103,8 @@ def of_participant(request: HttpRequest, name: str) -> HttpResponse:
             left_out=tuple(said["left_out"]),
         )
         try:
-            made = runs.ask(participant, options, asked_by=visitor_of(request).name)
-        except runs.NotStarted:
+            made = starting_and_ending_runs.ask(participant, options, asked_by=visitor_of(request).name)
+        except starting_and_ending_runs.NotStarted:
             form.add_error(
                 None, _("Only an active participant that has an endpoint and is not leaving can be certified.")
             )
@@ -113,7 +113,7 @@ def of_participant(request: HttpRequest, name: str) -> HttpResponse:
     context = {
         "participant": participant,
         "form": form,
-        "page": pagination.by_id(request, runs.of(participant)),
+        "page": pagination.by_id(request, starting_and_ending_runs.of(participant)),
     }
     return render(request, "portal/certify.html", context, status=400 if form.errors else 200)
 
@@ -146,7 +146,7 @@ def _file(content: bytes, content_type: str, name: str) -> HttpResponse:
 
 
 def _found(number: int) -> Certification:
-    found = runs.of().filter(pk=min(number, _LARGEST_NUMBER)).first()
+    found = starting_and_ending_runs.of().filter(pk=min(number, _LARGEST_NUMBER)).first()
     if found is None:
         raise Http404
     return found
@@ -169,7 +169,8 @@ def _context(number: int) -> dict[str, Any]:
         "bad": [case for case in cases if case["is_open"]],
         "done": done,
         "percent": 100 * done // len(cases) if cases else 0,
-        "has_new_address": found.state == Certification.State.PASSED and runs.has_new_address(found),
+        "has_new_address": found.state == Certification.State.PASSED
+        and starting_and_ending_runs.has_new_address(found),
         "payee": f"{found.options['payee_type']}/{found.options['payee']}",
     }
 

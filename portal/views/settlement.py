@@ -22,7 +22,7 @@ from portal.visitor import visitor_of
 from portal.words.errors import words_for
 from settlement import change_request_terms, queries, services, window_nets
 from settlement.models import Payment, Settlement, Statement
-from settlement.services import payments
+from settlement.services import bank_payments
 from settlement.states import MAY_ABORT, STEPS, State, steps_left
 
 _LATEST = 20
@@ -165,15 +165,15 @@ def show(request: HttpRequest, settlement_id: int) -> HttpResponse:
     )
 
 
-def _proposals(settlement: Settlement, latest: Statement | None) -> list[payments.Proposal]:
+def _proposals(settlement: Settlement, latest: Statement | None) -> list[bank_payments.Proposal]:
     """Returns the payments that the latest bank statement proves. If the hub cannot record these payments now, returns
     no payments."""
-    may_pay = settlement.state in payments.MAY_PAY and payments.is_for_funds(settlement)
+    may_pay = settlement.state in bank_payments.MAY_PAY and bank_payments.is_for_funds(settlement)
     if not may_pay or latest is None or not latest.is_exact:
         return []
     try:
-        return payments.proposed(settlement, latest)
-    except payments.NotPaid:
+        return bank_payments.proposed(settlement, latest)
+    except bank_payments.NotPaid:
         return []
 
 
@@ -186,12 +186,12 @@ def _payments(settlement: Settlement) -> "QuerySet[Payment]":
 def pay(request: HttpRequest, settlement_id: int) -> HttpResponse:
     """Submits one request with two effects: the hub records the bank's payments, and the settlement becomes SETTLED."""
     found = _settlement(settlement_id)
-    statement = payments.evidence(found)
-    if statement is None or found.state not in payments.MAY_PAY or not payments.is_for_funds(found):
+    statement = bank_payments.evidence(found)
+    if statement is None or found.state not in bank_payments.MAY_PAY or not bank_payments.is_for_funds(found):
         raise Http404
     try:
-        proposals = payments.proposed(found, statement)
-    except payments.NotPaid as why:
+        proposals = bank_payments.proposed(found, statement)
+    except bank_payments.NotPaid as why:
         messages.error(request, str(why))
         return redirect("settlement_of", found.pk)
     reason = _("Payments in bank statement %(number)s") % {"number": statement.pk}

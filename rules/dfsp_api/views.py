@@ -16,7 +16,7 @@ from rules.markers import queries as markers
 from rules.markers import services
 from rules.markers.models import Marker
 from rules.party_keys import key_of
-from rules.signals import services as signals
+from rules.signals import answering_requests
 from rules.signals.counters import rounded
 
 TAG = "Fraud"
@@ -28,7 +28,7 @@ class SignalsView(DfspView):
     @dfsp_schema(TAG, summary="Show the signals of a payee: markers and rounded counters", answer=bodies.Signals)
     def get(self, request: Request, id_type: str, identifier: str, sub_id: str | None = None) -> HttpResponse:
         key = _key_of(id_type, identifier, sub_id)
-        known = signals.ask(key, participant_id=self.caller)
+        known = answering_requests.ask(key, participant_id=self.caller)
         return answer(
             bodies.Signals(
                 is_known=known.is_known,

@@ -2,7 +2,7 @@
 
 from rules.facts import Gate
 from rules.language.contradictions import contradictions
-from rules.language.counter_needs import LIMITS, MOST_EVENTS
+from rules.language.counter_types import LIMITS, MOST_EVENTS
 from rules.language.fact_catalogue import FACTS, LOCAL_TIME_NS
 from rules.language.faults import Fault, RuleSetRefused
 from rules.language.needed_counters import (

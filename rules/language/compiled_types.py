@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from rules.facts import Facts, Gate
-from rules.language.counter_needs import Need, Subject
+from rules.language.counter_types import Need, Subject
 from rules.language.needed_counters import CounterName
 from rules.language.rule_types import Rule
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fspiop import money
 from rules.facts import Gate
-from rules.language.counter_needs import LONGEST_WINDOW_S, SHORTEST_WINDOW_S
+from rules.language.counter_types import LONGEST_WINDOW_S, SHORTEST_WINDOW_S
 from rules.language.durations import format_duration, parse_duration
 from rules.language.fact_catalogue import FACTS, SCENARIOS, FactSpec, Unit
 from rules.language.faults import Fault

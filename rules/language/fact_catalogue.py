@@ -11,7 +11,7 @@ import msgspec
 
 from fspiop.money import CURRENCIES
 from rules.facts import Gate
-from rules.language.counter_needs import WINDOWED, Measure, Subject
+from rules.language.counter_types import WINDOWED, Measure, Subject
 from rules.language.local_time import WEEKDAYS
 from rules.language.rule_types import Operator
 

@@ -10,7 +10,7 @@ before the window contains more events than the profile keeps separately.
 from collections.abc import Collection, Iterator, Mapping
 
 from rules.facts import Gate
-from rules.language.counter_needs import LIMITS, Measure, Need, Subject
+from rules.language.counter_types import LIMITS, Measure, Need, Subject
 from rules.language.fact_catalogue import FACTS
 from rules.language.rule_types import All, AnyOf, Comparison, Condition, Not, Refuse, Rule, Trigger
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from rules.language.counter_needs import MOST_EVENTS
+from rules.language.counter_types import MOST_EVENTS
 from rules.language.fact_catalogue import MARKERS, PARTY_TYPES, SCENARIOS
 from rules.language.local_time import WEEKDAYS
 

@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from hub.audit import record
-from rules.lists import changes, keys
+from rules.lists import change_numbers, keys
 from rules.lists.matches import KILL_SWITCH, matches
 from rules.lists.models import KillSwitch
 from rules.not_changed import NotChanged
@@ -111,7 +111,7 @@ def switch_on(
         payee_dfsp=payee_dfsp,
         reason=reason,
         on_by=actor,
-        change=changes.count(changes.LISTS),
+        change=change_numbers.count(change_numbers.LISTS),
     )
 
 
@@ -126,7 +126,7 @@ def switch_off(key: int, *, actor: str) -> KillSwitch:
         raise NotChanged(_("This kill switch is not on."))
     record("kill_switch_off", subject=subject_of(key), actor=actor, before={"on_by": found.on_by})
     found.off_at, found.off_by = Now(), actor
-    found.change = changes.count(changes.LISTS)
+    found.change = change_numbers.count(change_numbers.LISTS)
     found.save(update_fields=["off_at", "off_by", "change"])
     return found
 

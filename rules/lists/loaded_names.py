@@ -13,7 +13,7 @@ import structlog
 from django.db import DatabaseError, InterfaceError, connection
 
 from hub.sql_execution import execute
-from rules.lists import changes
+from rules.lists import change_numbers
 from rules.lists.name_index import ListedName, NameIndex
 
 log = structlog.get_logger("rules")
@@ -44,7 +44,7 @@ def current(number: int) -> NameIndex:
 def latest() -> NameIndex:
     """Returns an index with all listed names. Builds the index if necessary. Only periodic tasks call this function."""
     global _index
-    if _index.number != changes.number_of(changes.NAMES):
+    if _index.number != change_numbers.number_of(change_numbers.NAMES):
         _index = _built()
     return _index
 
@@ -56,7 +56,8 @@ def forget() -> None:
 
 
 def _built() -> NameIndex:
-    number = changes.number_of(changes.NAMES)  # before the names are read, so that the index contains this change
+    # The number is read before the names, so that the index contains this change.
+    number = change_numbers.number_of(change_numbers.NAMES)
     return NameIndex(_listed(), number=number)
 
 

@@ -67,7 +67,7 @@ class ListVersion(models.Model):
     sha256 = models.CharField(max_length=64, blank=True)
     added = models.PositiveIntegerField()
     removed = models.PositiveIntegerField()
-    change = models.BigIntegerField(null=True)  # numbered at the end of the transaction: see `rules.lists.changes`
+    change = models.BigIntegerField(null=True)  # numbered at the transaction's end: see `rules.lists.change_numbers`
 
     class Meta:
         ordering = ["-id"]

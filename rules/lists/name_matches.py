@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from hub.audit import record
-from rules.lists import changes
+from rules.lists import change_numbers
 from rules.lists.models import NameMatch
 from rules.not_changed import NotChanged
 
@@ -38,6 +38,6 @@ def clear(match_id: int, *, actor: str) -> NameMatch:
         raise NotChanged(_("The match does not exist, or it was already cleared."))
     record("name_match_cleared", subject=subject_of(match_id), actor=actor, after={"entry": found.entry_id})
     found.cleared_at, found.cleared_by = Now(), actor
-    found.change = changes.count(changes.LISTS)
+    found.change = change_numbers.count(change_numbers.LISTS)
     found.save(update_fields=["cleared_at", "cleared_by", "change"])
     return found

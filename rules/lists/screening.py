@@ -22,7 +22,7 @@ from hub.sql_execution import execute
 from hub.sweeps.store import not_skipped
 from rules.alerts import services as alerts
 from rules.alerts.services import Sighting
-from rules.lists import changes, keys, loaded_names
+from rules.lists import change_numbers, keys, loaded_names
 from rules.lists.name_index import NameIndex, Similar
 from rules.lists.names import folded
 from rules.party_keys import key_of
@@ -233,7 +233,7 @@ def _match(found: Sequence[tuple[int, Similar]], parties: Mapping[int, int]) -> 
     ).fetchall()
     if not rows:
         return 0
-    change = changes.count(changes.LISTS)
+    change = change_numbers.count(change_numbers.LISTS)
     new = execute(_INSERT, [change, *map(list, zip(*rows, strict=True))]).fetchall()
     if not new:
         return 0

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from hub.audit import record
 from hub.sql_execution import execute
-from rules.lists import changes, party_files
+from rules.lists import change_numbers, party_files
 from rules.lists.models import Entry, ListVersion, PartyList, StagedFile
 from rules.lists.party_files import Line
 from rules.not_changed import NotChanged
@@ -204,10 +204,10 @@ def _finish(version: ListVersion, *, added: int, removed: int, has_names: bool, 
         actor=actor,
         after={"version": version.number, "added": added, "removed": removed, "sha256": version.sha256},
     )
-    version.change = changes.count(changes.LISTS)
+    version.change = change_numbers.count(change_numbers.LISTS)
     version.save(update_fields=["added", "removed", "change"])
     if has_names:
-        changes.repeat(changes.NAMES, version.change)
+        change_numbers.repeat(change_numbers.NAMES, version.change)
     return version
 
 

@@ -6,7 +6,7 @@ The result is at most half a second old, so every gate sees a new marker within 
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 
-from rules.lists.changes import MARKERS
+from rules.lists.change_numbers import MARKERS
 from rules.refreshed_key_sets import RefreshedKeySets
 
 CONFIRMED = "CONFIRMED"

@@ -19,7 +19,7 @@ from hub.audit import record
 from hub.sql_execution import execute
 from rules.alerts import services as alerts
 from rules.alerts.services import Sighting
-from rules.lists import changes
+from rules.lists import change_numbers
 from rules.markers import queries
 from rules.markers.models import Appeal, Marker
 from rules.not_changed import NotChanged
@@ -143,7 +143,7 @@ def _count(marker: Marker) -> Marker:
             )
         ]
     )
-    marker.change = changes.count(changes.MARKERS)
+    marker.change = change_numbers.count(change_numbers.MARKERS)
     execute(_NUMBER, [marker.change, marker.pk])
     return marker
 
@@ -159,7 +159,7 @@ def lift(marker: int, *, reason: str, actor: str) -> Marker:
         state=Appeal.State.LIFTED, decided_at=Now(), decided_by=actor, decision=reason[:512]
     )
     found.lifted_at, found.lifted_by, found.lifted_because = Now(), actor, reason[:512]
-    found.change = changes.count(changes.MARKERS)
+    found.change = change_numbers.count(change_numbers.MARKERS)
     found.save(update_fields=["lifted_at", "lifted_by", "lifted_because", "change"])
     return found
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import msgspec
 
-from rules.profiles.ring import Direction, Event, Profile
+from rules.profiles.events_and_buckets import Direction, Event, Profile
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

@@ -1,4 +1,4 @@
-"""Reads the counters of rules from profiles. Implements `rules.language.counter_needs.Counters`."""
+"""Reads the counters of rules from profiles. Implements `rules.language.counter_types.Counters`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Protocol
 
 from rules.facts import Facts
-from rules.language.counter_needs import Measure, Need, Subject
+from rules.language.counter_types import Measure, Need, Subject
 from rules.party_keys import dfsp_key
 from rules.profiles import features
 from rules.profiles.counted_payments import microseconds
+from rules.profiles.events_and_buckets import Direction, Profile
 from rules.profiles.features import SECOND, Series, Tally
-from rules.profiles.ring import Direction, Profile
 from rules.profiles.subjects import is_refund, key_of_subject
 
 _SENT, _RECEIVED = Direction.SENT, Direction.RECEIVED

@@ -9,7 +9,7 @@ from itertools import accumulate
 
 import msgspec
 
-from rules.profiles.ring import Direction, Profile
+from rules.profiles.events_and_buckets import Direction, Profile
 
 SECOND = 1_000_000
 

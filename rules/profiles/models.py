@@ -17,7 +17,8 @@ class Profile(models.Model):
     """
 
     key = models.BigIntegerField(primary_key=True)
-    ring = models.BinaryField(default=b"", db_default=b"")  # see rules.profiles.ring; empty without payments
+    # `rules.profiles.events_and_buckets` reads and writes the content of `ring`. Without payments, `ring` is empty.
+    ring = models.BinaryField(default=b"", db_default=b"")
     counted = models.BigIntegerField(default=0, db_default=0)
     sent = models.DecimalField(max_digits=38, decimal_places=0, default=Decimal(0), db_default=Decimal(0))
     received = models.DecimalField(max_digits=38, decimal_places=0, default=Decimal(0), db_default=Decimal(0))

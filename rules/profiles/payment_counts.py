@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from rules.profiles import features, store
 from rules.profiles.counted_payments import microseconds
-from rules.profiles.ring import Direction
+from rules.profiles.events_and_buckets import Direction
 from rules.signals.counters import Count
 
 _NAMES = {Direction.SENT: "SENT", Direction.RECEIVED: "RECEIVED"}

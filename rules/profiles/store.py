@@ -13,9 +13,9 @@ from typing import Any
 
 from hub.sql_execution import execute
 from hub.sweeps.store import not_skipped
-from rules.profiles import ring
+from rules.profiles import events_and_buckets
 from rules.profiles.counted_payments import COLUMNS, CountedPayment, Keys, Role
-from rules.profiles.ring import Profile
+from rules.profiles.events_and_buckets import Profile
 
 _CREATE = """
     INSERT INTO rules_profiles_profile (key) SELECT key FROM unnest(%s::bigint[]) AS k (key)
@@ -35,7 +35,7 @@ def lock(keys: Collection[int]) -> dict[int, Profile]:
     """
     ordered = sorted(keys)
     execute(_CREATE, [ordered])
-    return {key: ring.from_bytes(stored) for key, stored in execute(_LOCK, [ordered])}
+    return {key: events_and_buckets.from_bytes(stored) for key, stored in execute(_LOCK, [ordered])}
 
 
 _READ = "SELECT key, ring FROM rules_profiles_profile WHERE key = ANY(%s::bigint[])"
@@ -46,7 +46,7 @@ def read(keys: Collection[int]) -> dict[int, Profile]:
 
     If a key has no profile, returns an empty profile for this key.
     """
-    found = {key: ring.from_bytes(stored) for key, stored in execute(_READ, [sorted(keys)])}
+    found = {key: events_and_buckets.from_bytes(stored) for key, stored in execute(_READ, [sorted(keys)])}
     return {key: found.get(key) or Profile() for key in keys}
 
 
@@ -64,7 +64,7 @@ def save(profiles: Mapping[int, Profile]) -> None:
     rows = sorted(profiles.items())
     columns: list[list[Any]] = [
         [key for key, _ in rows],
-        [ring.to_bytes(profile) for _, profile in rows],
+        [events_and_buckets.to_bytes(profile) for _, profile in rows],
         [profile.counted for _, profile in rows],
         [profile.sent for _, profile in rows],
         [profile.received for _, profile in rows],

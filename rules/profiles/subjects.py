@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from rules.facts import Facts
 from rules.language.compiled_types import CompiledRules
-from rules.language.counter_needs import LIMITS, Need, Subject
+from rules.language.counter_types import LIMITS, Need, Subject
 from rules.language.needed_counters import comparisons, counter_names, is_limit
 from rules.language.rule_types import Trigger
 from rules.party_keys import dfsp_key, pair_key, transaction_key

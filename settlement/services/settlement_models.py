@@ -10,8 +10,8 @@ from hub.audit import record
 from hub.sweeps.store import forget_all
 from hub.test_currency import TEST_CURRENCY
 from ledger import accounts_and_funds as ledger
-from ledger.locks import WINDOW_LOCK
 from ledger.models import Entry, SettlementWindow
+from ledger.window_lock import WINDOW_LOCK
 from settlement import gross_settlement
 from settlement.models import LedgerAccountType, SettlementModel, WindowContent
 from settlement.states import WindowState

@@ -11,8 +11,8 @@ from fspiop.errors import ErrorCode, FspiopError
 from hub.audit import record
 from hub.sweeps import isolating_batches
 from hub.sweeps.queries import is_skipped
-from ledger.locks import WINDOW_LOCK
 from ledger.models import Entry, SettlementWindow
+from ledger.window_lock import WINDOW_LOCK
 from settlement import gross_settlement, store
 from settlement.models import ContentTotal, WindowContent
 from settlement.netting import obligations
@@ -46,7 +46,7 @@ def close_window(*, reason: str, actor: str, window_id: int | None = None) -> Cl
 def _close(*, reason: str, actor: str, window_id: int | None) -> Closed:
     with connection.cursor() as cursor:
         # While this database transaction holds the exclusive lock, no other database transaction is committing a
-        # transfer. Later commits read the next window: see `ledger.locks`.
+        # transfer. Later commits read the next window: see `ledger.window_lock`.
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [WINDOW_LOCK])
     window = SettlementWindow.objects.get(state=SettlementWindow.State.OPEN)
     if window_id is not None and window.pk != window_id:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from django.http import QueryDict
 
 from fspiop.errors import ErrorCode, FspiopError
-from hub.api.whole_numbers import WholeNumber, whole_number
+from hub.api.administration.whole_numbers_in_bodies import WholeNumber, whole_number
 
 T = TypeVar("T")
 

@@ -10,8 +10,8 @@ from rest_framework.request import Request
 from fspiop import time
 from fspiop.errors import ErrorCode, FspiopError, error_body
 from hub.api.administration.views import AdministrationView, Response
+from hub.api.administration.whole_numbers_in_bodies import WholeNumber
 from hub.api.openapi import administration_schema
-from hub.api.whole_numbers import WholeNumber
 from ledger.models import SettlementWindow
 from ledger.views.administration.common import as_number
 from settlement import change_request_terms, queries, services

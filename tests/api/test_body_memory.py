@@ -18,6 +18,7 @@ from django.test import override_settings
 from fspiop.time import http_date
 from hub.api.load_shedding import Turnstile
 from hub.api.wsgi_handler import LeanHandler
+from hub.group_commit import LostRace
 from ledger import engine, store
 from tests.api import messages
 from tests.world import World
@@ -151,7 +152,7 @@ def failing(error: Callable[[], BaseException]) -> Callable[..., Any]:
     return fail
 
 
-@pytest.mark.parametrize(("error", "status"), [(lambda: store.LostRace("lost"), 503), (lambda: ValueError("no"), 500)])
+@pytest.mark.parametrize(("error", "status"), [(lambda: LostRace("lost"), 503), (lambda: ValueError("no"), 500)])
 @pytest.mark.parametrize(
     ("path", "body"), [("/transfers", messages.transfer), ("/bulkTransfers", messages.bulk_transfer)]
 )
@@ -178,7 +179,7 @@ def test_a_body_ends_with_its_request_where_a_race_was_lost_and_then_won(
     def lose_the_first(*arguments: Any) -> None:
         races[0] += 1
         if races[0] % 2:
-            raise store.LostRace("lost")
+            raise LostRace("lost")
         save(*arguments)
 
     monkeypatch.setattr(store, "save", lose_the_first)

@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from hub.participants.models import Participant
-from portal.certification import report, runs
+from portal.certification import report, starting_and_ending_runs
 from portal.certification.exchanges import Exchange
 from portal.certification.faults import fault
 from portal.certification.models import Certification, CertificationCase
@@ -34,8 +34,10 @@ def operator(transactional_db: None) -> User:
 
 def begun() -> Certification:
     bank = Participant.objects.get(name=BANK)
-    made = runs.ask(bank, Options(payee="255770000001", outbound="http://127.0.0.1:4001"), asked_by="asha")
-    runs.take(made)
+    made = starting_and_ending_runs.ask(
+        bank, Options(payee="255770000001", outbound="http://127.0.0.1:4001"), asked_by="asha"
+    )
+    starting_and_ending_runs.take(made)
     now = timezone.now()
     made.cases.filter(number__lte=9).update(verdict=Verdict.PASSED, started_at=now, ended_at=now)
     messages = [
@@ -79,6 +81,6 @@ def test_what_a_person_has_closed_stays_closed_when_the_page_is_reloaded(open_wi
     window = open_window(operator)
     window.go(f"/portal/certifications/{run.pk}/")
     window.page.click("#summary-payee-transfer")
-    runs.interrupt(Q(pk=run.pk))
+    starting_and_ending_runs.interrupt(Q(pk=run.pk))
     window.page.wait_for_selector(".state:has-text('Interrupted')")  # the poll has replaced the cases
     assert not window.page.evaluate("document.getElementById('messages-payee-transfer').open")

@@ -18,7 +18,7 @@ from hub.test_currency import TEST_CURRENCY
 from ledger import accounts_and_funds
 from ledger.commands_and_outcomes import Committed, Refusal, Refused, Reserved
 from ledger.fx.commands_and_outcomes import FxRefused
-from portal.certification import certifier, process, report, runs, test_accounts
+from portal.certification import certifier_participant, process, report, starting_and_ending_runs, test_accounts
 from portal.certification.models import Certification
 from portal.certification.options import Options
 from tests import fx_world
@@ -38,7 +38,7 @@ def begin(world: World) -> Certification:
     """A DFSP before its go-live, with money in TZS, and the certifier and green with accounts in both currencies."""
     for name in (NEW, CERTIFIER):
         if name == CERTIFIER:
-            world.ids[name] = certifier.set_up(endpoint="http://127.0.0.1:9/endpoint").participant.pk
+            world.ids[name] = certifier_participant.set_up(endpoint="http://127.0.0.1:9/endpoint").participant.pk
         opened = accounts_and_funds.register_participant(
             name=name, currency="TZS", is_proxy=False, actor="test", is_live=False
         )
@@ -48,8 +48,8 @@ def begin(world: World) -> Certification:
     participants.set_endpoint(of(NEW), endpoint_type="FSPIOP_CALLBACK_URL", value="http://new.example", actor="test")
     for name in (NEW, "green"):
         test_accounts.open_accounts(of(name))
-    made = runs.ask(of(NEW), Options(payee=NEWS_NUMBER), asked_by="asha")
-    assert runs.take(made)
+    made = starting_and_ending_runs.ask(of(NEW), Options(payee=NEWS_NUMBER), asked_by="asha")
+    assert starting_and_ending_runs.take(made)
     return made
 
 
@@ -60,7 +60,7 @@ def of(name: str) -> Participant:
 @pytest.fixture
 def tested(world: World) -> Certification:
     made = begin(world)
-    runs.let_pay(made, of(CERTIFIER))
+    starting_and_ending_runs.let_pay(made, of(CERTIFIER))
     return made
 
 
@@ -125,7 +125,7 @@ def test_a_tested_dfsp_converts_nothing(world: World, tested: Certification) -> 
     [
         report.finish,
         lambda made: process._give_up([made], "x"),
-        lambda made: runs.interrupt(Q(pk=made.pk)),
+        lambda made: starting_and_ending_runs.interrupt(Q(pk=made.pk)),
         lambda made: offboarding.begin(made.participant, actor="test"),
     ],
     ids=["judged", "given up", "interrupted", "off-boarded"],
@@ -137,7 +137,7 @@ def test_it_ends_with_the_run_and_with_the_off_boarding(
     end(tested)
     assert of(NEW).tested_by is None
     assert both_ways(world) == (SEND, RECEIVE)
-    runs.let_pay(tested, of(CERTIFIER))
+    starting_and_ending_runs.let_pay(tested, of(CERTIFIER))
     assert both_ways(world) == (SEND, RECEIVE)
 
 
@@ -151,7 +151,7 @@ def test_no_run_begins_it_before_it_runs(world: World) -> None:
     made = begin(world)
     assert both_ways(world) == (SEND, RECEIVE)
     Certification.objects.filter(pk=made.pk).update(state=Certification.State.WAITING)
-    runs.let_pay(made, of(CERTIFIER))
+    starting_and_ending_runs.let_pay(made, of(CERTIFIER))
     assert both_ways(world) == (SEND, RECEIVE)
 
 
@@ -162,10 +162,10 @@ def pause(dfsp: Participant) -> None:
 @pytest.mark.parametrize("stop", [pause, lambda dfsp: offboarding.begin(dfsp, actor="test")], ids=["paused", "leaving"])
 def test_a_live_dfsp_that_may_not_pay_gains_nothing(world: World, stop: Callable[[Participant], object]) -> None:
     begin(world)
-    made = runs.ask(of("green"), Options(payee="255712001001"), asked_by="asha")
-    assert runs.take(made)
+    made = starting_and_ending_runs.ask(of("green"), Options(payee="255712001001"), asked_by="asha")
+    assert starting_and_ending_runs.take(made)
     stop(of("green"))
-    runs.let_pay(made, of(CERTIFIER))
+    starting_and_ending_runs.let_pay(made, of(CERTIFIER))
     assert outcome(world, "green", CERTIFIER) == SEND
     assert outcome(world, CERTIFIER, "green") == RECEIVE
     with pytest.raises(IntegrityError), transaction.atomic():
@@ -209,7 +209,7 @@ def test_requests_go_where_the_payment_could_be_made(committed_world: World) -> 
     made = begin(world)
     assert asks(NEW, CERTIFIER, TEST_CURRENCY) == ["4300"] * 4
     assert asks(CERTIFIER, NEW, TEST_CURRENCY) == ["5300"] * 4
-    runs.let_pay(made, of(CERTIFIER))
+    starting_and_ending_runs.let_pay(made, of(CERTIFIER))
     for payer, payee in ((NEW, CERTIFIER), (CERTIFIER, NEW)):
         assert asks(payer, payee, TEST_CURRENCY) == [PASSED_ON] * 4
         assert ask(payer, payee, "GET", f"/parties/MSISDN/{CERTIFIERS_NUMBER}") == PASSED_ON
@@ -224,7 +224,7 @@ def test_requests_go_where_the_payment_could_be_made(committed_world: World) -> 
 @pytest.mark.django_db(transaction=True)
 def test_a_bulk_is_refused_item_by_item(committed_world: World) -> None:
     world = committed_world
-    runs.let_pay(begin(world), of(CERTIFIER))
+    starting_and_ending_runs.let_pay(begin(world), of(CERTIFIER))
     for payer, payee, refusal in ((NEW, CERTIFIER, SEND), (CERTIFIER, NEW, RECEIVE)):
         asked = bulk_prepare(world, payer, payee, [1, 2])
         asked = replace(asked, items=[replace(asked.items[0], currency=TEST_CURRENCY), asked.items[1]])

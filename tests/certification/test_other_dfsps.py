@@ -18,13 +18,13 @@ from hub.participants import credential_cache
 from hub.participants import services as participants
 from hub.participants.models import Participant
 from hub.recordings.models import RecordedRequest, Recording
-from portal.certification import certifier, process, runs
+from portal.certification import certifier_participant, process, starting_and_ending_runs
 from portal.certification.aliases import ALIASES, PAID
 from portal.certification.exchanges import shown
 from portal.certification.models import Certification, CertificationCase
 from portal.certification.options import UNKNOWN, Options
 from portal.certification.recorded_requests import _read
-from portal.certification.run import Run
+from portal.certification.run_for_one_dfsp import Run
 from tests import proofs
 from tests.api.caller import dfsp
 from tests.proofs import by_proxy
@@ -51,7 +51,7 @@ def test_no_dfsp_registers_a_number_of_the_certifier(green: Participant, number:
 def test_the_certifier_takes_back_a_number_that_a_dfsp_holds_from_before(green: Participant) -> None:
     PartyIdentifier.objects.create(type="MSISDN", identifier=PAID, currency="XTS", fsp=green)
     PartyIdentifier.objects.create(type="MSISDN", identifier=PAID, fsp=green)
-    certifier.set_up(endpoint=ENDPOINT)
+    certifier_participant.set_up(endpoint=ENDPOINT)
     held = PartyIdentifier.objects.filter(identifier__in=ALIASES)
     assert {each.fsp.name for each in held} == {configured.CERTIFIER_NAME}
     assert held.count() == len(ALIASES)
@@ -93,7 +93,7 @@ def begun(name: str) -> Certification:
     asked = {"options": Options(payee="255799000001").as_json(), "asked_by": "asha"}
     made = Certification.objects.create(participant=Participant.objects.get(name=name), **asked)
     CertificationCase.objects.create(certification=made, number=1, name="payee-quote")
-    assert runs.take(made)
+    assert starting_and_ending_runs.take(made)
     assert made.participant.name == name  # loaded, as the process has it
     return made
 
@@ -149,17 +149,17 @@ def test_the_end_of_a_dfsps_accounts_ends_only_its_own_certification(green: Part
     now = timezone.now()
     left = {"is_active": False, "may_send": False, "may_receive": False, "leaving_since": now, "closed_at": now}
     Participant.objects.filter(name="brown").update(**left)
-    participant = certifier.set_up(endpoint=ENDPOINT).participant
+    participant = certifier_participant.set_up(endpoint=ENDPOINT).participant
     assert asyncio.run(process._with_accounts([closed, other], participant)) == [other]
     closed.refresh_from_db()
     assert closed.state == "INTERRUPTED"
     assert "closed for good" in closed.fault
 
 
-@pytest.mark.parametrize("end", [runs.end_lost, runs.start])
+@pytest.mark.parametrize("end", [starting_and_ending_runs.end_lost, starting_and_ending_runs.start])
 def test_a_dead_process_leaves_no_open_certifier_and_no_recordings(green: Participant, end: Any) -> None:
     made = begun("green")
-    certifier.set_up(endpoint=ENDPOINT)
+    certifier_participant.set_up(endpoint=ENDPOINT)
     Recording.objects.create(dfsp="green", counterpart="certifier", until=timezone.now() + timedelta(hours=1))
     RecordedRequest.objects.create(source="green", method="PUT", path="/", headers={}, body=b"{}", status=200)
     end()
@@ -174,15 +174,15 @@ def test_only_the_certification_creates_the_certifier(world: World) -> None:
     for name in ("certifier", "Certifier"):
         with pytest.raises(FspiopError, match="reserved"):
             participants.create(name=name, actor="asha")
-    certifier.set_up(endpoint=ENDPOINT)
+    certifier_participant.set_up(endpoint=ENDPOINT)
     assert Participant.objects.filter(name="certifier").exists()
 
 
 def test_a_dfsp_with_the_certifiers_name_stays_as_it_is(green: Participant, settings: Any) -> None:
     settings.CERTIFIER_NAME = "green"
     with pytest.raises(FspiopError, match="CERTIFIER_NAME"):
-        certifier.set_up(endpoint=ENDPOINT)
-    certifier.take_down()
-    runs.end_lost()
+        certifier_participant.set_up(endpoint=ENDPOINT)
+    certifier_participant.take_down()
+    starting_and_ending_runs.end_lost()
     green.refresh_from_db()
     assert green.is_active

@@ -22,7 +22,7 @@ from hub.participants import services as participants
 from hub.participants.models import CurrencyPair, Participant
 from ledger import accounts_and_funds, engine
 from ledger.models import Account, FxTransfer, SettlementWindow
-from portal.certification import certifier
+from portal.certification import certifier_participant
 from settlement.models import SettlementModel, WindowContent
 from settlement.services import closing_participants
 from settlement.window_nets import of_window
@@ -115,10 +115,10 @@ def test_a_conversion_of_xts_from_before_the_certifier_commits_and_the_ledger_is
     onboard_in(world, "XTS")
     conversion_id, transfer_id = agreed_conversion(world)
     if certifier_comes == "before the commit":
-        certifier.set_up(endpoint=ENDPOINT)
+        certifier_participant.set_up(endpoint=ENDPOINT)
     commit(world, transfer_id)
     if certifier_comes == "after the commit":
-        certifier.set_up(endpoint=ENDPOINT)
+        certifier_participant.set_up(endpoint=ENDPOINT)
     assert fx_world.fx_state_of(conversion_id) == "COMMITTED"
     assert world.position("red", "XTS") == -50_000
     call_command("check_ledger", stdout=io.StringIO())
@@ -157,7 +157,7 @@ def test_a_conversion_that_arrives_while_the_certifier_is_made_waits_and_is_refu
 
     sending = threading.Thread(target=send)
     with transaction.atomic():
-        certifier._certifier()
+        certifier_participant._certifier()
         sending.start()
         sending.join(0.5)
         assert answers == []
@@ -175,11 +175,11 @@ def unmarked(world: World) -> Iterator[Participant]:
 
 
 def test_a_certifier_that_is_not_marked_yet_is_marked(unmarked: Participant) -> None:
-    assert certifier.set_up(endpoint=ENDPOINT).participant.is_certifier
+    assert certifier_participant.set_up(endpoint=ENDPOINT).participant.is_certifier
     unmarked.refresh_from_db()
     assert unmarked.is_certifier
     assert Entry.objects.filter(subject="tester", action="participant_marked_as_certifier").count() == 1
-    certifier.set_up(endpoint=ENDPOINT)
+    certifier_participant.set_up(endpoint=ENDPOINT)
     assert Entry.objects.filter(subject="tester", action="participant_marked_as_certifier").count() == 1
 
 
@@ -189,7 +189,7 @@ def test_an_old_participant_does_not_become_the_certifier_of_a_hub_that_has_conv
     onboard_in(world, "XTS")
     agreed_conversion(world)
     with pytest.raises(FspiopError, match="choose another CERTIFIER_NAME"):
-        certifier.set_up(endpoint=ENDPOINT)
+        certifier_participant.set_up(endpoint=ENDPOINT)
     unmarked.refresh_from_db()
     assert not unmarked.is_certifier
     assert world.breaks() == []
@@ -201,7 +201,7 @@ def test_an_unmarked_certifier_is_not_marked_while_a_participant_offers_to_conve
     blue = Participant.objects.get(name="blue")
     participants.offer_pair(blue, source_currency="KES", target_currency="XTS", actor="test")
     with pytest.raises(FspiopError, match="withdraw all currency pairs with XTS"):
-        certifier.set_up(endpoint=ENDPOINT)
+        certifier_participant.set_up(endpoint=ENDPOINT)
 
 
 def test_no_hub_certifies_while_a_participant_offers_to_convert_xts(world: World) -> None:

@@ -15,9 +15,9 @@ import psycopg
 import pytest
 from django.db import DatabaseError, InterfaceError, connection, connections
 
+from hub.group_commit import LostRace
 from ledger import engine, invariants, quoted_facts
 from ledger.commands_and_outcomes import Command, Expire, Prepare, Reserved
-from ledger.errors import LostRace
 from ledger.models import Transfer
 from ledger.rule_history import rebuild
 from rules.profiles import folding, store

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from directory.models import PartyIdentifier
-from hub import long_work
+from hub import pauses_in_long_work
 from tests.api.caller import ABSENT, dfsp, error_of
 from tests.directory.requests import counted_statements, last_callback, owner, refusal, register
 from tests.sweeps.poison import poisoned
@@ -209,7 +209,7 @@ def test_ten_thousand_parties_take_three_statements_for_each_part() -> None:
 def test_a_batch_whose_turn_does_not_come_is_answered_with_2005(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("directory.builtin_oracle._AT_ONCE", 2)
     monkeypatch.setattr("directory.builtin_oracle._PATIENCE_S", 0.01)
-    with long_work.turn("another batch", wait_s=0, pauses=False):
+    with pauses_in_long_work.turn("another batch", wait_s=0, pauses=False):
         end, body = batch([party(str(number)) for number in range(3)])
     assert (end, body["errorInformation"]["errorCode"]) == ("/error", "2005")
     assert not PartyIdentifier.objects.exists()

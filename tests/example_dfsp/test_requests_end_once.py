@@ -10,7 +10,7 @@ from example_dfsp import payments
 from example_dfsp.instructions import Instruction
 from example_dfsp.requests_to_pay import MOST_WRONG_CODES, OPEN_FOR_S
 from tests.example_dfsp.cases import each
-from tests.example_dfsp.test_site import GRACE, UPENDO, People, tell
+from tests.example_dfsp.test_all_pages import GRACE, UPENDO, People, tell
 from tests.example_dfsp.test_within_one_bank import change, heading, sent
 
 WRONG = {"code": "not it"}

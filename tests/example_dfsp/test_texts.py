@@ -27,7 +27,7 @@ def texts_of_templates() -> set[str]:
 
 def texts_of_code() -> set[str]:
     found = set()
-    for path in HERE.glob("*.py"):
+    for path in HERE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _CALLS:
                 place = _CALLS[node.func.id]

@@ -6,14 +6,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from example_dfsp import treasury
 from example_dfsp.bank import Bank
 from example_dfsp.books import Books
 from example_dfsp.connector_calls import Answer
 from example_dfsp.customers import Customer
 from example_dfsp.instructions import Instruction
-from example_dfsp.treasury import compare
-from tests.example_dfsp.test_site import People, tell
+from example_dfsp.pages import treasury
+from example_dfsp.pages.treasury import compare
+from tests.example_dfsp.test_all_pages import People, tell
 
 UNIT, ASHA = 10_000, "255712001001"
 SINCE, UNTIL = 1_700_000_000.0, 1_700_003_600.0

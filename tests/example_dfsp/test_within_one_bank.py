@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from example_dfsp import payments
-from tests.example_dfsp.test_site import AGENT, GRACE, SHOP, UPENDO, People, tell
+from tests.example_dfsp.test_all_pages import AGENT, GRACE, SHOP, UPENDO, People, tell
 
 UNIT = 10_000
 

@@ -283,7 +283,7 @@ def test_files_are_read_a_batch_at_a_time_with_pauses_where_dfsps_need_the_proce
         at_once -= 1
         pauses.append(seconds)
 
-    monkeypatch.setattr("hub.long_work._sleep", pause)
+    monkeypatch.setattr("hub.pauses_in_long_work._sleep", pause)
     with override_settings(SERVES=serves):
         assert read_batches(4, 3) == 1
     assert most == (1 if "fspiop" in serves else 0)

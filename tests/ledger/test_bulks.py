@@ -15,6 +15,7 @@ from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hub.group_commit import LostRace
 from hub.outbox.models import Message
 from ledger import store
 from ledger.bulk import state_answers_and_expiry
@@ -252,7 +253,7 @@ def test_a_bulk_that_can_not_be_ended_holds_up_no_other(world: World, monkeypatc
 
     def lock(bulk_id: str) -> Bulk | None:
         if bulk_id == first.bulk_id:
-            raise store.LostRace("again and again")
+            raise LostRace("again and again")
         return original(bulk_id)
 
     with monkeypatch.context() as patched:

@@ -18,7 +18,7 @@ from hub.participants.models import Participant
 from ledger import accounts_and_funds, invariants
 from settlement import gross_settlement, services
 from settlement.models import Settlement
-from settlement.services import payments
+from settlement.services import bank_payments
 from settlement.states import State
 from tests.bulks import bulk_fulfil, bulk_prepare, run_bulk
 from tests.fx_world import agreed, open_scheme
@@ -633,10 +633,12 @@ def _settle_with_payments() -> None:
     services.advance(made.pk, to=State.PS_TRANSFERS_COMMITTED, reason="test", actor="test")
     settlement = Settlement.objects.select_related("model").get(pk=made.pk)
     take_in(settlement)
-    statement = payments.evidence(settlement)
+    statement = bank_payments.evidence(settlement)
     assert statement is not None
-    agreed = [each.terms() for each in payments.proposed(settlement, statement)]
-    payments.settle(settlement.pk, statement_id=statement.pk, agreed=agreed, reason="test", actor="test", references={})
+    agreed = [each.terms() for each in bank_payments.proposed(settlement, statement)]
+    bank_payments.settle(
+        settlement.pk, statement_id=statement.pk, agreed=agreed, reason="test", actor="test", references={}
+    )
 
 
 def _dfsp(name: str) -> Participant:

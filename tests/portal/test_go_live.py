@@ -15,7 +15,7 @@ from hub.participants import services
 from hub.participants.models import Participant
 from ledger.commands_and_outcomes import Committed, Refused
 from portal import go_live_checks
-from portal.certification import report, runs
+from portal.certification import report, starting_and_ending_runs
 from portal.certification.models import Certification
 from portal.certification.options import Options
 from portal.permissions import Role
@@ -168,8 +168,8 @@ def otherwise_ready(world: World, two: tuple[Client, Client], accepted: list[str
 
 
 def certify(*left_out: str, **verdicts: str) -> Certification:
-    made = runs.ask(new_bank(), Options(payee=NUMBER, left_out=left_out), asked_by="asha")
-    runs.take(made)
+    made = starting_and_ending_runs.ask(new_bank(), Options(payee=NUMBER, left_out=left_out), asked_by="asha")
+    starting_and_ending_runs.take(made)
     made.cases.update(verdict="PASSED", ended_at=timezone.now())
     for name, verdict in ({each.replace("-", "_"): "LEFT_OUT" for each in left_out} | verdicts).items():
         made.cases.filter(name=name.replace("_", "-")).update(verdict=verdict)
@@ -212,11 +212,11 @@ def test_a_certification_that_has_not_ended_is_not_sufficient(
     otherwise_ready: tuple[Client, Client], settings: LazySettings
 ) -> None:
     settings.CERTIFICATION_REQUIRED = True
-    made = runs.ask(new_bank(), Options(payee=NUMBER), asked_by="asha")
+    made = starting_and_ending_runs.ask(new_bank(), Options(payee=NUMBER), asked_by="asha")
     assert stops() == {"certification"}
-    runs.take(made)
+    starting_and_ending_runs.take(made)
     assert stops() == {"certification"}
-    runs.interrupt(Q(pk=made.pk))
+    starting_and_ending_runs.interrupt(Q(pk=made.pk))
     assert stops() == {"certification"}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from zlib import crc32
 
 from rules.facts import Facts
-from rules.language.counter_needs import Need
+from rules.language.counter_types import Need
 from rules.language.fact_catalogue import FACTS, FactSpec
 
 NOON = datetime(2026, 11, 27, 9, 0, tzinfo=UTC)  # a Friday, noon in Dar es Salaam

@@ -17,7 +17,7 @@ from rules.markers.matches import markers
 from rules.markers.models import Appeal, Marker
 from rules.party_keys import dfsp_key, key_of
 from rules.profiles import store
-from rules.profiles.ring import Profile
+from rules.profiles.events_and_buckets import Profile
 from rules.refreshed_key_sets import RefreshedKeySets
 from tests.api.caller import description_of, dfsp, error_of
 from tests.directory.requests import register

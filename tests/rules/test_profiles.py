@@ -5,8 +5,8 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rules.profiles import features, ring
-from rules.profiles.ring import DAY, HOUR, KEPT, Direction, Event, Profile
+from rules.profiles import events_and_buckets, features
+from rules.profiles.events_and_buckets import DAY, HOUR, KEPT, Direction, Event, Profile
 
 START = 1_800_000_000_000_000 - 1_800_000_000_000_000 % DAY
 
@@ -50,8 +50,8 @@ def test_every_sum_is_that_of_the_list_whatever_the_order_of_additions_and_remov
             gone = chance.choice(sorted(payments))  # type: ignore[attr-defined]
             assert profile.remove(gone)
             payments.remove(gone)
-    profile = ring.from_bytes(ring.to_bytes(profile))
-    assert list(ring.differences(profile, payments)) == []
+    profile = events_and_buckets.from_bytes(events_and_buckets.to_bytes(profile))
+    assert list(events_and_buckets.differences(profile, payments)) == []
     kept = Counter((each.direction, each.is_refund, each.currency) for each in profile.events)
     assert max(kept.values(), default=0) <= KEPT
     for direction in Direction:
@@ -100,36 +100,36 @@ def test_a_limit_on_the_count_is_always_exact(burst: list[Event], window: int, l
 
 
 def test_a_payment_that_is_not_counted_is_not_removed() -> None:
-    profile = ring.of_events([event(START, 1)])
-    before = ring.to_bytes(profile)
+    profile = events_and_buckets.of_events([event(START, 1)])
+    before = events_and_buckets.to_bytes(profile)
     assert not profile.remove(event(START, 2))
     assert not profile.remove(event(START, 1, direction=1))
-    assert ring.to_bytes(profile) == before
+    assert events_and_buckets.to_bytes(profile) == before
 
 
 def test_old_payments_take_little_room_and_keep_the_age_of_their_subject() -> None:
     many = [event(START + n * HOUR // 2, n) for n in range(24 * 2 * 400)]  # each half hour for 400 days
-    profile = ring.of_events(many)
-    assert list(ring.differences(profile, many)) == []
+    profile = events_and_buckets.of_events(many)
+    assert list(events_and_buckets.differences(profile, many)) == []
     assert len(profile.buckets) < 130
     first = features.first_moment(profile)
     assert first is not None
-    assert 0 <= many[0].moment - first < ring.MONTH
+    assert 0 <= many[0].moment - first < events_and_buckets.MONTH
     assert features.last_moment(profile) == many[-1].moment
 
 
 def test_each_difference_from_the_payments_is_told() -> None:
     many = [event(START + n, n, amount=10) for n in range(KEPT + 6)]
-    profile = ring.of_events(many)
-    assert list(ring.differences(profile, many)) == []
+    profile = events_and_buckets.of_events(many)
+    assert list(events_and_buckets.differences(profile, many)) == []
     told = {
-        "lost": list(ring.differences(ring.of_events(many[:-1]), many)),
-        "too many": list(ring.differences(profile, many[:-1])),
-        "folded and lost": list(ring.differences(ring.of_events(many[1:]), many)),
+        "lost": list(events_and_buckets.differences(events_and_buckets.of_events(many[:-1]), many)),
+        "too many": list(events_and_buckets.differences(profile, many[:-1])),
+        "folded and lost": list(events_and_buckets.differences(events_and_buckets.of_events(many[1:]), many)),
     }
     assert all(told.values()), told
     profile.events[-1] = event(many[-1].moment, many[-1].ref, amount=11)
-    assert list(ring.differences(profile, many))
+    assert list(events_and_buckets.differences(profile, many))
 
 
 def test_the_participant_that_serves_a_party_is_remembered_when_it_changes() -> None:
@@ -140,4 +140,4 @@ def test_the_participant_that_serves_a_party_is_remembered_when_it_changes() -> 
     profile.note_dfsp(2, START + 2)
     profile.note_dfsp(2, START + 3)
     assert (profile.served_by, profile.moved_at) == (2, START + 2)
-    assert ring.from_bytes(ring.to_bytes(profile)).moved_at == START + 2
+    assert events_and_buckets.from_bytes(events_and_buckets.to_bytes(profile)).moved_at == START + 2

@@ -10,7 +10,7 @@ from hub.participants import credential_cache
 from hub.participants.models import AllowedNetwork
 from rules.markers.models import Marker
 from rules.party_keys import key_of
-from rules.signals import counters, services
+from rules.signals import answering_requests, counters
 from rules.signals.counters import Count
 from rules.signals.models import SignalAccess, TokenBucket
 from tests import proofs
@@ -93,13 +93,13 @@ def test_a_dfsp_that_tries_out_numbers_has_few_answers_and_others_theirs(world: 
 def test_tokens_come_back_with_time(world: World) -> None:
     file()
     assert ask().status_code == 200
-    bucket = TokenBucket.objects.get(kind=services.BUCKET)
+    bucket = TokenBucket.objects.get(kind=answering_requests.BUCKET)
     TokenBucket.objects.update(tokens=-5000.0)
     assert ask().status_code == 429
     with_time = bucket.counted_at.replace(year=2020)
-    TokenBucket.objects.filter(kind=services.BUCKET).update(counted_at=with_time)
+    TokenBucket.objects.filter(kind=answering_requests.BUCKET).update(counted_at=with_time)
     assert ask().status_code == 200
-    assert TokenBucket.objects.get(kind=services.BUCKET).tokens <= 1
+    assert TokenBucket.objects.get(kind=answering_requests.BUCKET).tokens <= 1
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from rules.decide import ALLOW, Hit, Verdict, judge, verdict_of
 from rules.facts import Facts
 from rules.language.checks import accept
 from rules.language.compile import compile_rules
-from rules.language.condition_values import Reading
-from rules.language.counter_needs import Need, NoCounters
+from rules.language.condition_readings import Reading
+from rules.language.counter_types import Need, NoCounters
 from rules.language.local_time import seconds_until
 from tests.rules.documents import NOON, FixedCounters, facts, money, rule, rule_set
 

@@ -22,8 +22,8 @@ from settlement.services import closing_participants
 from settlement.states import State
 from tests.concurrency.together import together
 from tests.settlement.operator_steps import add_model, close, pay
+from tests.settlement.test_bank_payments import settle, settlement_with_statement
 from tests.settlement.test_closing_participants import green, pay_out
-from tests.settlement.test_payments import settle, settlement_with_statement
 from tests.world import World
 
 _WAITS = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"

@@ -2,14 +2,14 @@
 
 from django.urls import path
 
+from hub.api.administration import approval_states
 from hub.api.administration import credentials as views
-from hub.api.administration import requested_changes
 
 _OF = "participants/<str:name>/credentials"
 
 urlpatterns = [
-    path("approvals", requested_changes.ApprovalsView.as_view()),
-    path("approvals/<int:approval_id>", requested_changes.ApprovalView.as_view()),
+    path("approvals", approval_states.ApprovalsView.as_view()),
+    path("approvals/<int:approval_id>", approval_states.ApprovalView.as_view()),
     path(_OF, views.CredentialsView.as_view()),
     path(f"{_OF}/certificates", views.CertificatesView.as_view()),
     path(f"{_OF}/signingKeys", views.SigningKeysView.as_view()),

@@ -18,7 +18,8 @@ from rest_framework.response import Response
 
 from fspiop import bodies, strictjson, time
 from hub.administration.models import READ, WRITE
-from hub.api import errors, request_body, whole_numbers
+from hub.api import errors, request_body
+from hub.api.administration import whole_numbers_in_bodies
 from hub.api.administration.client_authentication import ClientToken, Granted
 from hub.api.administration.staff_authentication import StaffPassword, StaffSession
 from hub.api.views import METHODS, PlainView
@@ -81,7 +82,7 @@ class AdministrationView(PlainView):
         """Returns the body as a typed message. Raises FspiopError 3100 to 3103 for a faulty body."""
         most = settings.MAX_ADMINISTRATION_BODY_BYTES
         raw = request_body.body_of(self.request._request, self._length, most)
-        return bodies.read(kind, raw, decode=whole_numbers.decode)
+        return bodies.read(kind, raw, decode=whole_numbers_in_bodies.decode)
 
     @property
     def actor(self) -> str:

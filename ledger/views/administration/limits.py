@@ -9,8 +9,8 @@ from rest_framework.request import Request
 from fspiop import time
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api.administration.views import Response
+from hub.api.administration.whole_numbers_in_bodies import Percentage
 from hub.api.openapi import administration_schema
-from hub.api.whole_numbers import Percentage
 from ledger import accounts_and_funds, queries
 from ledger.models import Account
 from ledger.views.administration.common import (

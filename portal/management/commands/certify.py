@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from hub.participants.models import Participant
-from portal.certification import instructions, pdf, process, report, runs
+from portal.certification import instructions, pdf, process, report, starting_and_ending_runs
 from portal.certification.cases import BY_NAME, CASES
 from portal.certification.faults import texts
 from portal.certification.models import Certification, CertificationCase
@@ -86,8 +86,8 @@ class Command(BaseCommand):
             answer_s=options["answer_time"],
         )
         try:
-            return runs.ask(participant, values, asked_by="manage.py certify")
-        except runs.NotStarted as error:
+            return starting_and_ending_runs.ask(participant, values, asked_by="manage.py certify")
+        except starting_and_ending_runs.NotStarted as error:
             raise CommandError(str(error)) from None
 
     def _run(self, asked: list[Certification], console: Console) -> None:

@@ -18,7 +18,7 @@ from example_dfsp.fees import payer_fee
 from example_dfsp.instructions import Instruction, Kind
 from example_dfsp.qr_pictures import MOST_PIXELS, svg_of, text_in
 from example_dfsp.requests_to_pay import MOST_WRONG_CODES
-from example_dfsp.site import Entries, Site, Wrong
+from example_dfsp.shared_by_pages import Entries, Site, Wrong
 
 _SHOWN = 6
 _PAGE = 30

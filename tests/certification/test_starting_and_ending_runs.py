@@ -12,7 +12,7 @@ from django.utils import timezone
 from fspiop import jws
 from hub.audit.models import Entry
 from hub.participants.models import Participant
-from portal.certification import report, runs
+from portal.certification import report, starting_and_ending_runs
 from portal.certification.cases import CASES
 from portal.certification.exchanges import Exchange
 from portal.certification.faults import TEXTS, fault, texts
@@ -35,8 +35,8 @@ def green(world: World) -> Participant:
 
 def judged(dfsp: Participant, **verdicts: Any) -> Certification:
     """A certification whose cases have these verdicts, and PASSED otherwise."""
-    made = runs.ask(dfsp, OPTIONS, asked_by="asha")
-    runs.take(made)
+    made = starting_and_ending_runs.ask(dfsp, OPTIONS, asked_by="asha")
+    starting_and_ending_runs.take(made)
     made.cases.update(verdict=Verdict.PASSED, ended_at=timezone.now())
     for name, (verdict, faults) in verdicts.items():
         found = [each.as_json() for each in faults]
@@ -58,8 +58,8 @@ def test_a_run_with_an_unjudged_case_fails(green: Participant) -> None:
 
 def test_a_dfsp_that_is_leaving_is_not_certified(green: Participant) -> None:
     green.leaving_since = timezone.now()
-    with pytest.raises(runs.NotStarted, match="is leaving"):
-        runs.ask(green, OPTIONS, asked_by="asha")
+    with pytest.raises(starting_and_ending_runs.NotStarted, match="is leaving"):
+        starting_and_ending_runs.ask(green, OPTIONS, asked_by="asha")
 
 
 def test_a_judged_certification_never_changes(green: Participant) -> None:
@@ -84,15 +84,15 @@ def test_the_report_is_signed_with_the_hubs_key(green: Participant, settings: An
 
 
 def test_one_run_of_a_dfsp_is_open_at_once(green: Participant) -> None:
-    first = runs.ask(green, OPTIONS, asked_by="asha")
-    assert runs.ask(green, OPTIONS, asked_by="juma") == first
+    first = starting_and_ending_runs.ask(green, OPTIONS, asked_by="asha")
+    assert starting_and_ending_runs.ask(green, OPTIONS, asked_by="juma") == first
     assert [case.name for case in first.cases.all()] == [case.name for case in CASES]
     assert read(first.options) == OPTIONS
     assert Entry.objects.filter(action="certification_requested", actor="asha").count() == 1
     green.is_active = False
     green.save()
-    with pytest.raises(runs.NotStarted):
-        runs.ask(green, OPTIONS, asked_by="asha")
+    with pytest.raises(starting_and_ending_runs.NotStarted):
+        starting_and_ending_runs.ask(green, OPTIONS, asked_by="asha")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -102,25 +102,25 @@ def test_a_run_without_its_process_ends_as_interrupted(green: Participant, monke
     class Dies:
         def __init__(self, command: list[str], **_: Any) -> None:
             started.append(command)
-            assert runs.take(made)
+            assert starting_and_ending_runs.take(made)
 
         def wait(self) -> int:
             return -9
 
-    made = runs.ask(green, OPTIONS, asked_by="asha")
-    monkeypatch.setattr(runs.subprocess, "Popen", Dies)
+    made = starting_and_ending_runs.ask(green, OPTIONS, asked_by="asha")
+    monkeypatch.setattr(starting_and_ending_runs.subprocess, "Popen", Dies)
     certify()
     assert started[0][1:][-2:] == ["certify", "--waiting"]
     for thread in threading.enumerate():
         if thread.name == "certification-process":
             thread.join(10)
     made.refresh_from_db()
-    assert (made.state, made.fault) == ("INTERRUPTED", runs._INTERRUPTED)
-    stale = runs.ask(green, OPTIONS, asked_by="asha")
-    assert runs.take(stale)
-    assert runs.end_stale() == 0
+    assert (made.state, made.fault) == ("INTERRUPTED", starting_and_ending_runs._INTERRUPTED)
+    stale = starting_and_ending_runs.ask(green, OPTIONS, asked_by="asha")
+    assert starting_and_ending_runs.take(stale)
+    assert starting_and_ending_runs.end_stale() == 0
     Certification.objects.filter(pk=stale.pk).update(told_at=timezone.now() - timedelta(minutes=3))
-    assert runs.end_stale() == 1
+    assert starting_and_ending_runs.end_stale() == 1
 
 
 def test_every_fault_has_texts_that_its_values_fill() -> None:
@@ -144,7 +144,7 @@ def test_the_pages_start_and_show_a_certification(green: Participant) -> None:
     made = Certification.objects.get()
     assert answer.url == f"/portal/certifications/{made.pk}/"
     assert made.options["left_out"] == ["payee-bulk"]
-    runs.take(made)
+    starting_and_ending_runs.take(made)
     instruction = {"what": "payments", "values": {"to": {"idType": "MSISDN", "idValue": "999000000001"},
                                                   "amount": "7.5", "currency": "XTS"}}  # fmt: skip
     made.cases.filter(name="payer-transfer").update(verdict="RUNNING", instruction=instruction)

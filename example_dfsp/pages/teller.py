@@ -10,9 +10,9 @@ from example_dfsp.activity import activity_of
 from example_dfsp.books import Conflict, Overdrawn
 from example_dfsp.counter import CounterEntry
 from example_dfsp.customers import Customer
+from example_dfsp.pages.wallet import reference_of
 from example_dfsp.sessions import STAFF
-from example_dfsp.site import Entries, Site, Wrong
-from example_dfsp.wallet import reference_of
+from example_dfsp.shared_by_pages import Entries, Site, Wrong
 
 _SHOWN, _FOUND = 12, 20
 

@@ -13,12 +13,12 @@ from django.utils import timezone
 from hub.outbox.models import Delivery
 from portal.certification.case_type import Case
 from portal.certification.cases import CASES
+from portal.certification.certifier_customer import Play
 from portal.certification.counterpart import Endpoint, Received, Sender
 from portal.certification.exchanges import Exchange, shown, storable
 from portal.certification.faults import NotJudged, fault
 from portal.certification.models import Certification, CertificationCase
 from portal.certification.options import Options, read
-from portal.certification.plays import Play
 from portal.certification.recorded_requests import Door, Told, in_database
 from portal.certification.scene import CaseEnds, Scene
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from hub import long_work
+from hub import pauses_in_long_work
 from hub.concurrency_shares import NoPlace
 from hub.cpu_use import Cpus
 
@@ -15,10 +15,10 @@ def test_the_busier_the_cpus_the_longer_a_pause(monkeypatch: pytest.MonkeyPatch,
     readings, times = iter([(0, 0), (100, 100 - busy)]), iter([0.0, 0.0, 1.0, 1.0, 1.0])
     cpus = Cpus(lambda: next(readings), lambda: next(times))
     cpus.use()
-    monkeypatch.setattr(long_work, "cpus", cpus)
+    monkeypatch.setattr(pauses_in_long_work, "cpus", cpus)
     pauses: list[float] = []
-    monkeypatch.setattr(long_work, "_sleep", pauses.append)
-    long_work.pause_after(0.01)
+    monkeypatch.setattr(pauses_in_long_work, "_sleep", pauses.append)
+    pauses_in_long_work.pause_after(0.01)
     assert pauses == pytest.approx([pause_s])
 
 
@@ -27,8 +27,8 @@ def test_a_pause_follows_a_part_if_the_caller_wants_one(
     monkeypatch: pytest.MonkeyPatch, pauses: bool, count: int
 ) -> None:
     taken: list[float] = []
-    monkeypatch.setattr(long_work, "_sleep", taken.append)
-    with long_work.turn("blue", wait_s=1, pauses=pauses):
+    monkeypatch.setattr(pauses_in_long_work, "_sleep", taken.append)
+    with pauses_in_long_work.turn("blue", wait_s=1, pauses=pauses):
         assert taken == []
     assert len(taken) == count
 
@@ -43,11 +43,11 @@ def test_batches_take_turns_and_nobody_works_during_a_pause(monkeypatch: pytest.
 
     def work(caller: str) -> None:
         for _ in range(4):
-            with long_work.turn(caller, wait_s=20, pauses=True):
+            with pauses_in_long_work.turn(caller, wait_s=20, pauses=True):
                 events.append(caller)
                 time.sleep(0.01)
 
-    monkeypatch.setattr(long_work, "_sleep", pause)
+    monkeypatch.setattr(pauses_in_long_work, "_sleep", pause)
     threads = [threading.Thread(target=work, args=(name,)) for name in ("blue", "red")]
     for thread in threads:
         thread.start()
@@ -60,15 +60,15 @@ def test_batches_take_turns_and_nobody_works_during_a_pause(monkeypatch: pytest.
 
 def test_who_waits_too_long_for_a_turn_is_refused() -> None:
     with (
-        long_work.turn("blue", wait_s=0, pauses=False),
+        pauses_in_long_work.turn("blue", wait_s=0, pauses=False),
         pytest.raises(NoPlace),
-        long_work.turn("red", wait_s=0, pauses=False),
+        pauses_in_long_work.turn("red", wait_s=0, pauses=False),
     ):
         pass
 
 
 def test_a_pause_is_never_long(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(long_work, "_sleep", pauses.append)
-    long_work.pause_after(60)
+    monkeypatch.setattr(pauses_in_long_work, "_sleep", pauses.append)
+    pauses_in_long_work.pause_after(60)
     assert pauses[-1] == 0.5

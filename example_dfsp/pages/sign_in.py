@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from example_dfsp.sessions import STAFF
-from example_dfsp.site import WHO, Site
+from example_dfsp.shared_by_pages import WHO, Site
 
 _HOMES = {
     "person": "/wallet",
@@ -16,7 +16,7 @@ _HOMES = {
 }
 
 
-class Pages:
+class SignIn:
     """The sign-in page."""
 
     def __init__(self, site: Site) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from example_dfsp.bank import Bank
-from example_dfsp.site import Site
+from example_dfsp.shared_by_pages import Site
 from example_dfsp.texts import clock_shown
 from kitovu_connector import parse_amount
 

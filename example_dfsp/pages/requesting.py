@@ -6,9 +6,9 @@ import uuid
 
 from aiohttp import web
 
+from example_dfsp.pages.wallet import Wallet, reference_of
 from example_dfsp.requests_to_pay import RequestMade, RequestReceived
-from example_dfsp.site import Entries, Site, Wrong
-from example_dfsp.wallet import Wallet, reference_of
+from example_dfsp.shared_by_pages import Entries, Site, Wrong
 
 _SHOWN = 8
 _MOST_OPEN = 50  # the largest number of open requests of one customer, because payers see each of these requests

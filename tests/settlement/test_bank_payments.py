@@ -24,7 +24,7 @@ from portal.permissions import Role
 from portal.visitor import visitor_for
 from settlement import services
 from settlement.models import Payment, Settlement
-from settlement.services import bank_statements, payments
+from settlement.services import bank_payments, bank_statements
 from settlement.states import State
 from tests.concurrency.together import together
 from tests.ledger.test_guards import Guard, prove
@@ -58,13 +58,13 @@ def cover(world: World, name: str) -> int:
 
 def settle(settlement: Settlement) -> None:
     """As the approval does."""
-    statement = payments.evidence(settlement)
+    statement = bank_payments.evidence(settlement)
     assert statement is not None
     with transaction.atomic():
-        payments.settle(
+        bank_payments.settle(
             settlement.pk,
             statement_id=statement.pk,
-            agreed=[each.terms() for each in payments.proposed(settlement, statement)],
+            agreed=[each.terms() for each in bank_payments.proposed(settlement, statement)],
             reason="paid",
             actor="test",
             references={},
@@ -106,7 +106,7 @@ def test_every_payment_is_recorded_with_settled_and_the_hold_ends(world: World) 
         str(settlement.pk)
     }
     assert world.breaks() == []
-    with pytest.raises(payments.NotPaid):
+    with pytest.raises(bank_payments.NotPaid):
         settle(settlement)
     assert held(world, "green") == 4900
 
@@ -132,34 +132,34 @@ def test_what_was_recorded_by_hand_or_released_is_not_recorded_again(world: Worl
 @pytest.mark.django_db
 def test_a_reserved_withdrawal_or_a_change_meanwhile_settles_nothing(world: World) -> None:
     settlement = settlement_with_statement(world)
-    statement = payments.evidence(settlement)
+    statement = bank_payments.evidence(settlement)
     assert statement is not None
-    before = [each.terms() for each in payments.proposed(settlement, statement)]
+    before = [each.terms() for each in bank_payments.proposed(settlement, statement)]
     said = {"statement_id": statement.pk, "reason": "paid", "actor": "test", "references": {}}
     transfer_id = withdraw(world, "green", 60, str(settlement.pk), ends=False)
-    with pytest.raises(payments.NotPaid, match="green has a reserved withdrawal"):
+    with pytest.raises(bank_payments.NotPaid, match="green has a reserved withdrawal"):
         settle(settlement)
-    with pytest.raises(payments.Differs), transaction.atomic():
-        payments.settle(settlement.pk, agreed=before, **said)
+    with pytest.raises(bank_payments.Differs), transaction.atomic():
+        bank_payments.settle(settlement.pk, agreed=before, **said)
     accounts_and_funds.end_funds_out(
         world.account("green", "SETTLEMENT"), transfer_id=transfer_id, commits=False, reason="no", actor="test"
     )
-    with pytest.raises(payments.Differs), transaction.atomic():
-        payments.settle(settlement.pk, agreed=before, **said | {"statement_id": statement.pk + 1})
+    with pytest.raises(bank_payments.Differs), transaction.atomic():
+        bank_payments.settle(settlement.pk, agreed=before, **said | {"statement_id": statement.pk + 1})
     settlement.refresh_from_db()
     assert (settlement.state, Payment.objects.count(), held(world, "green")) == ("PS_TRANSFERS_COMMITTED", 0, 5000)
     with transaction.atomic():
-        payments.settle(settlement.pk, agreed=before, **said)
+        bank_payments.settle(settlement.pk, agreed=before, **said)
     assert world.breaks() == []
 
 
 @pytest.mark.django_db
 def test_the_number_of_statements_of_a_proposal_is_fixed(world: World, django_assert_max_num_queries: object) -> None:
     settlement = settlement_with_statement(world)
-    statement = payments.evidence(settlement)
+    statement = bank_payments.evidence(settlement)
     assert statement is not None
     with django_assert_max_num_queries(8):  # type: ignore[operator]
-        payments.proposed(settlement, statement)
+        bank_payments.proposed(settlement, statement)
 
 
 def _statements(monkeypatch: pytest.MonkeyPatch, work: Callable[[], object]) -> list[str]:
@@ -203,7 +203,7 @@ def test_a_request_to_record_payments_is_checked_and_locks_no_row(
 ) -> None:
     settlement = settlement_with_statement(world)
     maker = visitor_for(person(Role.SETTLEMENT, name="asha"))
-    statement = payments.evidence(settlement)
+    statement = bank_payments.evidence(settlement)
     assert statement is not None
     payload = payment_terms(settlement, statement, "paid")
 
@@ -271,8 +271,8 @@ def test_funds_recorded_by_hand_meanwhile_withdraw_the_request(world: World, two
 @pytest.mark.django_db
 def test_a_model_that_leaves_the_positions_gets_no_payments_which_would_count_twice(world: World) -> None:
     settlement = settlement_with_statement(world, autoPositionReset=False)
-    assert not payments.is_for_funds(settlement)
-    with pytest.raises(payments.NotPaid):
+    assert not bank_payments.is_for_funds(settlement)
+    with pytest.raises(bank_payments.NotPaid):
         settle(settlement)
     assert held(world, "blue") == 5000
 
@@ -317,7 +317,7 @@ def test_two_checkers_and_two_requests_at_once_record_the_payments_once(committe
     settlement = settlement_with_statement(world)
     maker = person(Role.SETTLEMENT, name="asha")
     checkers = [person(Role.RISK, name=name) for name in ("juma", "neema", "baraka", "zuri")]
-    statement = payments.evidence(settlement)
+    statement = bank_payments.evidence(settlement)
     assert statement is not None
     asked = [
         changes.ask(
@@ -347,7 +347,7 @@ def test_payments_and_withdrawals_by_hand_at_once_never_pay_twice(committed_worl
     def pay_all() -> str:
         try:
             settle(settlement)
-        except (payments.NotPaid, payments.Differs):
+        except (bank_payments.NotPaid, bank_payments.Differs):
             return "no"
         return "settled"
 

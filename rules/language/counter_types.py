@@ -1,4 +1,4 @@
-"""The counters that a compiled rule set needs, and the interface for reading counters. Pure."""
+"""The types of the counters that compiled rules need, and the interface for reading counters. Pure."""
 
 from collections.abc import Mapping
 from typing import Literal, Protocol
@@ -75,7 +75,7 @@ These measures must be exact, so the hub locks their rows.
 """
 
 MOST_EVENTS = 64
-"""The number of events that a profile's ring keeps for one direction and currency.
+"""The number of events that a profile keeps separately for one direction and currency.
 
 An exact limit cannot need more than this number of events.
 """

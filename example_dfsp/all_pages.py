@@ -2,16 +2,16 @@
 
 from aiohttp import web
 
-from example_dfsp.agent import Agent
 from example_dfsp.bank import Bank
-from example_dfsp.bulk import Bulk
-from example_dfsp.pages import Pages
-from example_dfsp.requesting import Requesting
-from example_dfsp.site import Site
-from example_dfsp.teller import Teller
-from example_dfsp.till import Till
-from example_dfsp.treasury import Treasury
-from example_dfsp.wallet import Wallet
+from example_dfsp.pages.agent import Agent
+from example_dfsp.pages.bulk import Bulk
+from example_dfsp.pages.requesting import Requesting
+from example_dfsp.pages.sign_in import SignIn
+from example_dfsp.pages.teller import Teller
+from example_dfsp.pages.till import Till
+from example_dfsp.pages.treasury import Treasury
+from example_dfsp.pages.wallet import Wallet
+from example_dfsp.shared_by_pages import Site
 
 
 def web_site(bank: Bank, hosts: frozenset[str] = frozenset()) -> web.Application:
@@ -22,6 +22,6 @@ def web_site(bank: Bank, hosts: frozenset[str] = frozenset()) -> web.Application
     wallet = Wallet(site)
     requesting = Requesting(site, wallet)
     for_customers = (wallet, requesting, Till(site, requesting), Agent(site, wallet, requesting), Bulk(site))
-    for part in (Pages(site), *for_customers, Teller(site), Treasury(site)):
+    for part in (SignIn(site), *for_customers, Teller(site), Treasury(site)):
         part.add_to(app)
     return app

@@ -22,7 +22,7 @@ from django.utils import timezone
 from hub.audit import record
 from hub.participants.endpoint_types_and_urls import ALARM_NUMBER_TYPES, EMAIL_TYPES
 from hub.participants.models import Participant
-from portal.certification import certifier, recorded_requests
+from portal.certification import certifier_participant, recorded_requests
 from portal.certification.cases import CASES
 from portal.certification.models import OPEN, Certification, CertificationCase
 from portal.certification.options import Options
@@ -139,7 +139,7 @@ def clear_after_the_dead() -> None:
     that the dead process did not end. The caller holds the lock, so no process certifies now."""
     interrupt(Q())
     recorded_requests.forget_recordings()
-    certifier.take_down()
+    certifier_participant.take_down()
 
 
 def end_stale() -> int:

@@ -6,7 +6,7 @@ import msgspec
 
 from rules.facts import Facts
 from rules.language.compiled_types import CompiledRules
-from rules.language.counter_needs import Counters
+from rules.language.counter_types import Counters
 from rules.language.fact_catalogue import FACTS
 from rules.language.interpret import ABSENT, MISSING, compare, reader_of
 from rules.language.needed_counters import comparisons

@@ -1,0 +1,1 @@
+"""The pages of the bank's web site. Most modules contain the pages of one role."""
