@@ -39,6 +39,7 @@ def summary(plan: Plan, result: Result, ledger_ok: bool | None) -> dict[str, Any
         "given_up": dict(outcome.given_up),
         "delivered_more_than_once": result.repeats,
         "sent_again_by_dfsps": result.retries,
+        "contradicted": result.contradicted,
         "altered": result.altered,
         "measurement_late_s": round(result.late_s, 3),
         "hops_ms": {hop: _figures(times) for hop, times in outcome.hops.items()},
@@ -99,6 +100,8 @@ def verdict(figures: Mapping[str, Any]) -> list[str]:
     for what in ("refused", "given_up"):
         if others := {status: count for status, count in figures[what].items() if status not in _BUSY}:
             faults.append(f"requests {what.replace('_', ' ')}: {others}")
+    if figures["contradicted"]:
+        faults.append(f"the hub reported two outcomes of {figures['contradicted']} transfers")
     if figures["altered"]:
         faults.append(f"the hub altered messages of {figures['altered']} transfers")
     if figures["book_faults"]:
@@ -181,6 +184,7 @@ def show(figures: Mapping[str, Any], console: Console) -> None:
         "given_up",
         "delivered_more_than_once",
         "sent_again_by_dfsps",
+        "contradicted",
         "altered",
     ):
         if figures[name]:

@@ -82,6 +82,7 @@ class Result:
     book_faults: list[str] | None = None  # None: the hub's books could not be read
     recovered_s: float | None = None  # None: the hub did not recover, or `calm` was 0
     rules: RuleWork | None = None  # None without rules
+    contradicted: int = 0  # transfers for which the payer DFSP received two different outcomes
     altered: int = 0  # transfers or payments in which a DFSP received a message that its sender did not send
 
 
@@ -159,6 +160,7 @@ class Run:
             rules=rules,
             settings=database.settings() if database else {},
             book_faults=None if at_hub is None else compare_books.compare(notes, at_hub),
+            contradicted=sum(len(note["contradicted"]) for note in notes.values()),
             altered=len({key for note in notes.values() for key in note["altered"]}),
         )
 

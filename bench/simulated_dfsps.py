@@ -65,6 +65,7 @@ class Notes:
     repeats: int = 0
     retries: int = 0
     strays: dict[str, int] = field(default_factory=dict)  # answers that this DFSP did not request, by sender and kind
+    contradicted: dict[str, str] = field(default_factory=dict)  # outgoing transfers: the first outcome and another one
     altered: dict[str, str] = field(default_factory=dict)  # by payment: a received message that its sender did not send
 
 
@@ -233,6 +234,8 @@ class Dfsp:
                 self.notes.undone[key] = said
         elif key in self.notes.ends:
             self.notes.repeats += 1
+            if said != self.notes.ends[key][1]:
+                self.notes.contradicted[key] = f"{self.notes.ends[key][1]}, then {said}"
         else:
             self.notes.ends[key] = (time.monotonic(), said)
 

@@ -190,6 +190,17 @@ def test_an_error_ends_a_payment_that_was_signed_before(prepared: Prepared) -> N
     assert (notes.ends[payment_id][1], hub.altered()) == ("error at parties", {})
 
 
+def test_an_outcome_that_contradicts_the_first_one_is_noted(prepared: Prepared) -> None:
+    hub, (payment_id, first) = Hub(prepared), prepared.firsts[0]
+    fulfil = sent_until(hub, (payment_id, first), b"PUT /transfers/")
+    start, notes = read(fulfil).start, hub.dfsps[GREEN].notes
+    hub.deliver(GREEN, fulfil)
+    hub.deliver(GREEN, fulfil)
+    assert (notes.repeats, notes.contradicted) == (1, {})
+    hub.deliver(GREEN, fulfil.replace(start, start.replace(b" HTTP", b"/error HTTP")))
+    assert set(notes.contradicted) == {payment_id}
+
+
 def test_a_payment_that_nobody_signed_before_is_signed_now(prepared: Prepared) -> None:
     hub, payment = Hub(prepared), FirstMessages(prepared.load).make((GREEN, BLUE, "271"))
     fulfil = sent_until(hub, payment, b"PUT /transfers/")

@@ -39,6 +39,7 @@ def test_a_run_fails_for_what_was_lost_failed_refused_or_does_not_add_up() -> No
     assert len(report.verdict(figures(whole(failed=Counter({"error 3303": 2}))))) == 1
     assert len(report.verdict(figures(whole(refused=Counter({"HTTP 400": 2}))))) == 1
     assert report.verdict(figures(whole()) | {"altered": 2}) == ["the hub altered messages of 2 transfers"]
+    assert len(report.verdict(figures(whole()) | {"contradicted": 1})) == 1
     assert report.verdict(figures(whole(), ledger_ok=False)) == ["the ledger check failed"]
     assert report.last_line(figures(whole(), ledger_ok=False)).endswith("ledger BROKEN")
 
