@@ -5,7 +5,8 @@ lookups, it completes fewer payments, and each payment takes longer. So while th
 accepts fewer lookups in each half second than in the half second before. The process answers the other lookups with
 503. After some seconds without a lookup, the process accepts all lookups again.
 
-The participants share the accepted lookups equally. A participant that sends few lookups loses none of them.
+The participants share the accepted lookups equally. A participant that sends less than its share loses none of its
+lookups.
 """
 
 import threading
