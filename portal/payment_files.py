@@ -23,7 +23,7 @@ from django.utils.translation import gettext as _
 from fpdf import FPDF
 from fpdf.enums import XPos, YPos
 
-from fspiop import base64url, jws, keys, money
+from fspiop import base64url, jws, keys_and_certificates, money
 from ledger.models import Transfer
 from portal.amounts_and_durations import money as shown
 from portal.queries.payment_verdict import Verdict
@@ -55,7 +55,7 @@ class Signer:
         protected = base64url.encode(json.dumps({"alg": "RS256"}).encode())
         payload = base64url.encode(octets)
         signature = self.key.sign(f"{protected}.{payload}".encode("ascii"), PKCS1v15(), hashes.SHA256())
-        key_id = hashlib.sha256(keys.public_pem(self.key.public_key()).encode()).hexdigest()
+        key_id = hashlib.sha256(keys_and_certificates.public_pem(self.key.public_key()).encode()).hexdigest()
         return {
             "payload": payload,
             "protected": protected,

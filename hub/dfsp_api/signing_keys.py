@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from fspiop import jws, keys, time
+from fspiop import jws, keys_and_certificates, time
 from fspiop.errors import ErrorCode, FspiopError
 from hub.dfsp_api.bodies import SigningKey
 from hub.participants.models import Credential
@@ -58,4 +58,4 @@ def _of_hub() -> list[SigningKey]:
 def _public_part(place: str, changed_ns: int) -> tuple[str, str]:
     key = jws.load_private_key(Path(place).read_bytes()).public_key()
     der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return keys.public_pem(key), hashlib.sha256(der).hexdigest()
+    return keys_and_certificates.public_pem(key), hashlib.sha256(der).hexdigest()

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 from rich.table import Table
 
-from fspiop import jws, keys
+from fspiop import jws, keys_and_certificates
 from fspiop.errors import FspiopError
 from hub import client_secrets
 from hub.audit import program_requests
@@ -112,4 +112,6 @@ class Command(BaseCommand):
 def _hub_key() -> str:
     if not settings.HUB_SIGNING_KEY_FILE:
         raise CommandError("HUB_SIGNING_KEY_FILE is not set")
-    return keys.public_pem(jws.load_private_key(Path(settings.HUB_SIGNING_KEY_FILE).read_bytes()).public_key())
+    return keys_and_certificates.public_pem(
+        jws.load_private_key(Path(settings.HUB_SIGNING_KEY_FILE).read_bytes()).public_key()
+    )

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPubli
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from fspiop import base64url, jws
-from fspiop.registered_value_errors import InvalidValue, KeyFault
+from fspiop.invalid_value_codes import InvalidValue, KeyFault
 
 _FEWEST_CURVE_BITS = 256
 _LONGEST_TEXT = 16_384
