@@ -1,6 +1,6 @@
 """Measures the cost of a payment between two connectors. Compares two ways for a connector to recognise the hub.
 
-The command is `python -m bench.certificate_vs_signature`.
+The command is `python -m bench.hub_certificate_vs_signatures`.
 
 A connector that recognises the hub by the hub's certificate accepts every message on the hub's connection. A connector
 that can only check the hub's signatures must send more requests. To find the payee's DFSP, a connector that only checks
@@ -23,7 +23,7 @@ from rich.table import Table
 
 from bench.certificates import Authority
 from bench.hubs import Hub, own_hub
-from bench.measure import cpu_by_process, percentile
+from bench.latency_and_cpu_figures import cpu_by_process, percentile
 from bench.messages import CURRENCY
 from bench.onboard import Administration
 from bench.signing import make_key
@@ -86,7 +86,7 @@ class Figures:
 
 def main() -> None:
     """Parses the command line and runs the comparison."""
-    parser = argparse.ArgumentParser(prog="python -m bench.certificate_vs_signature", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.hub_certificate_vs_signatures", description=__doc__)
     parser.add_argument("--payments", type=int, default=100, help="number of successive payments of each kind (100)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds over all kinds (3)")
     parser.add_argument("--port", type=int, help="port for the hub (a free one)")

@@ -1,9 +1,9 @@
 """Fills a hub's tables with the transfers or payments of a busy day. Uses a few SQL statements, with triggers switched
 off.
 
-The rows equal the rows that the engine would write, so `manage.py check_ledger` finds no fault. `python -m bench.seed N
-HOURS` fills the database of DATABASE_URL. With the option `--payments`, the program also writes quotes, and the records
-of sent lookup and quote messages.
+The rows equal the rows that the engine would write, so `manage.py check_ledger` finds no fault. `python -m
+bench.seed_busy_day N HOURS` fills the database of DATABASE_URL. With the option `--payments`, the program also writes
+quotes, and the records of sent lookup and quote messages.
 """
 
 import argparse
@@ -370,7 +370,7 @@ def _settle(windows: Sequence[int]) -> None:
 
 def main() -> None:
     """Fills the database of DATABASE_URL, and prints its size."""
-    parser = argparse.ArgumentParser(prog="python -m bench.seed")
+    parser = argparse.ArgumentParser(prog="python -m bench.seed_busy_day")
     parser.add_argument("transfers", type=int)
     parser.add_argument("hours", type=float)
     parser.add_argument("--payments", action="store_true")

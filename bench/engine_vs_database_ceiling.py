@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bench.hubs import PROJECT
-from bench.measure import cpu_seconds
+from bench.latency_and_cpu_figures import cpu_seconds
 
 _WARM_UP = 20  # number of batches before the measurement, which prepare the SQL statements and fill PostgreSQL's cache
 _MEASURED = {"limit": "bench.database_ceiling", "engine": "bench.engine"}

@@ -6,7 +6,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
-from bench.seed import Crowd, fill
+from bench.seed_busy_day import Crowd, fill
 from ledger import queries
 from portal import history
 from portal.history import recomputing

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from bench import measure
-from bench.measure import Outcome, join, percentile, recovery
+from bench import latency_and_cpu_figures
+from bench.latency_and_cpu_figures import Outcome, join, percentile, recovery
 
 
 def note(**seen: dict[str, Any]) -> dict[str, Any]:
@@ -140,12 +140,15 @@ def test_the_hub_may_tell_the_other_side_before_its_own_answer_is_read() -> None
 
 
 def test_cpu_seconds_are_those_of_the_family_and_none_of_the_gone() -> None:
-    before = measure.cpu_seconds(os.getpid())
+    before = latency_and_cpu_figures.cpu_seconds(os.getpid())
     sum(range(3_000_000))
-    assert measure.cpu_seconds(os.getpid()) > before > 0
-    assert measure.machine_cpu_seconds() > 0
-    assert measure.cpu_seconds(2**22 + 1) == 0.0
+    assert latency_and_cpu_figures.cpu_seconds(os.getpid()) > before > 0
+    assert latency_and_cpu_figures.machine_cpu_seconds() > 0
+    assert latency_and_cpu_figures.cpu_seconds(2**22 + 1) == 0.0
 
 
 def test_processes_of_one_kind_are_summed() -> None:
-    assert measure.grouped([("web", 1.0), ("sink a", 2.0), ("sink b", 3.0)]) == {"web": 1.0, "sink": 5.0}
+    assert latency_and_cpu_figures.grouped([("web", 1.0), ("sink a", 2.0), ("sink b", 3.0)]) == {
+        "web": 1.0,
+        "sink": 5.0,
+    }

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from bench import live_rules, messages, paired, parties
+from bench import generated_rules, messages, parties, rules_cost_in_pairs
 from bench.__main__ import plans, read_arguments
+from bench.latency_and_cpu_figures import WHOLE
 from bench.load import pairs
-from bench.measure import WHOLE
 from bench.run import Plan
 from fspiop import bodies, strictjson
 from fspiop.bodies.quotes import QuotePost
@@ -26,7 +26,7 @@ NAMES = ["n1", "n2", "n3"]
 
 @pytest.fixture(scope="module")
 def compiled() -> CompiledRules:
-    return compile_rules(accept(live_rules.document(200, NAMES)), "transfer")
+    return compile_rules(accept(generated_rules.document(200, NAMES)), "transfer")
 
 
 def test_200_rules_of_which_20_are_exact_limits(compiled: CompiledRules) -> None:
@@ -40,7 +40,7 @@ def test_each_transfer_locks_its_two_parties_and_a_biller_is_not_locked(
     compiled: CompiledRules, biller: bool, locked: int
 ) -> None:
     now = datetime.now(UTC)
-    facts = [live_rules.facts_of_quote(number, "n1", "n2", now, biller=biller) for number in range(1_000)]
+    facts = [generated_rules.facts_of_quote(number, "n1", "n2", now, biller=biller) for number in range(1_000)]
     assert {len(keys_to_lock(each, limits_of(compiled))) for each in facts} == {locked}
     assert len({each.payer for each in facts}) == 1_000
     assert len({each.payee for each in facts}) == (1 if biller else 1_000)
@@ -93,10 +93,10 @@ def test_pairs_are_compared_by_their_medians_and_their_order_alternates() -> Non
         measured.append(rules)
         return figures_of(*found[rules][measured.count(rules) - 1])
 
-    median = paired.difference(paired.run(3, 200, measure))
+    median = rules_cost_in_pairs.difference(rules_cost_in_pairs.run(3, 200, measure))
     assert measured == [0, 200, 200, 0, 0, 200]
     assert (round(median.cpu_share, 3), median.p99_ms, median.rate_share) == (0.06, 2, 0.84)
     assert median.faults(biller=False) == []
     assert len(median.faults(biller=True)) == 1
-    assert len(paired.Difference(0.09, 3.5, 1.0).faults(biller=False)) == 2
+    assert len(rules_cost_in_pairs.Difference(0.09, 3.5, 1.0).faults(biller=False)) == 2
     assert str(median) == "+6.0% CPU, +2.0 ms p99, 84.0% of the rate"
