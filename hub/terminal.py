@@ -7,7 +7,7 @@ from typing import IO, cast
 from django.core.management.base import BaseCommand
 from rich.console import Console
 
-from hub.audit.program_requests import Waits
+from hub.audit.program_change_requests import Waits
 
 
 def console_of(command: BaseCommand) -> Console:

@@ -1,10 +1,10 @@
-"""Counts attempts at one-time codes in the same way as `hub.api.password_attempts` counts attempts at passwords."""
+"""Counts attempts at one-time codes in the same way as `hub.sign_in_attempts` counts attempts at passwords."""
 
 from allauth.account.adapter import get_adapter
 from allauth.core import context
 from allauth.mfa.base.forms import AuthenticateForm, BaseAuthenticateForm, ReauthenticateForm
 
-from hub.api.password_attempts import attempt_of
+from hub.sign_in_attempts import attempt_of
 from portal import known_browsers
 
 # A code has only six digits, so unknown browsers get fewer attempts at codes than at passwords.

@@ -11,9 +11,9 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_noop
 
 from hub.api.administration.staff_authentication import has_second_factor
-from hub.api.password_attempts import attempt_of
 from hub.audit import record
 from hub.encryption import fernet
+from hub.sign_in_attempts import attempt_of
 from portal import first_sign_in, known_browsers, users
 
 # Texts of allauth on these pages, for languages that allauth does not have.
@@ -60,7 +60,7 @@ class AccountAdapter(DefaultAccountAdapter):
         """
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> AbstractBaseUser | None:
-        """Checks the password. Refuses the attempt if `hub.api.password_attempts` has counted too many earlier
+        """Checks the password. Refuses the attempt if `hub.sign_in_attempts` has counted too many earlier
         attempts."""
         name = str(credentials.get("username", ""))
         attempt = attempt_of(request, name, browser=known_browsers.known_as(request, name))

@@ -14,8 +14,8 @@ from django.urls import Resolver404, resolve
 from django.utils import timezone, translation
 
 from hub import page_concurrency
-from hub.api.password_attempts import address_of
 from hub.audit import coming_from
+from hub.sign_in_attempts import address_of
 from portal import known_browsers
 from portal.access import Rule
 from portal.visitor import visitor_of

@@ -1,7 +1,7 @@
 """Limits each DFSP's use of a web process.
 
 `DFSP_RATE` limits requests per second. `DFSP_STATE_RATE` limits the requests per second that only read a payment's
-state. `DFSP_OPEN_REQUESTS` limits open requests. Bulks have further limits (`hub.api.bulk_limits`). If a request
+state. `DFSP_OPEN_REQUESTS` limits open requests. Bulks have further limits (`hub.api.bulk_concurrency`). If a request
 exceeds a limit, it gets 429 before the hub reads the body, checks the signature or sends an SQL statement.
 
 For each recipient, a DFSP has a separate limit on callbacks (PUT, PATCH). This limit is also `DFSP_RATE`. So a DFSP can
@@ -35,7 +35,7 @@ from django.conf import settings
 from prometheus_client import Counter
 
 from fspiop.errors import ErrorCode, FspiopError
-from hub.api.bulk_limits import Bulks
+from hub.api.bulk_concurrency import Bulks
 from hub.outbox import backlog
 
 K = TypeVar("K", bound=Hashable)

@@ -13,9 +13,9 @@ from django.utils import timezone
 
 from fspiop import keys_and_certificates, time
 from fspiop.errors import ErrorCode, FspiopError
-from hub.audit import program_requests
+from hub.audit import program_change_requests
 from hub.audit.models import Approval
-from hub.audit.program_requests import Program
+from hub.audit.program_change_requests import Program
 from hub.dfsp_api import bodies
 from hub.dfsp_api.bodies import Submission
 from hub.participants import certificate_authority
@@ -43,7 +43,7 @@ def submit(participant: Participant, change: str, payload: dict[str, Any], *, re
     for known in shown(participant, list(mine[:1])):
         if known.state == "PENDING":
             return known
-    approval = program_requests.ask(
+    approval = program_change_requests.ask(
         KIND,
         program=program_of(participant),
         subject=participant.name,

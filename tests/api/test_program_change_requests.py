@@ -16,7 +16,7 @@ from django.test import override_settings
 from directory.models import Oracle
 from hub.administration.models import READ
 from hub.api import access_rule_check
-from hub.audit import program_requests, trail
+from hub.audit import program_change_requests, trail
 from hub.audit.models import Approval, Entry
 from hub.list_of_urls import urls_below
 from hub.participants.models import Credential, CurrencyPair, Participant
@@ -635,7 +635,7 @@ def test_what_programs_asked_for_is_listed_by_its_state(world: World, by: dict[s
 def test_a_program_that_floods_the_approvers_is_stopped(
     world: World, by: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(program_requests, "MOST_WAITING", 2)
+    monkeypatch.setattr(program_change_requests, "MOST_WAITING", 2)
     path = f"{GREEN}/limits"
     for number in (1, 2):
         body = {"currency": "TZS", "limit": LIMIT | {"alarmPercentage": number}}
