@@ -36,7 +36,7 @@ from prometheus_client import Counter
 
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api.bulk_concurrency import Bulks
-from hub.outbox import backlog
+from hub.outbox import backlog_limit
 
 K = TypeVar("K", bound=Hashable)
 
@@ -120,7 +120,7 @@ class Limits:
     def check_backlog(self, caller: int, source: str, destination: str) -> None:
         """Raises FspiopError 2005 (429) if the caller has caused too many messages, and these messages still wait for
         the destination."""
-        if backlog.is_crowded(source, destination):
+        if backlog_limit.is_crowded(source, destination):
             raise self.no_room(caller, source, destination)
 
     def no_room(self, caller: int, source: str, destination: str) -> FspiopError:

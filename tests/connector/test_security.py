@@ -17,7 +17,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from fspiop import jws
 from fspiop.time import http_date
-from hub.curl import Curl
+from hub.http_client import Curl
 from hub.local.net import free_port
 from hub.outbox import client
 from hub.outbox.claims import Claimed

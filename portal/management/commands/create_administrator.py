@@ -9,7 +9,7 @@ from django.db import transaction
 
 from fspiop.errors import FspiopError
 from hub.audit import program_change_requests
-from hub.terminal import told, who
+from hub.command_output_and_user import told, who
 from portal import invitations, users
 from portal.permissions import Role
 

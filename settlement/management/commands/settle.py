@@ -8,7 +8,7 @@ from rich.table import Table
 from fspiop.errors import FspiopError
 from fspiop.money import format_amount
 from hub.audit import program_change_requests
-from hub.terminal import console_of, told, who
+from hub.command_output_and_user import console_of, told, who
 from ledger.queries import value_of
 from settlement import change_request_terms, queries, services
 from settlement.decide import Answer

@@ -13,9 +13,9 @@ from fspiop import jws, keys_and_certificates
 from fspiop.errors import FspiopError
 from hub import client_secrets
 from hub.audit import program_change_requests
+from hub.command_output_and_user import console_of, told, who
 from hub.participants import credentials
 from hub.participants.models import Credential, Participant
-from hub.terminal import console_of, told, who
 
 _ACTIONS = {
     "list": "list all of a participant's credentials",

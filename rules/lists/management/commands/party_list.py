@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from fspiop.errors import FspiopError
 from hub.audit import program_change_requests
-from hub.terminal import told, who
+from hub.command_output_and_user import told, who
 from rules.lists import queries, services
 from rules.lists.models import PartyList
 from rules.lists.party_files import COLUMNS, BadFile

@@ -13,7 +13,7 @@ from rich.table import Table
 from fspiop.errors import FspiopError
 from hub.audit import program_change_requests
 from hub.audit.program_change_requests import Program
-from hub.terminal import console_of, told, who
+from hub.command_output_and_user import console_of, told, who
 from rules.language.checks import GATES, costs_ns
 from rules.language.faults import RuleSetRefused
 from rules.language.rule_types import RuleSet

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from hub.curl import Curl, Reply
+from hub.http_client import Curl, Reply
 
 
 class Echo(BaseHTTPRequestHandler):

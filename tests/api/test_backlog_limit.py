@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from hub.outbox import backlog, store
+from hub.outbox import backlog_limit, store
 from hub.outbox.models import Message
 from tests.api import messages
 from tests.api.caller import description_of, dfsp, error_of
@@ -20,7 +20,7 @@ FEW = override_settings(OUTBOX_PENDING_PER_SOURCE=5)
 def crowd(world: World, source: str, destination: str) -> None:
     to, by = world.ids[destination], world.ids[source]
     store.append([message(to, subject=str(n), source=by) for n in range(5)])
-    backlog.forget()
+    backlog_limit.forget()
 
 
 def test_a_hundred_thousand_polls_of_one_transfer_leave_one_message(world: World) -> None:
