@@ -18,7 +18,7 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from directory import lookup_sql as directory
+from directory import alias_and_lookup_sql as directory
 from hub.outbox import claims, queries
 from hub.outbox import store as outbox
 from hub.outbox.messages import Outgoing

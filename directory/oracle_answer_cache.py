@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from directory.aliases import Alias, Registration
 from directory.models import Oracle
 
-_SALT = "directory.oracle_cache"
+_SALT = "directory.oracle_cache"  # processes of all versions must find and forget the same cached answers
 _MOST_REGISTRATIONS = 100  # the hub does not cache an answer with more than this number of registrations
 _MARGIN_S = 5  # after all earlier answers have expired, Redis keeps the edition for this additional time
 
