@@ -9,10 +9,10 @@ from fspiop.errors import ErrorCode, FspiopError
 from fspiop.ilp import packet_digest
 from fspiop.time import parse_datetime
 from hub.api.openapi import fspiop_schema
-from quotes import terms_of_payments
+from quotes import bulk_quote_terms
+from quotes.bulk_quote_terms import TermsOfPayment, amount_of
 from quotes.models import BulkQuote
 from quotes.terms_digest import digest_of
-from quotes.terms_of_payments import TermsOfPayment, amount_of
 from quotes.views.common import AgreementView
 from rules import first_seen
 
@@ -63,7 +63,7 @@ class BulkQuoteView(_BulkQuoteView):
             bulk_quote_id,
             BulkQuote.State.ACCEPTED,
             terms=[each.terms for each in terms],
-            rule_terms=terms_of_payments.to_bytes(terms),
+            rule_terms=bulk_quote_terms.to_bytes(terms),
         )
 
 

@@ -12,8 +12,8 @@ from fspiop.ilp import packet_digest
 from fspiop.time import parse_datetime
 from hub.api.openapi import fspiop_schema
 from hub.api.views import taken
+from quotes.bulk_quote_terms import amount_of
 from quotes.models import Quote
-from quotes.terms_of_payments import amount_of
 from quotes.views.common import AgreementView, Currencies
 from rules import first_seen
 

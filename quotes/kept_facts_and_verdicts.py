@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from hub.sql_execution import execute
-from quotes import terms_of_payments
+from quotes import bulk_quote_terms
 from quotes.terms_digest import digest_of
 from rules import kept_verdicts
 from rules.kept_verdicts import Kept
@@ -128,7 +128,7 @@ def of_items(bulk_quote_id: str, claims: Sequence[Claim]) -> dict[bytes, Found]:
     row = execute(_OF_A_BULK, [bulk_quote_id, claims[0].payer_id]).fetchone()
     if row is None:
         return {}
-    payee, terms, stored = row[0], terms_of_payments.from_bytes(bytes(row[1])), bytes(row[2])
+    payee, terms, stored = row[0], bulk_quote_terms.from_bytes(bytes(row[1])), bytes(row[2])
     by_terms = {each.terms: each for each in terms}
     kept = kept_verdicts.from_bytes(stored)
     found = {}
