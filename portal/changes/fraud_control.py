@@ -13,12 +13,12 @@ from django.utils.translation import gettext_lazy
 from portal.changes.change_kind import CanNotBeDone, Kind, Line, Payload, must_still_be
 from portal.permissions import Right
 from rules.alerts.actions import PERFORM
+from rules.change_refused import NotChanged
 from rules.lists import services
 from rules.lists.models import NameMatch
 from rules.markers import queries as markers
 from rules.markers.matches import CONFIRMED
 from rules.markers.models import Appeal, Marker
-from rules.not_changed import NotChanged
 from rules.rulesets import queries
 
 

@@ -28,10 +28,10 @@ from portal.views.request_change import AskForm, asking
 from portal.visitor import visitor_of
 from rules.alerts import actions, queries, services
 from rules.alerts.models import Alert
+from rules.change_refused import NotChanged
 from rules.lists.models import KillSwitch, PartyList
 from rules.markers import queries as markers
 from rules.markers.models import Marker
-from rules.not_changed import NotChanged
 from rules.rulesets import queries as rulesets
 
 _LARGEST_NUMBER = 2**63 - 1

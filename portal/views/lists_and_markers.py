@@ -24,13 +24,13 @@ from portal.search_forms import Search
 from portal.views.request_change import AskForm, asking
 from portal.visitor import visitor_of
 from rules.alerts.actions import subject_of
+from rules.change_refused import NotChanged
 from rules.lists import kill_switches as switches
 from rules.lists import name_matches, party_files, queries, services
 from rules.lists.models import Entry, KillSwitch, NameMatch, PartyList
 from rules.lists.party_files import COLUMNS, MOST_BYTES, BadFile, LineFault
 from rules.markers import queries as filed
 from rules.markers.models import Appeal, Marker
-from rules.not_changed import NotChanged
 
 _LARGEST_NUMBER = 2**63 - 1
 _MOST_FAULTS = 100

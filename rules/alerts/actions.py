@@ -16,11 +16,11 @@ from django.utils.translation import gettext as _
 from hub.audit import approvals
 from hub.audit.models import Approval
 from rules.alerts.models import Action, Alert
+from rules.change_refused import NotChanged
 from rules.lists import kill_switches, name_matches
 from rules.lists import services as lists
 from rules.lists.party_files import Line
 from rules.markers import services as markers
-from rules.not_changed import NotChanged
 
 Payload = dict[str, Any]
 Perform = Callable[[Payload, str], object]

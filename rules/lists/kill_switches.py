@@ -14,10 +14,10 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from hub.audit import record
+from rules.change_refused import NotChanged
 from rules.lists import change_numbers, keys
 from rules.lists.matches import KILL_SWITCH, matches
 from rules.lists.models import KillSwitch
-from rules.not_changed import NotChanged
 
 KIND = "kill_switch"
 """The kind of request in `hub.audit.approvals`."""

@@ -9,7 +9,7 @@ the DFSP, from `rules.lists.keys.served`. The key of a kill switch maps to the n
 from collections.abc import Collection, Mapping
 
 from rules.lists.change_numbers import LISTS
-from rules.refreshed_key_sets import RefreshedKeySets
+from rules.refreshed_name_sets import RefreshedKeySets
 
 KILL_SWITCH = "kill-switch"
 

@@ -10,9 +10,9 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from hub.audit import record
+from rules.change_refused import NotChanged
 from rules.lists import change_numbers
 from rules.lists.models import NameMatch
-from rules.not_changed import NotChanged
 
 KIND = "clear_name_match"
 """The kind of request in `hub.audit.approvals`."""

@@ -14,8 +14,8 @@ from hub.notifications.models import Notification
 from rules.alerts import actions, notifications, queries, services, tasks
 from rules.alerts.models import Alert, SightingRow
 from rules.alerts.services import Sighting
+from rules.change_refused import NotChanged
 from rules.lists import matches
-from rules.not_changed import NotChanged
 from rules.party_keys import dfsp_key
 from tests.rules.test_lists import ADA, BEN, BLOCKED, put
 from tests.rules.two_people import approve, person

@@ -8,10 +8,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from fspiop.errors import FspiopError
 from hub.audit import program_change_requests
 from hub.command_output_and_user import told, who
+from rules.change_refused import NotChanged
 from rules.lists import queries, services
 from rules.lists.models import PartyList
 from rules.lists.party_files import COLUMNS, BadFile
-from rules.not_changed import NotChanged
 
 ACTOR = "manage.py"
 

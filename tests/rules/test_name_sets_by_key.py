@@ -5,7 +5,7 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rules.key_sets import KeySets
+from rules.name_sets_by_key import KeySets
 
 KEYS = st.integers(0, 2**63 - 1) | st.integers(0, 20)
 SETS = st.frozensets(st.sampled_from(["block", "allow", "sanctions"]))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from rules import refreshed_key_sets
+from rules import refreshed_name_sets
 from rules.lists import keys, matches, screening
 from rules.lists.models import NamedParty
 from rules.lists.screening import Named
@@ -31,7 +31,7 @@ def nobody_listed(side: str, gate: str) -> dict[str, Any]:
 @pytest.fixture
 def open_transactions(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether a transaction was open each time that names were screened. Lists are read again at once."""
-    monkeypatch.setattr(refreshed_key_sets, "FRESH_S", 0)
+    monkeypatch.setattr(refreshed_name_sets, "FRESH_S", 0)
     found = []
     see = screening.see
 

@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 
 from hub.sql_execution import execute
-from rules.key_sets import KeySets
+from rules.name_sets_by_key import KeySets
 
 MOST_KEYS = 1_000_000
 FRESH_S = 0.5
