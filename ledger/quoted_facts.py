@@ -16,7 +16,7 @@ from rules import facts as facts_of_payments
 from rules.facts import Facts
 from rules.kept_verdicts import Kept
 from rules.language.refusal_codes import text_of
-from rules.rulesets import store
+from rules.rulesets import sql_for_payments
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def refused(quote_ids: Mapping[bytes, tuple[str, str]]) -> Mapping[bytes, Quoted
     """
     if not quote_ids:
         return {}
-    found = store.refused_quotes(sorted({quote_id for _, quote_id in quote_ids.values()}))
+    found = sql_for_payments.refused_quotes(sorted({quote_id for _, quote_id in quote_ids.values()}))
     kept = {}
     for digest, (payer, quote_id) in quote_ids.items():
         if quote_id in found and found[quote_id][0] == payer:

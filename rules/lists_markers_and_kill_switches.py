@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from rules.decide import Verdict
 from rules.facts import Facts
 from rules.language.refusal_codes import text_of
-from rules.lists import keys, kill_switches
+from rules.lists import dfsp_corridor_and_name_keys, kill_switches
 from rules.lists import matches as lists_of
 from rules.lists.kill_switches import Payment, Stopped
 from rules.markers import matches as markers_of
@@ -79,7 +79,7 @@ def _lists_of(party: int | None, dfsp: str | None, on_lists: Mapping[int, frozen
     if party is None or not on_lists:
         return _NONE
     found = on_lists.get(party, _NONE)
-    return found if dfsp is None else found | on_lists.get(keys.served(party, dfsp), _NONE)
+    return found if dfsp is None else found | on_lists.get(dfsp_corridor_and_name_keys.served(party, dfsp), _NONE)
 
 
 def _keys_of(facts: Facts) -> list[int]:
@@ -88,7 +88,15 @@ def _keys_of(facts: Facts) -> list[int]:
 
 
 def _served(facts: Facts) -> list[int]:
-    found = [keys.served(key, facts.payer_dfsp) for key in {facts.payer, facts.payer_alias} if key is not None]
+    found = [
+        dfsp_corridor_and_name_keys.served(key, facts.payer_dfsp)
+        for key in {facts.payer, facts.payer_alias}
+        if key is not None
+    ]
     if facts.payee_dfsp is not None:
-        found += [keys.served(key, facts.payee_dfsp) for key in {facts.payee, facts.payee_alias} if key is not None]
+        found += [
+            dfsp_corridor_and_name_keys.served(key, facts.payee_dfsp)
+            for key in {facts.payee, facts.payee_alias}
+            if key is not None
+        ]
     return found

@@ -31,7 +31,7 @@ from rules.profiles import store
 from rules.profiles.counted_payments import NOT_CONFIRMED, CountedPayment, Keys, Role
 from rules.profiles.counters import Original, ProfileCounters
 from rules.profiles.events_and_buckets import Profile
-from rules.profiles.subjects import (
+from rules.profiles.profiles_of_payment import (
     Limit,
     asks_for,
     is_refund,

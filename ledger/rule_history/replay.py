@@ -47,7 +47,7 @@ from rules.party_keys import dfsp_key
 from rules.profiles.counted_payments import NOT_CONFIRMED, CountedPayment
 from rules.profiles.counters import Original, ProfileCounters
 from rules.profiles.events_and_buckets import Event, Profile
-from rules.profiles.subjects import asks_for, is_refund, keys_to_count
+from rules.profiles.profiles_of_payment import asks_for, is_refund, keys_to_count
 from rules.recorded_counters import RecordedCounters
 
 _AFTER_THE_GATE = frozenset(each.value for each in (Refusal.REFUSED_BY_RULE, *HOLD_IS_REFUSED_BY))

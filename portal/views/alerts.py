@@ -26,7 +26,7 @@ from portal.rules.party_fields import PartySearch
 from portal.views.held_transfers import Refusal
 from portal.views.request_change import AskForm, asking
 from portal.visitor import visitor_of
-from rules.alerts import actions, queries, services
+from rules.alerts import queries, requested_changes, services
 from rules.alerts.models import Alert
 from rules.change_refused import NotChanged
 from rules.lists.models import KillSwitch, PartyList
@@ -268,14 +268,14 @@ def _hold_of(alert_id: int, transfer_id: str) -> HeldTransfer:
 
 def _request(request: HttpRequest, alert: Alert, kind: str, form: AskForm, payload: Any) -> HttpResponse:
     def note(approval: Approval) -> None:
-        actions.note_request(alert.pk, approval)
+        requested_changes.note_request(alert.pk, approval)
 
     about = Line(_("DFSP"), alert.dfsp) if alert.dfsp else Line(_("Party"), f"{alert.key:016x}")
     return asking(
         request,
         kind,
         form=form,
-        subject=lambda said: actions.subject_of(kind, payload(said)),
+        subject=lambda said: requested_changes.subject_of(kind, payload(said)),
         payload=payload,
         back=reverse("alert", args=[alert.pk]),
         facts=[Line(_("Alert"), alert.pk), about],

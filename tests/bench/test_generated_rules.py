@@ -19,7 +19,7 @@ from rules.language.compile import compile_rules
 from rules.language.compiled_types import CompiledRules
 from rules.profiles.counters import ProfileCounters
 from rules.profiles.events_and_buckets import Profile
-from rules.profiles.subjects import keys_to_lock, limits_of
+from rules.profiles.profiles_of_payment import keys_to_lock, limits_of
 
 NAMES = ["n1", "n2", "n3"]
 

@@ -26,7 +26,7 @@ from rules.alerts.services import Sighting
 from rules.decide import ALLOW
 from rules.facts import from_bytes as facts_of
 from rules.rulesets import decisions
-from rules.rulesets import store as store_of_rules
+from rules.rulesets import sql_for_payments as store_of_rules
 from rules.rulesets.models import Decision
 from rules.signals.models import SignalAccess
 from tests.api import messages

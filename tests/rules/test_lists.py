@@ -10,7 +10,7 @@ from django.db import DatabaseError, IntegrityError, transaction
 from hub.audit.models import Entry as AuditEntry
 from rules import refreshed_name_sets
 from rules.change_refused import NotChanged
-from rules.lists import keys, kill_switches, matches, services
+from rules.lists import dfsp_corridor_and_name_keys, kill_switches, matches, services
 from rules.lists.kill_switches import Payment, Stopped
 from rules.lists.models import Entry, KillSwitch, ListVersion, PartyList, StagedFile, StagedLine
 from rules.lists.party_files import BadFile, Line
@@ -234,7 +234,7 @@ def test_kill_switches_stop_an_alias_a_dfsp_or_a_corridor(world: World) -> None:
     switch("CORRIDOR", payer_dfsp="green", payee_dfsp="blue", on=False)
     switch("DFSP", payer_dfsp="red", on=False)
     assert kill_switches.stopped(PAYMENTS) == [None] * 4
-    assert matches.matches([ADA, keys.of_dfsp("red")]) == {}
+    assert matches.matches([ADA, dfsp_corridor_and_name_keys.of_dfsp("red")]) == {}
     with pytest.raises(NotChanged, match="not on"):
         switch("DFSP", payer_dfsp="red", on=False)
 

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 
 from rules import refreshed_name_sets
-from rules.lists import keys, matches, screening
+from rules.lists import dfsp_corridor_and_name_keys, matches, screening
 from rules.lists.models import NamedParty
 from rules.lists.screening import Named
 from rules.party_keys import key_of
@@ -20,7 +20,10 @@ from tests.world import World
 
 PARTY = "/parties/MSISDN/255655001001"
 PAYER, PAYEE = key_of("MSISDN", "255712001001"), key_of("MSISDN", "255655001001")
-AT_GREEN, AT_BLUE = keys.served(PAYER, "green"), keys.served(PAYEE, "blue")
+AT_GREEN, AT_BLUE = (
+    dfsp_corridor_and_name_keys.served(PAYER, "green"),
+    dfsp_corridor_and_name_keys.served(PAYEE, "blue"),
+)
 
 
 def nobody_listed(side: str, gate: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from hub.audit import approvals
 from hub.audit.models import Approval
 from rules.alerts.models import Action, Alert
 from rules.change_refused import NotChanged
-from rules.lists import kill_switches, name_matches
+from rules.lists import kill_switches, name_match_clearing
 from rules.lists import services as lists
 from rules.lists.party_files import Line
 from rules.markers import services as markers
@@ -39,7 +39,7 @@ def _activate_list(payload: Payload, actor: str) -> object:
 
 
 def _clear_name_match(payload: Payload, actor: str) -> object:
-    return name_matches.clear(payload["match"], actor=actor)
+    return name_match_clearing.clear(payload["match"], actor=actor)
 
 
 def _switch(payload: Payload, actor: str) -> object:
@@ -69,7 +69,7 @@ PERFORM: dict[str, Perform] = {
     "block_party": _block_party,
     "unblock_party": _unblock_party,
     "activate_list": _activate_list,
-    name_matches.KIND: _clear_name_match,
+    name_match_clearing.KIND: _clear_name_match,
     kill_switches.KIND: _switch,
     "file_marker": _file_marker,
     markers.LIFT: _lift_marker,
@@ -80,8 +80,8 @@ PERFORM: dict[str, Perform] = {
 def subject_of(kind: str, payload: Payload) -> str:
     """Returns the subject of a request of this kind. The hub stores the request under its subject. For some kinds of
     request, a trigger in the database checks that the change matches the subject."""
-    if kind == name_matches.KIND:
-        return name_matches.subject_of(payload["match"])
+    if kind == name_match_clearing.KIND:
+        return name_match_clearing.subject_of(payload["match"])
     if kind == kill_switches.KIND:
         names = {name: payload.get(name, "") for name in ("payer_dfsp", "payee_dfsp")}
         return kill_switches.subject_of(kill_switches.key_of(payload["kind"], party=payload.get("party"), **names))

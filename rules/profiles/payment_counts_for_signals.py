@@ -1,4 +1,4 @@
-"""The counts of a party's payments, for the signals that DFSPs can request: see `rules.signals.counters`."""
+"""The counts of a party's payments, for the signals that DFSPs can request: see `rules.signals.payee_counters`."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from rules.profiles import features, store
 from rules.profiles.counted_payments import microseconds
 from rules.profiles.events_and_buckets import Direction
-from rules.signals.counters import Count
+from rules.signals.payee_counters import Count
 
 _NAMES = {Direction.SENT: "SENT", Direction.RECEIVED: "RECEIVED"}
 
