@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 from hub.participants.models import Participant
 from ledger import accounts_and_funds as ledger
 from ledger.models import Account, CoverHold
-from ledger.settlement_payments import TooLittle
+from ledger.settlement_funds_in_and_out import TooLittle
 from portal.changes.change_kind import (
     CanNotBeDone,
     Kind,
