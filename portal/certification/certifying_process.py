@@ -18,9 +18,9 @@ from portal.certification import (
     test_accounts,
 )
 from portal.certification.counterpart import Endpoint, Sender
-from portal.certification.exchanges import storable
 from portal.certification.models import Certification
 from portal.certification.run_for_one_dfsp import GivenUp, Run, Tell
+from portal.certification.shown_messages import storable
 
 log = structlog.get_logger("certification")
 

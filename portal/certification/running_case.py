@@ -17,10 +17,10 @@ from hub.participants.models import Participant
 from hub.test_currency import TEST_CURRENCY
 from ledger.models import Transfer
 from portal.certification.certifier_customer import Play
-from portal.certification.exchanges import Exchange, shown
 from portal.certification.faults import Fault, NotJudged, fault
 from portal.certification.options import Options
 from portal.certification.recorded_requests import Told, in_database
+from portal.certification.shown_messages import Exchange, shown
 
 if TYPE_CHECKING:
     from portal.certification.counterpart import Answer
