@@ -13,7 +13,7 @@ from portal.alarms import notifications
 from portal.alarms import services as alarms
 from portal.certification import starting_and_ending_runs
 from portal.models import LedgerCheck
-from portal.queries import balance_checkpoints, limit_uses
+from portal.queries import balance_checkpoints, limit_use_per_minute
 
 _KEPT = 1000
 _UNCHECKED = "invariants"
@@ -36,7 +36,11 @@ def check_ledger() -> None:
 def watch() -> None:
     """Raises and ends alarms, sends new alarms, and sends an e-mail to the people who may approve new requests."""
     isolating_batches.each(
-        alarms.look, notifications.notify_new, alarms.forget_old, limit_uses.store, approval_mail.write_to_checkers
+        alarms.look,
+        notifications.notify_new,
+        alarms.forget_old,
+        limit_use_per_minute.store,
+        approval_mail.write_to_checkers,
     )
 
 

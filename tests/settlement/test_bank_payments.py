@@ -19,7 +19,7 @@ from ledger.models import Account, CoverHold, FundsMovement
 from portal import changes
 from portal.changes import NotApproved
 from portal.changes.change_kind import Outdated
-from portal.changes.settlement import payment_terms
+from portal.changes.settlements_and_cover_holds import payment_terms
 from portal.permissions import Role
 from portal.visitor import visitor_for
 from settlement import services
