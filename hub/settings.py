@@ -321,7 +321,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "portal.visit_middleware.Visit",
+    "portal.middleware.Visit",
 ]
 ROOT_URLCONF = "hub.urls"
 WSGI_APPLICATION = "hub.wsgi.application"
@@ -482,7 +482,7 @@ STORAGES = {
 }
 WHITENOISE_USE_FINDERS = not PRODUCTION
 # The size limit for the fields of a form, without uploaded files, in bytes. The largest form contains the scheme's
-# rules as JSON. `portal.visit_middleware` limits the whole request, separately for each page.
+# rules as JSON. `portal.middleware` limits the whole request, separately for each page.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_065_536
 
 SECURE_CONTENT_TYPE_NOSNIFF = True

@@ -14,7 +14,7 @@ from hub.api.administration.staff_authentication import has_second_factor
 from hub.audit import record
 from hub.encryption import fernet
 from hub.sign_in_attempts import attempt_of
-from portal import first_sign_in, known_browsers, users
+from portal import first_sign_in_confirmation, known_browsers_for_lockout, users
 
 # Texts of allauth on these pages, for languages that allauth does not have.
 _SAID_BY_ALLAUTH = (
@@ -63,7 +63,7 @@ class AccountAdapter(DefaultAccountAdapter):
         """Checks the password. Refuses the attempt if `hub.sign_in_attempts` has counted too many earlier
         attempts."""
         name = str(credentials.get("username", ""))
-        attempt = attempt_of(request, name, browser=known_browsers.known_as(request, name))
+        attempt = attempt_of(request, name, browser=known_browsers_for_lockout.known_as(request, name))
         if not attempt.begin():
             raise self.validation_error("too_many_login_attempts")
         user: AbstractBaseUser | None = super().authenticate(request, **credentials)
@@ -82,7 +82,7 @@ class AccountAdapter(DefaultAccountAdapter):
         response: HttpResponse = super().post_login(request, user, **kwargs)
         record("signed_in", subject=user.get_username(), actor=user.get_username())
         if isinstance(user, User) and has_second_factor(request):
-            first_sign_in.note_sign_in(user, browser=request.headers.get("User-Agent", ""))
+            first_sign_in_confirmation.note_sign_in(user, browser=request.headers.get("User-Agent", ""))
         return response
 
     def logout(self, request: HttpRequest) -> None:

@@ -8,7 +8,7 @@ from celery import shared_task
 from hub.sweeps import isolating_batches
 from hub.sweeps import store as skipped
 from ledger import invariants
-from portal import approval_mail, changes, history, replays, retention
+from portal import approval_mail, changes, customer_data_retention, history, replays
 from portal.alarms import notifications
 from portal.alarms import services as alarms
 from portal.certification import starting_and_ending_runs
@@ -46,8 +46,8 @@ def watch() -> None:
 
 @shared_task(name="portal.tasks.remove_old", ignore_result=True, time_limit=1800)
 def remove_old() -> None:
-    """Removes data after the retention period (see `portal.retention`)."""
-    retention.remove_old()
+    """Removes data after the retention period (see `portal.customer_data_retention`)."""
+    customer_data_retention.remove_old()
 
 
 @shared_task(name="portal.tasks.mark_entries", ignore_result=True, time_limit=300)

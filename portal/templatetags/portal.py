@@ -16,7 +16,7 @@ from hub.participants.models import Credential, Participant
 from portal.amounts_and_durations import age, money
 from portal.certification.models import Certification, CertificationCase
 from portal.changes.credentials import EXPIRES_SOON, KIND_NAMES
-from portal.direction_choices import Direction
+from portal.may_send_or_receive_choices import Direction
 from portal.permissions import Role
 from portal.words import errors, kinds, recorded_values, states
 

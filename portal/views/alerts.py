@@ -17,7 +17,7 @@ from hub.audit.models import Approval
 from hub.participants.models import Participant
 from ledger.held_transfers import queries as held_transfers
 from ledger.held_transfers.models import HeldTransfer
-from portal import changes, pagination, people
+from portal import assignable_users, changes, pagination
 from portal.changes import Line
 from portal.permissions import Right
 from portal.posted_text import posted
@@ -122,7 +122,7 @@ def show(request: HttpRequest, alert_id: int) -> HttpResponse:
         "requests": [(changes.KINDS[approval.kind].title, approval) for approval in requests],
         "earlier": pagination.latest(queries.earlier(alert), 20),
         "markers": pagination.latest(markers.of_party(alert.key), 20) if not alert.dfsp else [],
-        "people": people.with_right(Right.WORK_ON_ALERTS),
+        "people": assignable_users.with_right(Right.WORK_ON_ALERTS),
         "outcomes": OUTCOMES,
     }
     return render(request, "portal/alert.html", context)
@@ -138,7 +138,9 @@ def _held(subjects: set[str]) -> pagination.Latest:
 
 def assign(request: HttpRequest, alert_id: int) -> HttpResponse:
     name = posted(request, "to")
-    to = next((person for person in people.with_right(Right.WORK_ON_ALERTS) if person.get_username() == name), None)
+    to = next(
+        (person for person in assignable_users.with_right(Right.WORK_ON_ALERTS) if person.get_username() == name), None
+    )
     if name and to is None:
         raise Http404
     return _done(

@@ -10,7 +10,7 @@ from django.core.cache import cache
 from django.test import Client, override_settings
 
 from hub import sign_in_attempts
-from portal import known_browsers
+from portal import known_browsers_for_lockout
 from portal.permissions import Role
 from tests import proofs
 from tests.api.caller import dfsp
@@ -133,7 +133,7 @@ def test_a29_what_one_persons_browser_is_known_as_is_nothing_to_anothers_name(vi
     (cookie,) = [morsel for name, morsel in browser.cookies.items() if name.startswith("kitovu_browser_")]
     assert (cookie["httponly"], cookie["samesite"], cookie["path"]) == (True, "Strict", "/portal/")
     thief = at(HOME)
-    thief.cookies[known_browsers._cookie("auditor")] = cookie.value
+    thief.cookies[known_browsers_for_lockout._cookie("auditor")] = cookie.value
     for number in range(5):
         thief.post(SIGN_IN, {"login": "auditor", "password": f"wrong {number}"})
     # All five counted for the address, as a stranger's do: with three more it is full.

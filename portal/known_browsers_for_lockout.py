@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 
 from portal.visitor import Visitor
 
-_SALT = "portal.known_browsers"
+_SALT = "portal.known_browsers"  # with another salt, the hub would not recognise the browsers that it knows
 _KEPT_FOR_S = 180 * 24 * 3600
 
 

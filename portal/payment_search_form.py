@@ -16,10 +16,10 @@ from fspiop import money as api_money
 from hub.participants.models import Participant
 from portal.amounts_and_durations import money
 from portal.fields import AmountField
+from portal.parse_typed_values import read_amount, read_telephone_number
 from portal.queries.payments import Kind, Sought
 from portal.search_forms import CurrencyField, IdentifierField, ParticipantField, Search
 from portal.visitor import Visitor
-from portal.written_values import read_amount, read_telephone_number
 
 _ID = re.compile(r"(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z|[0-7][0-9A-HJKMNP-TV-Z]{25}\Z")
 _TIME = re.compile(r"([01]?[0-9]|2[0-3])[:h]([0-5][0-9])(?:-([01]?[0-9]|2[0-3])[:h]([0-5][0-9]))?\Z")

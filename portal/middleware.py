@@ -16,7 +16,7 @@ from django.utils import timezone, translation
 from hub import page_concurrency
 from hub.audit import coming_from
 from hub.sign_in_attempts import address_of
-from portal import known_browsers
+from portal import known_browsers_for_lockout
 from portal.access import Rule
 from portal.visitor import visitor_of
 
@@ -46,7 +46,7 @@ class Visit:
             language = visitor.language or translation.get_language_from_request(request)
             with translation.override(language), timezone.override(ZoneInfo(visitor.time_zone)):
                 response = self.get_response(request)
-            known_browsers.remember(request, response, visitor)
+            known_browsers_for_lockout.remember(request, response, visitor)
             _note_user(request)
             return response
 

@@ -16,7 +16,7 @@ from hub.sweeps.models import Erasure
 from ledger.bulk.models import BulkTransfer
 from ledger.models import FxTransferEvent, Transfer, TransferEvent
 from ledger.rule_history import replay, replayed_rules
-from portal import retention
+from portal import customer_data_retention
 from portal.permissions import Role
 from quotes.models import Quote
 from rules.alerts import services as alerts
@@ -107,7 +107,7 @@ def texts() -> list[str]:
 
 def test_by_default_everything_is_kept(old: dict[str, Any]) -> None:
     before = texts()
-    assert retention.remove_old() == 0
+    assert customer_data_retention.remove_old() == 0
     assert texts() == before
     assert not Erasure.objects.exists()
 
@@ -116,35 +116,35 @@ def test_what_is_kept_no_longer_is_removed_and_the_books_stay_sound(
     old: dict[str, Any], settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.RETENTION_DAYS = PERIODS
-    monkeypatch.setattr(retention, "_SLICE", 1)
+    monkeypatch.setattr(customer_data_retention, "_SLICE", 1)
     kept = list(Transfer.objects.order_by("pk").values_list("pk", "digest", "fulfilment", "amount", "state"))
     about_payments = Delivery.objects.exclude(path__startswith="/parties/").count()
-    assert retention.remove_old() > 8
+    assert customer_data_retention.remove_old() > 8
     assert {text for text in texts() if old["today"] not in text} == set()
     assert f"transfer {old['today']}" in texts()
     assert (Delivery.objects.count(), Message.objects.filter(state="DEAD").count()) == (about_payments, 0)
     assert list(Transfer.objects.order_by("pk").values_list("pk", "digest", "fulfilment", "amount", "state")) == kept
     assert old["world"].breaks() == []
     assert Entry.objects.filter(action="texts_erased").count() == Erasure.objects.count() == 8
-    assert retention.remove_old() == 0  # and the trail gets no further entry
+    assert customer_data_retention.remove_old() == 0  # and the trail gets no further entry
     assert Entry.objects.filter(action="texts_erased").count() == 8
 
 
 def test_one_text_that_cannot_be_erased_stops_no_other(old: dict[str, Any], settings: Any) -> None:
     settings.RETENTION_DAYS = {"bodies": 400}
     with poisoned("ledger_transferevent", "transfer_id", old["first"]), capture_logs() as logs:
-        assert retention.remove_old() == 5
+        assert customer_data_retention.remove_old() == 5
         assert {text for text in texts() if old["today"] not in text and "quote" not in text} == {
             f"transfer {old['first']}"
         }
         assert [entry["kind"] for entry in logs if entry["event"] == "texts_not_erased"] == ["transfers"]
-        assert retention.remove_old() == 0
+        assert customer_data_retention.remove_old() == 0
     assert old["world"].breaks() == []
 
 
 def test_what_a_payments_page_and_a_resend_need_is_there(old: dict[str, Any], settings: Any) -> None:
     settings.RETENTION_DAYS = PERIODS
-    retention.remove_old()
+    customer_data_retention.remove_old()
     page = browser(Role.VIEWER).get(f"/portal/transfers/{old['first']}/")
     assert page.status_code == 200
     assert "100" in page.content.decode()
@@ -176,17 +176,17 @@ def test_facts_decisions_and_accesses_are_kept_for_their_periods(committed_world
         Decision.objects.update(outcome="ALLOW")
 
     settings.RETENTION_DAYS = {"facts": 400}
-    retention.remove_old()
+    customer_data_retention.remove_old()
     assert Quote.objects.get(pk=kept_quote["quoteId"]).rule_facts is None
     assert set(Decision.objects.values_list("facts", flat=True)) == {None}
     assert replay.run(replayed_rules.of_version(Decision.objects.latest("pk").version_id)).differences == []
     settings.RETENTION_DAYS = {"decisions": 400, "signals": 400}
-    retention.remove_old()
+    customer_data_retention.remove_old()
     assert set(Decision.objects.values_list("outcome", flat=True)) == {"REFUSE"}
     assert not SignalAccess.objects.exists()
     settings.RETENTION_DAYS = {"hits": 400}
     run(prepare(world, "green", "blue", 51))
-    retention.remove_old()
+    customer_data_retention.remove_old()
     assert Decision.objects.count() == 1, "the one of today"
     with pytest.raises(DatabaseError), transaction.atomic():
         Decision.objects.all().delete()
@@ -205,7 +205,7 @@ def test_reports_are_kept_as_long_as_their_alert_is_open_and_for_their_period(
         cursor.execute("UPDATE rules_alerts_alert SET closed_at = closed_at - interval '500 days' WHERE key <> 2")
         cursor.execute("UPDATE rules_alerts_sightingrow SET at = at - interval '500 days'")
     settings.RETENTION_DAYS = {"hits": 400}
-    retention.remove_old()
+    customer_data_retention.remove_old()
     assert sorted(SightingRow.objects.values_list("key", flat=True)) == [2, 3]  # closed today; still open
     assert Alert.objects.get(key=1).count == 2
     assert committed_world.breaks() == []
@@ -222,13 +222,13 @@ def test_sessions_that_ended_long_ago_are_removed(committed_world: World, settin
     settings.RETENTION_DAYS = {"sessions": 30}
     for key, days in (("ended", -31), ("lately", -29), ("live", 1)):
         Session.objects.create(session_key=key, session_data="", expire_date=datetime.now(UTC) + timedelta(days=days))
-    assert retention.remove_old() == 1
+    assert customer_data_retention.remove_old() == 1
     assert set(Session.objects.values_list("session_key", flat=True)) == {"lately", "live"}
 
 
 def test_a_text_that_is_missing_before_its_time_is_found(old: dict[str, Any], settings: Any) -> None:
     settings.RETENTION_DAYS = PERIODS
-    retention.remove_old()
+    customer_data_retention.remove_old()
     for statement, found_by in (
         (
             f"UPDATE ledger_transferevent SET body = '' WHERE transfer_id = '{old['today']}'",
