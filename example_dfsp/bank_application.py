@@ -9,14 +9,14 @@ from aiohttp import web
 
 from example_dfsp.approvals import Approvals
 from example_dfsp.arrivals import Arrivals
-from example_dfsp.batches import Batches
 from example_dfsp.books import Books, Overdrawn
+from example_dfsp.cash_entries import Counter
 from example_dfsp.connector_calls import ConnectorCalls
 from example_dfsp.core_api import CoreApi, conflicts, no, no_browsers
-from example_dfsp.counter import Counter
 from example_dfsp.customers import Customer, Customers
 from example_dfsp.instructions import Instruction, Instructions
 from example_dfsp.own_payments import OwnPayments
+from example_dfsp.payment_batches import Batches
 from example_dfsp.payments import Payments
 from example_dfsp.requests_to_pay import RequestsToPay
 from kitovu_connector.amounts import AmountError, format_amount, parse_amount

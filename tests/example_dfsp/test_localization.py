@@ -8,10 +8,10 @@ from pathlib import Path
 import jinja2
 import pytest
 
-from example_dfsp import reasons, texts
+from example_dfsp import localization, reasons
 from kitovu_connector import parse_amount
 
-HERE = Path(texts.__file__).parent
+HERE = Path(localization.__file__).parent
 _CALLS = {"_": 0, "Fault": 1, "CodeError": 0}  # the calls in Python whose argument is a text for people
 
 
@@ -45,7 +45,7 @@ def values_in(text: str) -> set[str]:
 def test_every_text_is_translated(language: str) -> None:
     wanted = texts_of_templates() | texts_of_code()
     assert len(wanted) > 300
-    known = {text: found for text, found in texts.catalogue(language)._catalog.items() if text}  # type: ignore[attr-defined]
+    known = {text: found for text, found in localization.catalogue(language)._catalog.items() if text}  # type: ignore[attr-defined]
     assert wanted - known.keys() == set(), "to be translated"
     assert known.keys() - wanted == set(), "no page has these any more"
     assert [text for text, found in known.items() if values_in(text) != values_in(found)] == []
@@ -69,10 +69,10 @@ def _read(quoted: str) -> str:
 
 def test_amounts_are_written_as_people_expect() -> None:
     amount = parse_amount("1234567.5")
-    assert texts.money_shown(amount, "TZS", "en") == "1,234,567.50\N{NO-BREAK SPACE}TZS"
-    assert texts.money_shown(-amount, "TZS", "sw") == "\N{MINUS SIGN}1,234,567.50\N{NO-BREAK SPACE}TZS"
-    assert texts.amount_shown(amount, "fr") == "1\N{NARROW NO-BREAK SPACE}234\N{NARROW NO-BREAK SPACE}567,50"
-    assert texts.amount_shown(parse_amount("999"), "en") == "999"
+    assert localization.money_shown(amount, "TZS", "en") == "1,234,567.50\N{NO-BREAK SPACE}TZS"
+    assert localization.money_shown(-amount, "TZS", "sw") == "\N{MINUS SIGN}1,234,567.50\N{NO-BREAK SPACE}TZS"
+    assert localization.amount_shown(amount, "fr") == "1\N{NARROW NO-BREAK SPACE}234\N{NARROW NO-BREAK SPACE}567,50"
+    assert localization.amount_shown(parse_amount("999"), "en") == "999"
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_amounts_are_written_as_people_expect() -> None:
     [(None, "sw-TZ,sw;q=0.9,en;q=0.8", "sw"), ("fr", "sw", "fr"), ("xx", "de,fr;q=0.5", "fr"), (None, "", "en")],
 )
 def test_the_language_is_the_chosen_one_or_the_browsers(cookie: str | None, header: str, language: str) -> None:
-    assert texts.chosen(cookie, header) == language
+    assert localization.chosen(cookie, header) == language
 
 
 def test_every_code_has_a_reason_and_a_rule_of_the_scheme_has_its_text() -> None:
