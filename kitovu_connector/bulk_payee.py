@@ -34,7 +34,7 @@ from kitovu_connector.config import Config
 from kitovu_connector.conflicts import Conflict
 from kitovu_connector.core_errors import NotUnderstood, Refused
 from kitovu_connector.inbound_message import Message, Route, check_fulfilment
-from kitovu_connector.incoming_bulks import BulkBackend, BulkState, IncomingBulk, bulk_of, error_of
+from kitovu_connector.incoming_bulk_records import BulkBackend, BulkState, IncomingBulk, bulk_of, error_of
 from kitovu_connector.payee import Ending, Payee
 from kitovu_connector.records import Records
 from kitovu_connector.sender_shares import shares_of_answers

@@ -11,7 +11,7 @@ import msgspec
 
 from kitovu_connector import own_ids
 from kitovu_connector import payment_conversion as conversion
-from kitovu_connector.front_end_submission_states import Submission
+from kitovu_connector.front_end_conversion_and_bulk_states import Submission
 from kitovu_connector.group_commit import Connection, Database, Row
 from kitovu_connector.payment_record import Payment
 from kitovu_connector.store import readable

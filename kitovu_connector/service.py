@@ -20,12 +20,11 @@ from aiohttp import web
 
 from fspiop.bodies.common import PartyIdType
 from kitovu_connector import earlier_ids, identifiers, key_files, tls
-from kitovu_connector.agreement_callbacks import AgreementCallbacks
 from kitovu_connector.aliases import Aliases
+from kitovu_connector.answering_bulk_quotes import BulkTerms
 from kitovu_connector.answering_lookups import Parties
 from kitovu_connector.backend import Backend
 from kitovu_connector.bulk_payee import BulkPayee
-from kitovu_connector.bulk_terms import BulkTerms
 from kitovu_connector.bulk_transactions import BulkTransactions
 from kitovu_connector.callers import Callers, is_on_network
 from kitovu_connector.changed_files import ChangedFiles
@@ -34,12 +33,13 @@ from kitovu_connector.config import Config, StartError
 from kitovu_connector.event_messages import Event, PaymentEnded, TransferEnded
 from kitovu_connector.events import Events, Handler
 from kitovu_connector.exchanges import Exchanges
-from kitovu_connector.front_end_submissions import Submissions
+from kitovu_connector.front_end_conversions_and_bulks import Submissions
+from kitovu_connector.fx_bulk_quote_and_otp_callbacks import AgreementCallbacks
 from kitovu_connector.fxp import Fxp
 from kitovu_connector.group_commit import Database
 from kitovu_connector.health import Health
 from kitovu_connector.hub_api import HubApi
-from kitovu_connector.idle_connections import IdleConnections
+from kitovu_connector.idle_incoming_connections import IdleConnections
 from kitovu_connector.inbound import Inbound
 from kitovu_connector.inbound_party_messages import PartyMessages
 from kitovu_connector.inbound_payment_messages import PaymentMessages
@@ -48,10 +48,10 @@ from kitovu_connector.known_keys import KnownKeys
 from kitovu_connector.lookups import Lookups
 from kitovu_connector.metrics import Metrics
 from kitovu_connector.outbound import Outbound
-from kitovu_connector.outbound_conversions import OutboundConversions
-from kitovu_connector.outbound_hub import OutboundHub
+from kitovu_connector.outbound_conversion_list import OutboundConversions
+from kitovu_connector.outbound_positions_and_statement import OutboundHub
 from kitovu_connector.outbound_reads import OutboundLists
-from kitovu_connector.outbound_requests_to_pay import OutboundRequests
+from kitovu_connector.outbound_request_to_pay_routes import OutboundRequests
 from kitovu_connector.payee import Payee
 from kitovu_connector.payer import Payer
 from kitovu_connector.payment_order import Order, PartyRef

@@ -21,7 +21,7 @@ from kitovu_connector.commands.common import (
 )
 from kitovu_connector.hub_api import HubApi
 from kitovu_connector.reconciliation import FAULTS, LONGEST
-from kitovu_connector.requests_to_connector import CoreRequests
+from kitovu_connector.running_connector_client import CoreRequests
 
 
 def add_to(command: AddCommand) -> None:

@@ -37,7 +37,7 @@ from kitovu_connector.config import Config, ConfigError, load
 from kitovu_connector.conflicts import Conflict
 from kitovu_connector.doctor import Verdict, _state
 from kitovu_connector.event_records import EventRecord
-from kitovu_connector.front_end_submission_states import Submission
+from kitovu_connector.front_end_conversion_and_bulk_states import Submission
 from kitovu_connector.fxp import Conversion, Offer, OfferState
 from kitovu_connector.payment_conversion import commit_id
 from kitovu_connector.payment_record import Payment, State

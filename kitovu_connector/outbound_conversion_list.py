@@ -9,7 +9,7 @@ from aiohttp import web
 from fspiop import bodies
 from fspiop.bodies.fx_transfers import FxTransferPost, FxTransferPut
 from kitovu_connector.core_messages import ConversionLine, Conversions
-from kitovu_connector.front_end_submission_states import Sent, Submission
+from kitovu_connector.front_end_conversion_and_bulk_states import Sent, Submission
 from kitovu_connector.fxp import Conversion, ConversionState
 from kitovu_connector.outbound import shown
 from kitovu_connector.outbound_reads import after_of, date_of, limit_of, next_of, query_of

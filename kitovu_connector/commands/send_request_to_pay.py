@@ -10,7 +10,7 @@ from typing import Any
 from rich.prompt import Prompt
 
 from kitovu_connector.commands.common import FAILED, AddCommand, alias, out, with_connector
-from kitovu_connector.requests_to_connector import CoreRequests
+from kitovu_connector.running_connector_client import CoreRequests
 
 _POLL_S = 1.0
 _QUESTION = "The payer's bank asks for the one-time password"

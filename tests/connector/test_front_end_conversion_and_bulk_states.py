@@ -2,8 +2,8 @@
 
 import pytest
 
-from kitovu_connector import front_end_submission_states as states
-from kitovu_connector.front_end_submission_states import OVER, Answered, Failed, Sent, Submission
+from kitovu_connector import front_end_conversion_and_bulk_states as states
+from kitovu_connector.front_end_conversion_and_bulk_states import OVER, Answered, Failed, Sent, Submission
 from tests.keys import CONDITION, FULFILMENT, OTHER_FULFILMENT
 
 NOW = 1_800_000_000.0

@@ -25,7 +25,7 @@ from kitovu_connector.core_errors import NotUnderstood, Refused
 from kitovu_connector.customer_checks import CustomerChecks
 from kitovu_connector.identifiers import Alias
 from kitovu_connector.inbound_message import Message, Route
-from kitovu_connector.incoming_bulks import BulkBackend, BulkState, IncomingBulk, bulk_of, error_of
+from kitovu_connector.incoming_bulk_records import BulkBackend, BulkState, IncomingBulk, bulk_of, error_of
 from kitovu_connector.payment_record import moment
 from kitovu_connector.records import Records
 from kitovu_connector.sender_shares import shares_of_answers

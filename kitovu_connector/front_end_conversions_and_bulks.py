@@ -1,4 +1,5 @@
-"""Runs the conversions and bulks that the front end itself sends, by the rules of `front_end_submission_states`."""
+"""Runs the conversions and bulks that the front end itself sends, by the rules of
+`front_end_conversion_and_bulk_states`."""
 
 import asyncio
 import time
@@ -12,7 +13,7 @@ from fspiop import bodies
 from fspiop.bodies.bulk_transfers import BulkTransferPut
 from fspiop.bodies.fx_transfers import FxTransferPut
 from fspiop.errors import ErrorCode, FspiopError
-from kitovu_connector import front_end_submission_states as states
+from kitovu_connector import front_end_conversion_and_bulk_states as states
 from kitovu_connector import own_ids
 from kitovu_connector import payment_conversion as conversion
 from kitovu_connector.background import Background
@@ -20,7 +21,7 @@ from kitovu_connector.bulk_payee import BulkPayee
 from kitovu_connector.causes import cause_in
 from kitovu_connector.client import Answer, HubClient, Said
 from kitovu_connector.config import Config
-from kitovu_connector.front_end_submission_states import OVER, Answered, Failed, Next, Submission
+from kitovu_connector.front_end_conversion_and_bulk_states import OVER, Answered, Failed, Next, Submission
 from kitovu_connector.fxp import Fxp
 from kitovu_connector.inbound_message import Message, Route
 from kitovu_connector.keyed_locks import KeyedLocks
