@@ -31,10 +31,10 @@ from hub.local.temporary_state import temporary_state
 from kitovu_connector.backend import IncomingMoney, PartyDetails, Terms, TermsWanted
 from kitovu_connector.client import Answer, HubClient
 from kitovu_connector.config import Config
+from kitovu_connector.connector import Connector
 from kitovu_connector.core_errors import Refused
 from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_states import State
-from kitovu_connector.service import Connector
 
 PAYER, PAYEE = "bench-payer", "bench-payee"
 ALIAS = "255655001001"

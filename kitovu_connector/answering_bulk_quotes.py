@@ -14,7 +14,7 @@ from fspiop import bodies, strictjson
 from fspiop.bodies.bulk_quotes import BulkQuotePost, BulkQuotePut, IndividualQuote, IndividualQuoteResult
 from fspiop.bodies.quotes import QuotePost, QuotePut
 from fspiop.errors import ErrorCode, FspiopError
-from kitovu_connector import asking_the_core, terms
+from kitovu_connector import asking_the_core, payee_terms
 from kitovu_connector.answering_lookups import Parties
 from kitovu_connector.asking_the_core import No
 from kitovu_connector.backend import Backend, Terms, TermsWanted
@@ -22,12 +22,12 @@ from kitovu_connector.background import Background
 from kitovu_connector.client import HubClient
 from kitovu_connector.config import Config
 from kitovu_connector.core_errors import NotUnderstood, Refused
-from kitovu_connector.customer_checks import CustomerChecks
-from kitovu_connector.identifiers import Alias
+from kitovu_connector.customer_existence_checks import CustomerChecks
 from kitovu_connector.inbound_message import Message, Route
 from kitovu_connector.incoming_bulk_records import BulkBackend, BulkState, IncomingBulk, bulk_of, error_of
+from kitovu_connector.party_identifiers import Alias
 from kitovu_connector.payment_record import moment
-from kitovu_connector.records import Records
+from kitovu_connector.record_store import Records
 from kitovu_connector.sender_shares import shares_of_answers
 from kitovu_connector.store import QuoteGiven, Store
 
@@ -70,7 +70,7 @@ class BulkTerms:
         for item in body.individual_quotes:
             if item.payee.party_id_info.fsp_id not in (None, self._config.dfsp):
                 raise FspiopError(ErrorCode.VALIDATION_ERROR, "payee.partyIdInfo.fspId: names another DFSP")
-            terms.check(_single(body, item))
+            payee_terms.check(_single(body, item))
         new = bulk_of(body.bulk_quote_id, message)
         if await self._quotes.get(new.id) is not None:
             await self._store_bulk(new)
@@ -128,7 +128,7 @@ class BulkTerms:
             )
             for item in body.individual_quotes
         ]
-        wanted = [terms.wanted_of(quote, self._config.dfsp) for quote in quotes]
+        wanted = [payee_terms.wanted_of(quote, self._config.dfsp) for quote in quotes]
         given = await asking_the_core.ask(
             lambda: self._terms_of(body, wanted, is_repeated=is_repeated),
             seconds=self._config.request_s,
@@ -167,7 +167,7 @@ class BulkTerms:
         if isinstance(given, Refused):
             return asking_the_core.allowed(given, ErrorCode.PAYEE_FSP_REJECTED_QUOTE)
         try:
-            return terms.offer(quote, wanted, given, self._config, now=now, is_in_bulk=True)
+            return payee_terms.offer(quote, wanted, given, self._config, now=now, is_in_bulk=True)
         except (NotUnderstood, AttributeError, TypeError) as error:
             return asking_the_core.not_understood(error)
         except ValueError as error:

@@ -29,7 +29,7 @@ from kitovu_connector.config import Config, ConfigError
 from kitovu_connector.configured_core import core_of
 from kitovu_connector.core_errors import NotUnderstood, Refused, Unavailable
 from kitovu_connector.hub_api import CallbackCheck, HubApi, HubRefused, HubUnreachable, Participant, SigningKey
-from kitovu_connector.identifiers import NOBODY
+from kitovu_connector.party_identifiers import NOBODY
 
 SOON = timedelta(days=30)
 _LONGEST_NAMES = 5

@@ -14,11 +14,11 @@ from fspiop.bodies.bulk_transfers import BulkTransferPut
 from fspiop.bodies.fx_transfers import FxTransferPut
 from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector import front_end_conversion_and_bulk_states as states
-from kitovu_connector import own_ids
 from kitovu_connector import payment_conversion as conversion
+from kitovu_connector import sent_request_ids
+from kitovu_connector.abort_cause import cause_in
 from kitovu_connector.background import Background
 from kitovu_connector.bulk_payee import BulkPayee
-from kitovu_connector.causes import cause_in
 from kitovu_connector.client import Answer, HubClient, Said
 from kitovu_connector.config import Config
 from kitovu_connector.front_end_conversion_and_bulk_states import OVER, Answered, Failed, Next, Submission
@@ -27,7 +27,7 @@ from kitovu_connector.inbound_message import Message, Route
 from kitovu_connector.keyed_locks import KeyedLocks
 from kitovu_connector.payer import Payer
 from kitovu_connector.payment_events_and_actions import AgreementFailed, Ask, ConversionReported
-from kitovu_connector.records import Records
+from kitovu_connector.record_store import Records
 from kitovu_connector.store import Store
 
 log = structlog.get_logger(__name__)
@@ -95,7 +95,7 @@ class Submissions:
         """
         ids = list(dict.fromkeys([new.id, *new.conditions]))
         found, is_new = await self._records[new.resource].add(
-            new, lambda conn: own_ids.claim(conn, ids, self._instance)
+            new, lambda conn: sent_request_ids.claim(conn, ids, self._instance)
         )
         if is_new:
             self._background.start(self._post(found))

@@ -1,4 +1,4 @@
-"""Receives the hub's callbacks about conversions and one-time passwords.
+"""Receives the hub's callbacks about conversions, bulk quotes and one-time passwords.
 
 Passes each callback to the payment or function that waits for it.
 """

@@ -14,7 +14,7 @@ from kitovu_connector.fxp import Conversion, ConversionState
 from kitovu_connector.outbound import shown
 from kitovu_connector.outbound_reads import after_of, date_of, limit_of, next_of, query_of
 from kitovu_connector.payment_record import Payment, State
-from kitovu_connector.records import Records
+from kitovu_connector.record_store import Records
 from kitovu_connector.store import Store
 
 _State = Literal["RESERVED", "COMMITTED", "ABORTED"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from kitovu_connector import configuration_files, key_files
+from kitovu_connector import key_files, new_connector_files
 from kitovu_connector.commands.common import FAILED, AddCommand, Misused, ask_hub, config_file, config_of, out, text_of
 from kitovu_connector.hub_api import HubApi, Submission
 
@@ -71,7 +71,7 @@ def _signing_key(asked: argparse.Namespace) -> int:
         if not file:
             raise Misused("there is no signing_key: name one with --key")
         key = key_files.private_key("--key", str(file))
-        submitted = await api.submit_signing_key(configuration_files.public_pem(key.public_key()))
+        submitted = await api.submit_signing_key(new_connector_files.public_pem(key.public_key()))
         _show_submission(submitted)
         return 0
 
@@ -110,6 +110,6 @@ def _show_submission(found: Submission) -> None:
 
 def _key_id_of_request(file: Path) -> str:
     try:
-        return configuration_files.key_id_of_request(text_of(file))
+        return new_connector_files.key_id_of_request(text_of(file))
     except ValueError as error:
         raise Misused(f"{file} is no signing request: {error}") from None

@@ -29,7 +29,7 @@ from kitovu_connector.hub_clock import HubClock
 from kitovu_connector.lookups import LookupFailed, Lookups
 from kitovu_connector.payment_order import party_of
 from kitovu_connector.payment_record import moment
-from kitovu_connector.records import Records
+from kitovu_connector.record_store import Records
 from kitovu_connector.reference_api.bodies import TransferParty, amount
 from kitovu_connector.reference_api.bulk_bodies import (
     BulkQuoteWanted,

@@ -24,7 +24,7 @@ from hub.outbox.claims import Claimed
 from kitovu_connector.backend import HttpBackend
 from kitovu_connector.client import HubClient, Said
 from kitovu_connector.config import Config, ConfigError
-from kitovu_connector.service import Connector
+from kitovu_connector.connector import Connector
 from tests import proofs
 from tests.api import messages
 from tests.proofs import key_of

@@ -19,7 +19,7 @@ from fspiop.bodies.quotes import QuotePost, QuotePut
 from fspiop.bodies.transfers import TransferPost, TransferPut
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.iso20022 import ilp4
-from kitovu_connector import identifiers
+from kitovu_connector import party_identifiers
 from kitovu_connector.backend import IncomingMoney, Terms, TermsWanted
 from kitovu_connector.config import Config
 from kitovu_connector.core_errors import NotUnderstood
@@ -35,7 +35,7 @@ def check(asked: QuotePost) -> None:
         if value is not None:
             check_amount(name, value)
     payee = asked.payee.party_id_info
-    if not all(map(identifiers.is_segment, filter(None, (payee.party_identifier, payee.party_sub_id_or_type)))):
+    if not all(map(party_identifiers.is_segment, filter(None, (payee.party_identifier, payee.party_sub_id_or_type)))):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "payee.partyIdInfo: the identifier is not one of a party")
 
 
@@ -67,7 +67,9 @@ def wanted_of(quote: QuoteGiven, dfsp: str) -> TermsWanted:
     payee = ref_of(asked.payee)
     return TermsWanted(
         payer=msgspec.structs.replace(ref_of(asked.payer), fsp_id=quote.payer_fsp),
-        payee=msgspec.structs.replace(payee, fsp_id=dfsp, id_value=identifiers.spelling(payee.id_type, payee.id_value)),
+        payee=msgspec.structs.replace(
+            payee, fsp_id=dfsp, id_value=party_identifiers.spelling(payee.id_type, payee.id_value)
+        ),
         amount=money.parse_amount(asked.amount.amount),
         asked=asked,
         home_request_id=quote.home_request_id,

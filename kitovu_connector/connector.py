@@ -19,7 +19,7 @@ import structlog
 from aiohttp import web
 
 from fspiop.bodies.common import PartyIdType
-from kitovu_connector import earlier_ids, identifiers, key_files, tls
+from kitovu_connector import key_files, party_identifiers, sent_request_ids_upgrade, tls
 from kitovu_connector.aliases import Aliases
 from kitovu_connector.answering_bulk_quotes import BulkTerms
 from kitovu_connector.answering_lookups import Parties
@@ -98,7 +98,7 @@ class Connector:
         async with AsyncExitStack() as opened:
             self._store = Store(await _opened_state(config))
             opened.push_async_callback(self._store.close)
-            await earlier_ids.claim_all(self._store.database)
+            await sent_request_ids_upgrade.claim_all(self._store.database)
             self._events = Events(config, self._store, self._handlers)
             relay = Relay(self._store.database) if self._store.is_shared else None
             if relay is not None:
@@ -272,7 +272,7 @@ class Connector:
 
         Raises LookupFailed if the payee does not exist.
         """
-        identifiers.check("", id_value, sub_id)
+        party_identifiers.check("", id_value, sub_id)
         return await self._lookups.find(PartyRef(id_type=id_type, id_value=id_value, sub_id=sub_id))
 
     async def quote(self, order: Order) -> Payment:

@@ -11,7 +11,7 @@ from typing import Any
 
 from kitovu_connector.amounts import AmountError, format_amount, parse_amount
 from kitovu_connector.hub_api import ConversionLine, HubApi, Line, Posting, SettlementPart
-from kitovu_connector.reconciliation import Compared, Key, Result, Side, compare
+from kitovu_connector.reconciliation_differences import Compared, Key, Result, Side, compare
 from kitovu_connector.running_connector_client import CoreRequests
 
 _DIRECTIONS = {"FUNDS_IN": "IN", "FUNDS_OUT": "OUT"}

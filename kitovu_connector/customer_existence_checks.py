@@ -12,7 +12,7 @@ from kitovu_connector.answering_lookups import Parties
 from kitovu_connector.asking_the_core import No
 from kitovu_connector.background import Background
 from kitovu_connector.conflicts import Conflict
-from kitovu_connector.identifiers import Alias
+from kitovu_connector.party_identifiers import Alias
 
 _WAIT_FOR_A_LOOKUP_S = 2.0  # the hub waits five seconds for the response to a message
 _LONGEST_CHECK_S = 30.0  # a bulk can name a thousand customers, and a slow core takes seconds for each
