@@ -12,14 +12,23 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import chart, engine_vs_database, live_rules, pages, paired, parties, replayed, report
+from bench import (
+    chart,
+    engine_vs_database_ceiling,
+    generated_rules,
+    pages,
+    parties,
+    replayed,
+    report,
+    rules_cost_in_pairs,
+)
 from bench.bad import trials
 from bench.bad.misbehaviours import ALL
 from bench.hubs import GivenHub, Hub, own_hub
 from bench.load import CALM_S
 from bench.onboard import OnboardingError
 from bench.run import Plan, Run
-from bench.seed import Crowd
+from bench.seed_busy_day import Crowd
 from hub.local.temporary_state import temporary_state
 
 _RATE = 50.0
@@ -61,8 +70,8 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--rules",
         type=int,
         metavar="N",
-        help=f"N live rules, {live_rules.EXACT_LIMITS} of them exact limits, and payments between {parties.PARTIES}"
-        " customers. With 0, the same payments run without rules, for comparison",
+        help=f"N live rules, {generated_rules.EXACT_LIMITS} of them exact limits, and payments between"
+        f" {parties.PARTIES} customers. With 0, the same payments run without rules, for comparison",
     )
     parser.add_argument("--biller", action="store_true", help="everybody pays one customer of the first DFSP")
     parser.add_argument(
@@ -115,8 +124,8 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     if options.rules is not None:
         if options.signed or options.iso20022 or options.bad or (options.hub and not options.database_url):
             parser.error("--rules cannot be used with --signed, --iso20022, --bad, or --hub without --database-url")
-        if 0 < options.rules < live_rules.FEWEST:
-            parser.error(f"--rules is 0, or {live_rules.FEWEST} or more")
+        if 0 < options.rules < generated_rules.FEWEST:
+            parser.error(f"--rules is 0, or {generated_rules.FEWEST} or more")
     if options.biller and options.rules is None:
         parser.error("--biller needs --rules")
     if options.pairs and (not options.rules or options.hub):
@@ -173,7 +182,7 @@ def main(arguments: list[str] | None = None) -> int:
             return trials.run(options, state, console)
         beside = None
         if not options.hub and not options.no_limit and not options.curve and not options.pairs:
-            beside = engine_vs_database.run(str(Path(state) / "limit"))
+            beside = engine_vs_database_ceiling.run(str(Path(state) / "limit"))
             _show_limit(beside, console)
             if options.alone:
                 return 0
@@ -219,8 +228,8 @@ def _run_pairs(options: argparse.Namespace, state: str, console: Console) -> int
             hub = _hub(options, str(Path(state) / f"pair-{next(count)}"), stack)
             return _measure(hub, f"{name}-{rules}-rules", replace(plan, rules=rules), None, console)
 
-    pairs = paired.run(options.pairs, options.rules, measure)
-    found = paired.difference(pairs)
+    pairs = rules_cost_in_pairs.run(options.pairs, options.rules, measure)
+    found = rules_cost_in_pairs.difference(pairs)
     faults = [fault for pair in pairs for each in pair for fault in report.verdict(each)]
     faults += found.faults(biller=options.biller)
     for fault in faults:

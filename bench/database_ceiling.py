@@ -113,7 +113,7 @@ def main(count: int, size: int, postgres_pid: int) -> None:
     import django
 
     django.setup()
-    from bench.engine_vs_database import measure
+    from bench.engine_vs_database_ceiling import measure
 
     writer = Writer(os.environ["DATABASE_URL"], generated_transfers.onboard())
     found = generated_transfers.batches(generated_transfers.rows(count), size)

@@ -14,7 +14,7 @@ def main(count: int, size: int, postgres_pid: int) -> None:
     import django
 
     django.setup()
-    from bench.engine_vs_database import measure
+    from bench.engine_vs_database_ceiling import measure
     from hub import outbox
     from ledger import engine
     from ledger.commands_and_outcomes import Committed, Fulfil, PaymentMessage, Prepare, Reserved

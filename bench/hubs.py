@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench.seed import Crowd
+from bench.seed_busy_day import Crowd
 from bench.signing import make_key
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -166,7 +166,7 @@ def own_hub(
 
 
 def _fill(env: Mapping[str, str], stored: Crowd) -> str:
-    command = [sys.executable, "-m", "bench.seed", str(stored.transfers), str(stored.hours)]
+    command = [sys.executable, "-m", "bench.seed_busy_day", str(stored.transfers), str(stored.hours)]
     done = subprocess.run(
         command + ["--payments"] * stored.are_payments,
         cwd=PROJECT,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.hubs import PROJECT
-from bench.seed import QUIET, SILENT, Crowd, fill
+from bench.seed_busy_day import QUIET, SILENT, Crowd, fill
 
 ROUNDS = 20
 _CUSTOMER = "255000004321"  # a payee of one payment in 100,000

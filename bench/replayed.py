@@ -9,9 +9,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import live_rules
+from bench import generated_rules
 from bench.hubs import PROJECT
-from bench.seed import BUSY
+from bench.seed_busy_day import BUSY
 
 RULES = 200
 WITHIN_S_FOR_A_MILLION = 60.0
@@ -30,7 +30,7 @@ def run(state: str, payments: int, rules: int, console: Console) -> int:
         command = [sys.executable, "-m", "bench.seed_history", str(payments)]
         subprocess.run(command, cwd=PROJECT, env=env, check=True)
         path = Path(f"{state}-rules.json")
-        path.write_text(json.dumps(live_rules.document(rules, [f"busy-{number:02}" for number in range(BUSY)])))
+        path.write_text(json.dumps(generated_rules.document(rules, [f"busy-{number:02}" for number in range(BUSY)])))
         began = time.monotonic()
         command = [sys.executable, "manage.py", "rules", "replay", str(path), "--json"]
         done = subprocess.run(command, cwd=PROJECT, env=env, stdout=subprocess.PIPE, text=True, check=True)

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from bench.database_costs import RuleWork
 from bench.hubs import PROJECT
-from bench.measure import GOAL_S, GOAL_SHARE, WHOLE, grouped, percentile
+from bench.latency_and_cpu_figures import GOAL_S, GOAL_SHARE, WHOLE, grouped, percentile
 from bench.run import Plan, Result
 
 RESULTS = PROJECT / "bench" / "results"

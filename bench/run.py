@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from bench import compare_books, live_rules, parties, presign
+from bench import compare_books, generated_rules, parties, presign
 from bench.database_costs import Database, RuleWork
 from bench.hubs import PROJECT, Hub
+from bench.latency_and_cpu_figures import Outcome, cpu_by_process, join, machine_cpu_seconds, recovery
 from bench.load import CALM_S, Load
-from bench.measure import Outcome, cpu_by_process, join, machine_cpu_seconds, recovery
 from bench.onboard import Administration
 from bench.signing import make_key
 from bench.simulated_dfsps import Dfsps
@@ -234,9 +234,9 @@ class Run:
         names = list(self._ports)
         if not self._plan.payments:
             assert self._hub.database_url is not None
-            live_rules.store_quotes(self._hub.database_url, names, self._plan.packets, biller=self._plan.biller)
+            generated_rules.store_quotes(self._hub.database_url, names, self._plan.packets, biller=self._plan.biller)
         if number:
-            self._hub.use_rules(live_rules.document(number, names))
+            self._hub.use_rules(generated_rules.document(number, names))
             time.sleep(_RULES_KNOWN_S)
 
     def _start(self, name: str, module: str, config: str) -> None:

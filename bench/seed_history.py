@@ -8,7 +8,7 @@ import argparse
 from datetime import timedelta
 from typing import Any
 
-from bench import live_rules, seed
+from bench import generated_rules, seed_busy_day
 from bench.messages import CURRENCY
 from rules import kept_verdicts
 from rules.kept_verdicts import Kept
@@ -55,23 +55,25 @@ def fill(payments: int) -> None:
     """Onboards DFSPs and writes the payments of a week. Requires Django's setup, and empty tables."""
     from django.db import connection, transaction
 
-    seed.onboard([f"busy-{number:02}" for number in range(seed.BUSY)])
+    seed_busy_day.onboard([f"busy-{number:02}" for number in range(seed_busy_day.BUSY)])
     fixed: dict[str, Any] = {
         "transfers": payments,
         "seconds": _HOURS * 3600.0,
-        "busy": seed.BUSY,
-        "reserved": seed.RESERVED,
+        "busy": seed_busy_day.BUSY,
+        "reserved": seed_busy_day.RESERVED,
         "currency": CURRENCY,
-        "fulfilment": seed.FULFILMENT,
+        "fulfilment": seed_busy_day.FULFILMENT,
     }
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0")
         cursor.execute("SET session_replication_role = replica")
-        cursor.execute(seed.PARTIES, {})
+        cursor.execute(seed_busy_day.PARTIES, {})
         cursor.execute("CREATE TEMPORARY TABLE crowd_facts (n bigint PRIMARY KEY, rule_facts bytea)")
-        for first in range(1, payments + 1, seed.BATCH):
+        for first in range(1, payments + 1, seed_busy_day.BATCH):
             with transaction.atomic():
-                cursor.execute(seed.ROWS, fixed | {"first": first, "last": min(first + seed.BATCH - 1, payments)})
+                cursor.execute(
+                    seed_busy_day.ROWS, fixed | {"first": first, "last": min(first + seed_busy_day.BATCH - 1, payments)}
+                )
                 _add_facts(cursor)
                 for statement in (_TRANSFERS, _EVENTS, _QUOTES):
                     cursor.execute(statement, fixed)
@@ -87,7 +89,7 @@ def _add_facts(cursor: Any) -> None:
     with cursor.copy(_FACTS) as copy:
         for number, transfer_id, payer, payee, amount, received_at in rows:
             asked_at = received_at - timedelta(milliseconds=200)
-            facts = live_rules.facts_of_quote(number, payer, payee, asked_at, amount=amount)
+            facts = generated_rules.facts_of_quote(number, payer, payee, asked_at, amount=amount)
             copy.write_row((number, kept_verdicts.to_bytes({transfer_id: Kept(facts, 1)})))
 
 

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import DatabaseError, transaction
 from django.db.models.functions import Now
 
-from directory import lookup_sql
+from directory import alias_and_lookup_sql
 from directory.aliases import Alias, Registration
 from directory.models import PartyIdentifier
 from fspiop.errors import ErrorCode, FspiopError
@@ -32,7 +32,7 @@ def serves(alias_type: str) -> bool:
 
 def find(alias: Alias) -> list[Registration]:
     """Returns the registrations of this alias. If the alias has no currency, the oldest registration comes first."""
-    return lookup_sql.registrations(alias)
+    return alias_and_lookup_sql.registrations(alias)
 
 
 def register(aliases: Sequence[Alias], fsp: Participant) -> set[Alias]:
@@ -46,8 +46,8 @@ def register(aliases: Sequence[Alias], fsp: Participant) -> set[Alias]:
 
 
 def _register(aliases: Sequence[Alias], fsp: Participant) -> set[Alias]:
-    lookup_sql.register(aliases, fsp_id=fsp.pk)
-    held = lookup_sql.held_by_others(aliases, fsp_id=fsp.pk)
+    alias_and_lookup_sql.register(aliases, fsp_id=fsp.pk)
+    held = alias_and_lookup_sql.held_by_others(aliases, fsp_id=fsp.pk)
     return {alias for alias in aliases if alias.identity in held}
 
 

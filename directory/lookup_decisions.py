@@ -4,7 +4,7 @@ no clock and no database."""
 from collections.abc import Sequence
 
 from directory.aliases import Alias, fitting
-from directory.authorities import authorities
+from directory.authoritative_oracles import authorities
 from directory.lookup_commands import AnswerParty, AskParty, Facts
 from fspiop.errors import ErrorCode, FspiopError
 from hub.agreement_outcomes import AtOracles, Forwarded, NoRoom, NotObeyed, Outcome, Refused, Scene, refused

@@ -27,7 +27,7 @@ from directory.oracle_pauses import Caller, OraclePauses, Outcome
 from fspiop.time import http_date
 from hub import sql_execution
 from hub.concurrency_shares import NoPlace, Places, Sizes
-from hub.curl import Curl, NotConnected
+from hub.http_client import Curl, NotConnected
 
 log = structlog.get_logger("oracles")
 

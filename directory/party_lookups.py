@@ -8,7 +8,7 @@ the hub cannot deliver a GET /parties, the outbox reports the failure to the req
 
 from django.conf import settings
 
-from directory import lookup_sql, rules_gate
+from directory import alias_and_lookup_sql, rules_gate
 from directory.lookup_commands import AnswerParty, AskParty, Facts, Gate
 from directory.lookup_decisions import decide
 from directory.models import PartyLookup
@@ -44,7 +44,7 @@ def run(commands: list[AskParty | AnswerParty], scene: Scene) -> list[Outcome]:
         if isinstance(outcome, Forwarded) and isinstance(outcome.command, AskParty)
     ]
     if asked:
-        lookup_sql.ask(asked, wait_s=settings.PARTY_ANSWER_S)
+        alias_and_lookup_sql.ask(asked, wait_s=settings.PARTY_ANSWER_S)
     if gate is not None:
         gate.save()
     return outcomes
@@ -54,8 +54,8 @@ def _load(commands: list[AskParty | AnswerParty], scene: Scene, gate: Gate | Non
     sought = {
         each.alias for each in commands if isinstance(each, AskParty) and not each.destination and each.owner is None
     }
-    oracles = lookup_sql.oracles_of({alias.type for alias in sought}) if sought else {}
-    registrations, owners = lookup_sql.registered(sought) if sought else ({}, {})
+    oracles = alias_and_lookup_sql.oracles_of({alias.type for alias in sought}) if sought else {}
+    registrations, owners = alias_and_lookup_sql.registered(sought) if sought else ({}, {})
     answered = {
         (to.id, each.subject, each.sender_id)
         for each in commands
@@ -63,7 +63,7 @@ def _load(commands: list[AskParty | AnswerParty], scene: Scene, gate: Gate | Non
     }
     # One SQL statement finds a lookup, checks that the requester has not looked up the alias at another DFSP meanwhile,
     # and ends the lookup.
-    ended = lookup_sql.end(answered, keep_s=settings.PARTY_ANSWER_S) if answered else set()
+    ended = alias_and_lookup_sql.end(answered, keep_s=settings.PARTY_ANSWER_S) if answered else set()
     return Facts(oracles, settings.BUILTIN_ORACLE_TYPES, registrations, owners, ended, gate)
 
 

@@ -2,9 +2,9 @@
 
 from django.db.models import Count, QuerySet
 
-from directory import builtin_oracle, lookup_sql
+from directory import alias_and_lookup_sql, builtin_oracle
 from directory.aliases import Alias
-from directory.authorities import authorities
+from directory.authoritative_oracles import authorities
 from directory.models import Oracle, PartyIdentifier
 
 
@@ -20,8 +20,8 @@ def oracles(*, alias_type: str = "", currency: str = "") -> QuerySet[Oracle]:
 
 def oracles_for(alias: Alias) -> list[Oracle | None]:
     """Returns the oracles that serve this alias. The first oracle receives new registrations (see
-    `directory.authorities`)."""
-    return authorities(alias, lookup_sql.oracles(alias.type), serves_itself=builtin_oracle.serves(alias.type))
+    `directory.authoritative_oracles`)."""
+    return authorities(alias, alias_and_lookup_sql.oracles(alias.type), serves_itself=builtin_oracle.serves(alias.type))
 
 
 def registrations_of(identifier: str) -> QuerySet[PartyIdentifier]:

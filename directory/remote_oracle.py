@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from django.conf import settings
 
-from directory import oracle_cache, oracle_client
+from directory import oracle_answer_cache, oracle_client
 from directory.aliases import Alias, Registration, composed, fitting
 from directory.builtin_oracle import HELD
 from directory.models import Oracle
@@ -34,12 +34,12 @@ _NO_ANSWER = "the oracle gives no answer about this alias"
 
 def find(oracle: Oracle, alias: Alias, *, caller: Caller, until: float) -> list[Registration]:
     """Returns the registrations of this alias, from the oracle or from the oracle's cached answer."""
-    known = oracle_cache.read(oracle, alias)
+    known = oracle_answer_cache.read(oracle, alias)
     if known.found is not None:
         return known.found
     found = _shown(oracle, alias, caller, until)
     if found:
-        oracle_cache.keep(oracle, alias, found, edition=known.edition)
+        oracle_answer_cache.keep(oracle, alias, found, edition=known.edition)
     return found
 
 
@@ -70,7 +70,7 @@ def register(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) ->
         )
         reply = _ask(oracle, Call("POST", _path(alias), bodies.write(said)), alias, fsp.id, until)
         _check_obeyed(reply, ErrorCode.ADD_PARTY_INFO_ERROR)
-        oracle_cache.forget([alias])
+        oracle_answer_cache.forget([alias])
     return True
 
 
@@ -135,7 +135,7 @@ def _register_distinct(oracle: Oracle, aliases: Sequence[Alias], fsp: Participan
     if reply is None:
         raise _unavailable(oracle)
     _check_obeyed(reply, ErrorCode.ADD_PARTY_INFO_ERROR)
-    oracle_cache.forget(new)
+    oracle_answer_cache.forget(new)
     wrong = _refused_of(reply, new)
     if wrong is None:
         refused |= dict.fromkeys(new, _NO_ANSWER)
@@ -158,7 +158,7 @@ def withdraw(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) ->
     if all(registration.fsp == fsp.name for registration in shown):
         reply = _ask(oracle, Call("DELETE", _path(alias)), alias, fsp.id, until)
         _check_obeyed(reply, ErrorCode.DELETE_PARTY_INFO_ERROR)
-        oracle_cache.forget([alias])
+        oracle_answer_cache.forget([alias])
     elif alias.currency or not all(registration.currency for registration in own):
         raise FspiopError(ErrorCode.DELETE_PARTY_INFO_ERROR, "the oracle would also delete another participant's alias")
     else:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from directory.lookup_commands import AskParty
 from fspiop.errors import FspiopError, scheme_error
-from rules import decide, message_facts, party_labels
+from rules import decide, lists_markers_and_kill_switches, message_facts
 from rules.language.counter_types import NoCounters
 from rules.rulesets import active_rules, decisions
 from rules.rulesets.active_rules import ActiveRules
@@ -42,8 +42,10 @@ class LookupGate:
         compiled = self.rules.compiled("lookup")
         # This check uses the process's copies of lists and markers. The rules judge a lookup here and not earlier,
         # because the hub has just found the DFSP of the alias.
-        (facts,) = party_labels.labelled([facts], lists=bool(compiled.lists), markers=bool(compiled.markers))
-        (stopped,) = party_labels.stopped([facts])
+        (facts,) = lists_markers_and_kill_switches.labelled(
+            [facts], lists=bool(compiled.lists), markers=bool(compiled.markers)
+        )
+        (stopped,) = lists_markers_and_kill_switches.stopped([facts])
         verdict = decide.verdict_of(decide.judge(facts, compiled, NoCounters(), self.rules.variances))
         if stopped is not None:
             verdict = replace(stopped, hits=verdict.hits)

@@ -20,7 +20,7 @@ from fspiop.time import http_date
 from hub import sql_execution
 from hub.api import forwarding
 from hub.audit import record
-from hub.curl import Curl
+from hub.http_client import Curl
 from hub.outbox import client
 from hub.outbox.claims import Claimed
 from hub.outbox.client import Answer

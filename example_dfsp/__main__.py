@@ -10,7 +10,7 @@ import structlog
 from aiohttp import web
 
 from example_dfsp.all_pages import web_site
-from example_dfsp.bank import Bank
+from example_dfsp.bank_application import Bank
 from example_dfsp.books import Books
 from example_dfsp.customers import DATA, read_customers
 from example_dfsp.life import Life

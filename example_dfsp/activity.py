@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from example_dfsp.arrivals import Arrival
-from example_dfsp.bank import Bank
-from example_dfsp.counter import CounterEntry
+from example_dfsp.bank_application import Bank
+from example_dfsp.cash_entries import CounterEntry
 from example_dfsp.customers import Customer
 from example_dfsp.instructions import Instruction
 

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from example_dfsp.bank import Bank
+from example_dfsp.bank_application import Bank
 from example_dfsp.pages.agent import Agent
 from example_dfsp.pages.bulk import Bulk
 from example_dfsp.pages.requesting import Requesting

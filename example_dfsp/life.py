@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from example_dfsp.approvals import APPROVES
-from example_dfsp.bank import Bank
+from example_dfsp.bank_application import Bank
 from example_dfsp.books import Overdrawn
 from example_dfsp.customers import Customer, Kind
 from example_dfsp.fees import payer_fee

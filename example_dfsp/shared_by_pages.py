@@ -13,11 +13,11 @@ import jinja2
 import structlog
 from aiohttp import web
 
-from example_dfsp import reasons, texts
-from example_dfsp.bank import Bank
+from example_dfsp import localization, reasons
+from example_dfsp.bank_application import Bank
 from example_dfsp.customers import Customer
+from example_dfsp.localization import LANGUAGES
 from example_dfsp.sessions import Sessions, Who
-from example_dfsp.texts import LANGUAGES
 from kitovu_connector import AmountError, parse_amount
 
 log = structlog.get_logger(__name__)
@@ -91,12 +91,12 @@ class Site:
                 path=request.path,
                 language=language,
                 languages=LANGUAGES,
-                money=lambda amount, currency: texts.money_shown(amount, currency, language),
-                count=lambda count: texts.count_shown(count, language),
-                amount=lambda amount: texts.amount_shown(amount, language),
-                moment=texts.moment_shown,
-                when=lambda timestamp: texts.when_shown(timestamp, time.time()),
-                clock=texts.clock_shown,
+                money=lambda amount, currency: localization.money_shown(amount, currency, language),
+                count=lambda count: localization.count_shown(count, language),
+                amount=lambda amount: localization.amount_shown(amount, language),
+                moment=localization.moment_shown,
+                when=lambda timestamp: localization.when_shown(timestamp, time.time()),
+                clock=localization.clock_shown,
                 reason=lambda code, text="": reasons.reason(self.text(request), code, text),
                 static=_static,
                 now=time.time(),
@@ -107,7 +107,7 @@ class Site:
 
     def text(self, request: web.Request) -> Callable[[str], str]:
         """Returns the function that translates a text for this request."""
-        return texts.catalogue(request[LANGUAGE]).gettext
+        return localization.catalogue(request[LANGUAGE]).gettext
 
     def go(self, path: str) -> web.HTTPException:
         """Returns the redirect that follows a submitted form."""
@@ -166,7 +166,7 @@ class Site:
     def amount(self, request: web.Request, form: dict[str, str], currency: str) -> int:
         """Returns the amount in a form, or raises Wrong. All currencies here have two decimals."""
         _ = self.text(request)
-        entered = texts.amount_entered(form.get("amount", ""), request[LANGUAGE])
+        entered = localization.amount_entered(form.get("amount", ""), request[LANGUAGE])
         if entered is None:
             raise Wrong("amount", _("Enter the amount in figures, for example 15000."))
         whole, decimals = entered
@@ -214,7 +214,7 @@ class Site:
             raise web.HTTPMisdirectedRequest(text="This bank does not answer for this host name. See --host.")
         if request.method not in _SAFE and not _is_same_site(request, host):
             raise web.HTTPForbidden(text="This request came from another site, so nothing was done.")
-        request[LANGUAGE] = texts.chosen(
+        request[LANGUAGE] = localization.chosen(
             request.cookies.get(_LANGUAGE_COOKIE), request.headers.get("Accept-Language", "")
         )
         request[WHO] = self.sessions.who(request.cookies.get(self._cookie))
@@ -280,7 +280,7 @@ def _templates(language: str) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.install_gettext_translations(texts.catalogue(language), newstyle=True)  # type: ignore[attr-defined]
+    environment.install_gettext_translations(localization.catalogue(language), newstyle=True)  # type: ignore[attr-defined]
     return environment
 
 

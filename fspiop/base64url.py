@@ -3,7 +3,7 @@
 import base64
 import binascii
 
-from fspiop.registered_value_errors import EncodingFault, InvalidValue
+from fspiop.invalid_value_codes import EncodingFault, InvalidValue
 
 
 def encode(octets: bytes) -> str:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 
 from fspiop import base64url, strictjson
 from fspiop.errors import ErrorCode, FspiopError
-from fspiop.registered_value_errors import InvalidValue, KeyFault
+from fspiop.invalid_value_codes import InvalidValue, KeyFault
 
 # The algorithms that API Signature v1.1 allows (section 3.2, step 3 A). The hub supports neither ES256 nor "none" nor
 # HMAC. The reference hub accepts ES256.

@@ -18,7 +18,7 @@ from hub import group_commit, outbox
 from hub.agreement_outcomes import Outcome, Scene, message_of
 from hub.fair_groups import Waiting as AnyWaiting
 from hub.fair_groups import fair_share, without
-from hub.outbox import backlog
+from hub.outbox import backlog_limit
 from hub.outbox.messages import ReceivedMessage
 from hub.participants import queries as participants
 
@@ -70,7 +70,7 @@ def run(batch: Sequence[Command], *, is_alone: bool = False, waits_again: bool =
 
     If `waits_again` is false and a transaction waited too long for a lock, the engine does not repeat the transaction.
     """
-    crowded = backlog.crowded()  # runs before the transaction, because an error here would abort the transaction
+    crowded = backlog_limit.crowded()  # runs before the transaction, because an error here would abort the transaction
     return group_commit.retried(
         lambda: _run_once(batch, crowded, is_alone),
         attempts=group_commit.ATTEMPTS,

@@ -12,7 +12,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings")
 app = Celery("kitovu")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-app.conf.imports = ("hub.outbox.worker_signals",)  # a worker does not start without this module
+app.conf.imports = ("hub.outbox.courier_in_celery_worker",)  # a worker does not start without this module
 
 
 @signals.celeryd_init.connect

@@ -1,4 +1,5 @@
-"""The URLs for DFSPs: the FSPIOP API at the root, and the hub's own API. `hub.api.middleware` routes them."""
+"""The URLs for DFSPs: the FSPIOP API at the root, and the hub's own API. `hub.api.dfsp_routing_middleware` routes
+them."""
 
 from django.urls import include, path
 

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from fspiop.registered_value_errors import Fault, InvalidValue
+from fspiop.invalid_value_codes import Fault, InvalidValue
 
 _PORTS = frozenset({80, 443})  # other ports below 1024 belong to other services
 _FIRST_FREE_PORT = 1024

@@ -36,7 +36,7 @@ from fspiop.errors import ErrorCode, FspiopError
 from hub import pauses_in_long_work, sql_execution
 from hub.api import errors
 from hub.api.authentication import address_of
-from hub.api.middleware import DFSP_DOORS
+from hub.api.dfsp_routing_middleware import DFSP_DOORS
 from hub.api.wsgi_handler import LeanRequest
 from hub.concurrency_shares import NoPlace, Places, Sizes
 from hub.downloads import Download

@@ -310,7 +310,7 @@ INSTALLED_APPS = [
     "portal",
 ]
 MIDDLEWARE = [
-    "hub.api.middleware.DfspShortcut",
+    "hub.api.dfsp_routing_middleware.DfspShortcut",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -321,7 +321,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "portal.visit_middleware.Visit",
+    "portal.middleware.Visit",
 ]
 ROOT_URLCONF = "hub.urls"
 WSGI_APPLICATION = "hub.wsgi.application"
@@ -361,7 +361,7 @@ ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_SESSION_REMEMBER = True  # the cookie is valid for the longest time that a session can last
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
-# hub.api.password_attempts counts failures. If allauth counted failures too, an attacker could lock people out.
+# hub.sign_in_attempts counts failures. If allauth counted failures too, an attacker could lock people out.
 ACCOUNT_RATE_LIMITS = {"login_failed": None, "login": None}
 MFA_ADAPTER = "portal.sign_in.SecondFactorAdapter"
 MFA_FORMS = {
@@ -482,7 +482,7 @@ STORAGES = {
 }
 WHITENOISE_USE_FINDERS = not PRODUCTION
 # The size limit for the fields of a form, without uploaded files, in bytes. The largest form contains the scheme's
-# rules as JSON. `portal.visit_middleware` limits the whole request, separately for each page.
+# rules as JSON. `portal.middleware` limits the whole request, separately for each page.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_065_536
 
 SECURE_CONTENT_TYPE_NOSNIFF = True

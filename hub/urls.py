@@ -1,4 +1,5 @@
-"""All URLs. `hub.api.middleware` routes the requests of DFSPs. These requests do not use the routes in this file."""
+"""All URLs. `hub.api.dfsp_routing_middleware` routes the requests of DFSPs. These requests do not use the routes in
+this file."""
 
 from django.contrib import admin
 from django.templatetags.static import static
@@ -24,10 +25,11 @@ urlpatterns = [
     path("api/settlement/v2/health", health.health),
     path("api/settlement/v2/", include("settlement.urls")),
     path("admin/", admin.site.urls),
-    path("docs/", include("hub.openapi_urls")),
+    path("docs/", include("hub.docs_urls")),
     path("portal/", include("portal.urls")),
     path("favicon.ico", RedirectView.as_view(url=static("portal/icon.svg"))),
-    # `hub.api.middleware` routes these requests. The routes are in this list only for the OpenAPI document.
+    # `hub.api.dfsp_routing_middleware` routes these requests. The routes are in this list only for the OpenAPI
+    # document.
     *dfsp_urlpatterns,
     *own_api_urlpatterns,
 ]

@@ -11,13 +11,13 @@ from kitovu_connector.amounts import AmountError, format_amount, parse_amount
 from kitovu_connector.backend import Backend, HttpBackend, IncomingMoney, PartyDetails, Terms, TermsWanted
 from kitovu_connector.config import Config, ConfigError, StartError, load
 from kitovu_connector.conflicts import Conflict
+from kitovu_connector.connector import Connector
 from kitovu_connector.core_errors import NotUnderstood, Refused, Unavailable
 from kitovu_connector.event_messages import Event, PaymentEnded, TransferEnded
 from kitovu_connector.fxp import ConversionEnd, FxBackend
 from kitovu_connector.lookups import LookupFailed
 from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_states import Payment, State
-from kitovu_connector.service import Connector
 
 __all__ = [
     "AmountError",

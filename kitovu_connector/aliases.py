@@ -6,12 +6,12 @@ from fspiop import bodies
 from fspiop.bodies.common import ErrorInformation
 from fspiop.bodies.participants import ParticipantPost
 from fspiop.errors import ErrorCode, FspiopError
-from kitovu_connector import identifiers
+from kitovu_connector import party_identifiers
 from kitovu_connector.client import HubClient, Said
 from kitovu_connector.config import Config
-from kitovu_connector.identifiers import Alias
 from kitovu_connector.keyed_locks import KeyedLocks
-from kitovu_connector.resource_paths import party_path
+from kitovu_connector.party_identifiers import Alias
+from kitovu_connector.party_paths import party_path
 
 
 class AliasRefused(FspiopError):
@@ -53,7 +53,7 @@ class Aliases:
 
         Returns whether a request was waiting.
         """
-        future = self._waiting.get(identifiers.same(alias))
+        future = self._waiting.get(party_identifiers.same(alias))
         if future is None or future.done():
             return False
         future.set_result(error)
@@ -61,8 +61,8 @@ class Aliases:
 
     async def _ask(self, method: str, alias: Alias, body: bytes) -> None:
         """Sends one request at a time for each alias, because a callback does not name the request's method."""
-        identifiers.check("", alias[1], alias[2])
-        key = identifiers.same(alias)
+        party_identifiers.check("", alias[1], alias[2])
+        key = party_identifiers.same(alias)
         async with self._turns.hold(repr(key)):
             future = self._waiting[key] = asyncio.get_running_loop().create_future()
             try:

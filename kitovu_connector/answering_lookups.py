@@ -13,15 +13,15 @@ from fspiop.bodies.common import PartyIdType
 from fspiop.bodies.participants import ParticipantPut
 from fspiop.bodies.parties import PartyPut
 from fspiop.errors import ErrorCode, FspiopError
-from kitovu_connector import asking_the_core, identifiers
+from kitovu_connector import asking_the_core, party_identifiers
 from kitovu_connector.asking_the_core import No
 from kitovu_connector.backend import Backend, OwnerBackend, PartyDetails
 from kitovu_connector.background import Background
 from kitovu_connector.client import Answer, HubClient, Said
 from kitovu_connector.config import Config
-from kitovu_connector.identifiers import Alias
+from kitovu_connector.party_identifiers import Alias
+from kitovu_connector.party_paths import party_path
 from kitovu_connector.payment_order import PartyRef, party_of
-from kitovu_connector.resource_paths import party_path
 from kitovu_connector.sender_shares import Places, Shares
 
 T = TypeVar("T")
@@ -74,17 +74,17 @@ class Parties:
 
     def is_known(self, alias: Alias) -> bool:
         """Returns whether the core has found this customer less than a minute ago."""
-        return self._known.get(identifiers.same(alias), 0.0) > time.monotonic()
+        return self._known.get(party_identifiers.same(alias), 0.0) > time.monotonic()
 
     async def find(self, alias: Alias, asker: str) -> PartyDetails | No:
         """Returns the customer from the core, or the reason why no customer has this alias."""
         id_type, id_value, sub_id = alias
-        value = identifiers.spelling(id_type, id_value)
+        value = party_identifiers.spelling(id_type, id_value)
         found = await self._ask_core(asker, lambda: self._backend.find_party(id_type, value, sub_id))
         if found is None:
             return No(ErrorCode.PARTY_NOT_FOUND.code)
         if isinstance(found, PartyDetails):
-            key = identifiers.same(alias)
+            key = party_identifiers.same(alias)
             self._known[key] = time.monotonic() + _KNOWN_FOR_S
             self._known.move_to_end(key)
             if len(self._known) > _MOST_KNOWN:
@@ -114,7 +114,7 @@ class Parties:
     async def _answer_owner(self, asker: str, id_type: PartyIdType, id_value: str, sub_id: str | None) -> None:
         alias = PartyRef(id_type=id_type, id_value=id_value, sub_id=sub_id)
         if isinstance(self._backend, OwnerBackend):
-            value = identifiers.spelling(id_type, id_value)
+            value = party_identifiers.spelling(id_type, id_value)
             backend = self._backend
             found = await self._ask_core(asker, lambda: backend.find_owner(id_type, value, sub_id))
         else:

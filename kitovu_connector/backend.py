@@ -18,7 +18,7 @@ from fspiop.bodies.transaction_requests import (
     TransactionRequestState,
 )
 from fspiop.errors import ErrorCode
-from kitovu_connector import identifiers
+from kitovu_connector import party_identifiers
 from kitovu_connector.amounts import format_amount
 from kitovu_connector.core_errors import Refused, Unavailable
 from kitovu_connector.core_http import (
@@ -211,7 +211,7 @@ class HttpBackend(CoreHttp):
         The response 404 means that the core does not have this party.
         """
         segments = [part for part in (id_type, id_value, sub_id) if part]
-        if not all(identifiers.is_segment(part) for part in segments):
+        if not all(party_identifiers.is_segment(part) for part in segments):
             return None  # with this segment, the path would name a different resource of the core
         status, raw = await self.call("GET", "/parties/" + "/".join(quoted(part, safe="") for part in segments), None)
         if status == 404:

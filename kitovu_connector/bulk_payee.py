@@ -25,7 +25,7 @@ from fspiop.bodies.bulk_transfers import (
 )
 from fspiop.bodies.transfers import TransferPost, TransferPut
 from fspiop.errors import ErrorCode, FspiopError
-from kitovu_connector import asking_the_core, logs, own_ids, terms
+from kitovu_connector import asking_the_core, logs, payee_terms, sent_request_ids
 from kitovu_connector.asking_the_core import No
 from kitovu_connector.backend import Backend, IncomingMoney
 from kitovu_connector.background import Background, Rounds
@@ -34,9 +34,9 @@ from kitovu_connector.config import Config
 from kitovu_connector.conflicts import Conflict
 from kitovu_connector.core_errors import NotUnderstood, Refused
 from kitovu_connector.inbound_message import Message, Route, check_fulfilment
-from kitovu_connector.incoming_bulks import BulkBackend, BulkState, IncomingBulk, bulk_of, error_of
+from kitovu_connector.incoming_bulk_records import BulkBackend, BulkState, IncomingBulk, bulk_of, error_of
 from kitovu_connector.payee import Ending, Payee
-from kitovu_connector.records import Records
+from kitovu_connector.record_store import Records
 from kitovu_connector.sender_shares import shares_of_answers
 from kitovu_connector.store import Incoming, QuoteGiven, Stage, Store
 
@@ -97,9 +97,9 @@ class BulkPayee:
         if body.payee_fsp != self._config.dfsp or body.payer_fsp not in (message.source, None):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "payerFsp or payeeFsp does not match the headers")
         for item in body.individual_transfers:
-            terms.check_amount("transferAmount", item.transfer_amount)
+            payee_terms.check_amount("transferAmount", item.transfer_amount)
         expires_at = fsptime.parse_datetime(body.expiration).timestamp()
-        terms.check_expiration(expires_at, now=self._hub.clock.at_hub())
+        payee_terms.check_expiration(expires_at, now=self._hub.clock.at_hub())
         new = msgspec.structs.replace(bulk_of(body.bulk_transfer_id, message), expires_at=expires_at)
         is_on_us = message.source == self._config.dfsp
         if await self._bulks.get(new.id) is None:
@@ -109,7 +109,9 @@ class BulkPayee:
             if not await self._store.has_usable_terms(conditions, message.source):
                 self._rejections.start(self._background, new.payer_fsp, lambda: self._send_rejection(new, body))
                 return 202
-        stored, _ = await self._bulks.add(new, None if is_on_us else partial(own_ids.check_is_not_own, ids=[new.id]))
+        stored, _ = await self._bulks.add(
+            new, None if is_on_us else partial(sent_request_ids.check_is_not_own, ids=[new.id])
+        )
         self._carry_on(stored.id)
         return 202
 
@@ -208,7 +210,7 @@ class BulkPayee:
             return _Item(sent, incoming, None, _FOREIGN, is_foreign=True)
         quote = await self._store.quote_of_condition(sent.condition)
         now, margin_s = self._hub.clock.at_hub(), self._config.clock_margin_s
-        problem = terms.problem_of(transfer, bulk.payer_fsp, quote, now=now, margin_s=margin_s)
+        problem = payee_terms.problem_of(transfer, bulk.payer_fsp, quote, now=now, margin_s=margin_s)
         if problem is None and quote is not None:
             if await self._store.claim_quote(sent.transfer_id, quote.quote_id):
                 incoming = msgspec.structs.replace(incoming, quote_id=quote.quote_id)
@@ -227,7 +229,7 @@ class BulkPayee:
         def reserve() -> Awaitable[list[Refused | None]]:
             again = next(calls) > 0
             money = [
-                terms.money_of(item.incoming, item.quote, dfsp, is_repeated=again)
+                payee_terms.money_of(item.incoming, item.quote, dfsp, is_repeated=again)
                 for item in items
                 if item.quote is not None
             ]
@@ -359,7 +361,7 @@ def _transfer_result(item: _Item, refusal: _Refusal | None, config: Config) -> I
     if refusal is not None or item.quote is None:
         information = error_of(refusal.no if refusal is not None else No(_REJECTED))
         return IndividualTransferResult(transfer_id=item.sent.transfer_id, error_information=information)
-    fulfilled = bodies.read(TransferPut, terms.fulfilment_of(item.quote, config))
+    fulfilled = bodies.read(TransferPut, payee_terms.fulfilment_of(item.quote, config))
     return IndividualTransferResult(transfer_id=item.sent.transfer_id, fulfilment=fulfilled.fulfilment)
 
 
@@ -369,5 +371,5 @@ def _after_decision(item: _Item, refusal: _Refusal | None, config: Config) -> In
         stage = Stage.RELEASING if is_perhaps_reserved else Stage.REJECTED
         body = asking_the_core.error_put(no)
         return msgspec.structs.replace(item.incoming, stage=stage, answer=body, is_refusal=True)
-    answer = terms.fulfilment_of(item.quote, config)
+    answer = payee_terms.fulfilment_of(item.quote, config)
     return msgspec.structs.replace(item.incoming, stage=Stage.FULFILLED, answer=answer)

@@ -24,7 +24,7 @@ from kitovu_connector.payer import Payer
 from kitovu_connector.payment_events_and_actions import Cancelled, Confirmed
 from kitovu_connector.payment_order import Order
 from kitovu_connector.payment_record import ENDS, PAUSES, Payment, State
-from kitovu_connector.records import Records
+from kitovu_connector.record_store import Records
 from kitovu_connector.store import Store
 
 log = structlog.get_logger(__name__)

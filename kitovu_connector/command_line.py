@@ -7,20 +7,20 @@ from pathlib import Path
 
 from kitovu_connector.commands import (
     bulk,
-    hub_account,
     list_payments,
     listen,
     lookup,
+    positions_and_credentials,
     reconcile,
-    requests_to_pay,
     send_and_refund,
+    send_request_to_pay,
     serving,
     set_up,
 )
 from kitovu_connector.commands.common import CONFIG, FAILED, MISUSED, Misused, Run, err
 from kitovu_connector.config import ConfigError, StartError
 from kitovu_connector.hub_api import HubRefused, HubUnreachable
-from kitovu_connector.requests_to_connector import NotRunning, RequestRefused
+from kitovu_connector.running_connector_client import NotRunning, RequestRefused
 
 _COMMANDS = (
     set_up,
@@ -28,11 +28,11 @@ _COMMANDS = (
     send_and_refund,
     lookup,
     bulk,
-    requests_to_pay,
+    send_request_to_pay,
     list_payments,
     listen,
     reconcile,
-    hub_account,
+    positions_and_credentials,
 )
 """The commands, in the order in which the help shows them."""
 

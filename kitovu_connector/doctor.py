@@ -22,14 +22,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from fspiop import time as fsptime
 from fspiop.errors import ErrorCode
-from kitovu_connector import key_files, logs, tls, webhook_check
+from kitovu_connector import key_files, logs, tls, webhook_receiver_check
 from kitovu_connector.callers import is_on_network, tokens_in
 from kitovu_connector.client import HubClient
 from kitovu_connector.config import Config, ConfigError
 from kitovu_connector.configured_core import core_of
 from kitovu_connector.core_errors import NotUnderstood, Refused, Unavailable
 from kitovu_connector.hub_api import CallbackCheck, HubApi, HubRefused, HubUnreachable, Participant, SigningKey
-from kitovu_connector.identifiers import NOBODY
+from kitovu_connector.party_identifiers import NOBODY
 
 SOON = timedelta(days=30)
 _LONGEST_NAMES = 5
@@ -213,11 +213,11 @@ async def _webhook(config: Config) -> Finding:
     """Sends test events to the core. They report nothing."""
     url = config.webhook_url
     try:
-        right, wrong = await webhook_check.statuses(config)
+        right, wrong = await webhook_receiver_check.statuses(config)
     except ConfigError as error:
         advice = 'Make a secret: echo "whsec_$(openssl rand -base64 32)" > webhook.secret'
         return Finding("webhook", Verdict.FAULT, str(error), advice)
-    except webhook_check.Unreachable as error:
+    except webhook_receiver_check.Unreachable as error:
         advice = "Start the core's receiver of events, or correct webhook_url."
         return Finding("webhook", Verdict.FAULT, f"{url} does not respond: {error}", advice)
     if right in (401, 403):

@@ -14,9 +14,9 @@ from fspiop.bodies.fx_transfers import FxTransferPost, FxTransferPut
 from kitovu_connector import event_messages as messages
 from kitovu_connector import logs
 from kitovu_connector.bulk_transactions import BulkTransaction, Progress
-from kitovu_connector.front_end_submission_states import OVER, Sent, Submission
+from kitovu_connector.front_end_conversion_and_bulk_states import OVER, Sent, Submission
 from kitovu_connector.fxp import Conversion, ConversionState
-from kitovu_connector.incoming_bulks import BulkState, IncomingBulk
+from kitovu_connector.incoming_bulk_records import BulkState, IncomingBulk
 from kitovu_connector.outbound import payment_shown
 from kitovu_connector.outbound_reads import incoming_line
 from kitovu_connector.payment_record import ENDS, Payment

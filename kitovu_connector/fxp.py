@@ -21,7 +21,7 @@ from fspiop import time as fsptime
 from fspiop.bodies.fx_quotes import FxConversion, FxQuotePost, FxQuotePut
 from fspiop.bodies.fx_transfers import FxTransferPatch, FxTransferPost, FxTransferPut
 from fspiop.errors import ErrorCode, FspiopError
-from kitovu_connector import asking_the_core, logs, own_ids, terms
+from kitovu_connector import asking_the_core, logs, payee_terms, sent_request_ids
 from kitovu_connector.asking_the_core import No
 from kitovu_connector.backend import Backend
 from kitovu_connector.background import Background, Rounds
@@ -30,7 +30,7 @@ from kitovu_connector.config import Config
 from kitovu_connector.conflicts import Conflict
 from kitovu_connector.core_errors import NotUnderstood, Refused, Unavailable
 from kitovu_connector.inbound_message import Message, Route, check_fulfilment
-from kitovu_connector.records import Records
+from kitovu_connector.record_store import Records
 from kitovu_connector.sender_shares import shares_of_answers
 from kitovu_connector.store import Store
 
@@ -242,7 +242,7 @@ class Fxp:
         if body.initiating_fsp != message.source or body.counter_party_fsp != self._config.dfsp:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "initiatingFsp or counterPartyFsp does not match the headers")
         expires_at = fsptime.parse_datetime(body.expiration).timestamp() if body.expiration else time.time() + 60
-        terms.check_expiration(expires_at, now=self._hub.clock.at_hub())
+        payee_terms.check_expiration(expires_at, now=self._hub.clock.at_hub())
         new = Conversion(
             id=body.commit_request_id,
             source=message.source,
@@ -264,7 +264,7 @@ class Fxp:
                 self._send_no(f"/fxTransfers/{new.id}", No(_REJECTED, problem), new.source)
                 return 202
         found, _ = await self._conversions.add(
-            new, None if is_on_us else partial(own_ids.check_is_not_own, ids=[new.id])
+            new, None if is_on_us else partial(sent_request_ids.check_is_not_own, ids=[new.id])
         )
         if found.state in (ConversionState.RESERVED, ConversionState.ENDED) and found.answer:
             # a repeated request gets the stored answer

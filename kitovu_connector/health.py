@@ -11,7 +11,7 @@ from kitovu_connector.config import Config
 from kitovu_connector.core_errors import NotUnderstood, Refused, Unavailable
 from kitovu_connector.group_commit import Database
 from kitovu_connector.hub_api import HubApi, HubRefused, HubUnreachable
-from kitovu_connector.identifiers import NOBODY
+from kitovu_connector.party_identifiers import NOBODY
 from kitovu_connector.reference_api.backend import ReferenceBackend
 
 _NO_SUCH_API = "3002"

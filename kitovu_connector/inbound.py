@@ -13,7 +13,7 @@ from aiohttp import web
 
 from fspiop import headers, jws, strictjson, versions
 from fspiop.errors import ErrorCode, FspiopError
-from kitovu_connector import identifiers, logs, tls
+from kitovu_connector import logs, party_identifiers, tls
 from kitovu_connector.callers import check_encoding
 from kitovu_connector.config import Config
 from kitovu_connector.conflicts import Conflict
@@ -220,7 +220,7 @@ class Inbound:
 def _check_identifiers(request: web.Request) -> None:
     """Raises FspiopError if any server could read an identifier in the path as several segments."""
     found = request.match_info
-    if not all(identifiers.is_segment(found[name]) for name in ("id_value", "sub_id") if name in found):
+    if not all(party_identifiers.is_segment(found[name]) for name in ("id_value", "sub_id") if name in found):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "the identifier in the path is not one of a party")
 
 

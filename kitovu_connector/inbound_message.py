@@ -11,8 +11,8 @@ from fspiop.bodies.common import ErrorInformation
 from fspiop.bodies.errors import ErrorPut
 from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector.exchanges import Reply
-from kitovu_connector.front_end_submission_states import NOT_FOUND
-from kitovu_connector.identifiers import Alias
+from kitovu_connector.front_end_conversion_and_bulk_states import NOT_FOUND
+from kitovu_connector.party_identifiers import Alias
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)

@@ -13,9 +13,9 @@ from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector.aliases import Aliases
 from kitovu_connector.answering_lookups import Parties
 from kitovu_connector.exchanges import Exchanges
-from kitovu_connector.identifiers import Alias
 from kitovu_connector.inbound_message import Message, Route
 from kitovu_connector.lookups import Lookups
+from kitovu_connector.party_identifiers import Alias
 from kitovu_connector.payer import Payer
 from kitovu_connector.payment_events_and_actions import OwnerFound, PartyFailed, PartyFound
 from kitovu_connector.payment_order import ref_of

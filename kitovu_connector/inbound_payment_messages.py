@@ -8,8 +8,8 @@ from fspiop.bodies.errors import ErrorPut
 from fspiop.bodies.quotes import QuotePost, QuotePut
 from fspiop.bodies.transfers import TransferPatch, TransferPost, TransferPut
 from fspiop.errors import ErrorCode, FspiopError
-from kitovu_connector import terms
-from kitovu_connector.causes import cause_in
+from kitovu_connector import payee_terms
+from kitovu_connector.abort_cause import cause_in
 from kitovu_connector.config import Config
 from kitovu_connector.exchanges import Exchanges
 from kitovu_connector.hub_clock import HubClock
@@ -52,7 +52,7 @@ class PaymentMessages:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "payer.partyIdInfo.fspId: must be the FSPIOP-Source")
         if body.payee.party_id_info.fsp_id not in (None, self._config.dfsp):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "payee.partyIdInfo.fspId: names another DFSP")
-        terms.check(body)
+        payee_terms.check(body)
         digest = strictjson.digest(strictjson.loads(message.raw))
         await self._payee.take_quote(
             QuoteGiven(quote_id=body.quote_id, digest=digest, request=message.raw, payer_fsp=message.source),
@@ -93,9 +93,9 @@ class PaymentMessages:
         body = bodies.read(TransferPost, message.raw)
         if body.payee_fsp != self._config.dfsp or body.payer_fsp != message.source:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "payerFsp or payeeFsp does not match the headers")
-        terms.check_amount("amount", body.amount)
+        payee_terms.check_amount("amount", body.amount)
         expires_at = fsptime.parse_datetime(body.expiration).timestamp()
-        terms.check_expiration(expires_at, now=self._clock.at_hub())
+        payee_terms.check_expiration(expires_at, now=self._clock.at_hub())
         await self._payee.take_transfer(
             Incoming(
                 transfer_id=body.transfer_id,

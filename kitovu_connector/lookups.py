@@ -7,13 +7,13 @@ import asyncio
 import time
 
 from fspiop.errors import ErrorCode
-from kitovu_connector import identifiers
+from kitovu_connector import party_identifiers
 from kitovu_connector.client import HubClient, Said
-from kitovu_connector.identifiers import Alias
+from kitovu_connector.party_identifiers import Alias
+from kitovu_connector.party_paths import party_path
 from kitovu_connector.payment_events_and_actions import Ask, Event, Refused, Started, TurnedAway, Unclear, Wait, Waited
 from kitovu_connector.payment_order import Order, PartyRef, spelled
 from kitovu_connector.payment_states import Payment, Policy, State, step
-from kitovu_connector.resource_paths import party_path
 
 
 class LookupFailed(Exception):
@@ -51,7 +51,7 @@ class Lookups:
         Raises LookupFailed if the payee does not exist.
         """
         lookup = _Lookup(payee, self._policy)
-        key = identifiers.same(payee.alias)
+        key = party_identifiers.same(payee.alias)
         self._waiting.setdefault(key, []).append(lookup)
         try:
             return await self._run(lookup)
@@ -62,14 +62,14 @@ class Lookups:
 
     def is_awaited(self, alias: Alias) -> bool:
         """Returns whether a lookup of this alias is waiting for an answer."""
-        return identifiers.same(alias) in self._waiting
+        return party_identifiers.same(alias) in self._waiting
 
     def told(self, alias: Alias, event: Event) -> str | None:
         """Gives the waiting lookups a message from the hub about this alias. Returns the reason for a refusal if
         nothing proves the message's sender, and otherwise None.
         """
         refusal = None
-        for lookup in self._waiting.get(identifiers.same(alias), []):
+        for lookup in self._waiting.get(party_identifiers.same(alias), []):
             refusal = lookup.would_refuse(event) or refusal
             lookup.events.put_nowait(event)
         return refusal

@@ -13,7 +13,7 @@ from fspiop.bodies.common import PartyIdType
 from fspiop.bodies.quotes import QuotePost
 from fspiop.bodies.transfers import TransferPost
 from fspiop.errors import ErrorCode, FspiopError
-from kitovu_connector import identifiers
+from kitovu_connector import party_identifiers
 from kitovu_connector.amounts import format_amount
 from kitovu_connector.core_messages import (
     AliasShown,
@@ -66,7 +66,7 @@ class OutboundLists:
         id_type, id_value, sub_id = found["id_type"], found["id_value"], found.get("sub_id")
         if id_type not in get_args(PartyIdType):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "idType: not a type of the API")
-        identifiers.check("", id_value, sub_id)
+        party_identifiers.check("", id_value, sub_id)
         wanted = PartyRef(id_type=cast(PartyIdType, id_type), id_value=id_value, sub_id=sub_id)
         try:
             return shown(_party(await self._lookups.find(wanted)))

@@ -19,7 +19,7 @@ import structlog
 from fspiop import bodies
 from fspiop.bodies.transfers import TransferPost
 from fspiop.errors import ErrorCode, FspiopError
-from kitovu_connector import asking_the_core, logs, terms
+from kitovu_connector import asking_the_core, logs, payee_terms
 from kitovu_connector.answering_lookups import Parties
 from kitovu_connector.asking_the_core import No
 from kitovu_connector.backend import Backend
@@ -27,8 +27,8 @@ from kitovu_connector.background import Background, Rounds
 from kitovu_connector.client import Answer, HubClient, Said, Wanted
 from kitovu_connector.config import Config
 from kitovu_connector.core_errors import NotUnderstood, Refused, Unavailable
-from kitovu_connector.customer_checks import CustomerChecks
-from kitovu_connector.identifiers import Alias
+from kitovu_connector.customer_existence_checks import CustomerChecks
+from kitovu_connector.party_identifiers import Alias
 from kitovu_connector.payments_of_requests import RequestLinks
 from kitovu_connector.sender_shares import shares_of_answers
 from kitovu_connector.store import DONE, Incoming, QuoteGiven, Stage, Store
@@ -177,7 +177,7 @@ class Payee:
 
     async def _terms_of(self, quote: QuoteGiven) -> QuoteGiven | No:
         try:
-            wanted = terms.wanted_of(quote, self._config.dfsp)
+            wanted = payee_terms.wanted_of(quote, self._config.dfsp)
         except (FspiopError, ValueError) as error:  # an earlier version with fewer checks stored this request
             return No(ErrorCode.VALIDATION_ERROR.code, str(error))
         given = await asking_the_core.ask(
@@ -188,7 +188,7 @@ class Payee:
         if isinstance(given, No):
             return given
         try:
-            return terms.offer(quote, wanted, given, self._config, now=self._hub.clock.at_hub())
+            return payee_terms.offer(quote, wanted, given, self._config, now=self._hub.clock.at_hub())
         except (NotUnderstood, AttributeError, TypeError) as error:
             return asking_the_core.not_understood(error)
         except ValueError as error:
@@ -238,7 +238,9 @@ class Payee:
         body = bodies.read(TransferPost, incoming.body)
         quote = await self._store.quote_of_condition(body.condition)
         margin_s = self._config.clock_margin_s
-        problem = terms.problem_of(body, incoming.payer_fsp, quote, now=self._hub.clock.at_hub(), margin_s=margin_s)
+        problem = payee_terms.problem_of(
+            body, incoming.payer_fsp, quote, now=self._hub.clock.at_hub(), margin_s=margin_s
+        )
         if problem is None and not await self._store.has_usable_terms([body.condition], incoming.payer_fsp):
             return "the terms belong to another transfer"
         return problem
@@ -309,7 +311,9 @@ class Payee:
         body = bodies.read(TransferPost, incoming.body)
         quote = await self._store.quote_of_condition(body.condition)
         margin_s = self._config.clock_margin_s
-        problem = terms.problem_of(body, incoming.payer_fsp, quote, now=self._hub.clock.at_hub(), margin_s=margin_s)
+        problem = payee_terms.problem_of(
+            body, incoming.payer_fsp, quote, now=self._hub.clock.at_hub(), margin_s=margin_s
+        )
         # A core can have the transfer already, either from an earlier run of the connector or from a call whose
         # response was lost.
         may_have_it = incoming.transfer_id in self._resumed
@@ -327,7 +331,7 @@ class Payee:
         gives_up_at = incoming.expires_at + margin_s
 
         def reserve() -> Awaitable[None]:
-            return self._backend.reserve(terms.money_of(incoming, quote, dfsp, is_repeated=next(calls) > 0))
+            return self._backend.reserve(payee_terms.money_of(incoming, quote, dfsp, is_repeated=next(calls) > 0))
 
         try:
             await self._until_done(reserve, until=gives_up_at)
@@ -346,7 +350,7 @@ class Payee:
         if self._hub.clock.at_hub() >= gives_up_at:
             await self._move(incoming, stage=Stage.RELEASING)
             return
-        answer = terms.fulfilment_of(quote, self._config)
+        answer = payee_terms.fulfilment_of(quote, self._config)
         await self._move(
             incoming,
             stage=Stage.FULFILLING,
@@ -433,7 +437,7 @@ class Payee:
             body = bodies.read(TransferPost, incoming.body)
             quote = await self._store.quote_of_condition(body.condition)
             assert quote is not None, "the hub committed a transfer without a fulfilment of this DFSP"
-            announced = terms.money_of(incoming, quote, self._config.dfsp)
+            announced = payee_terms.money_of(incoming, quote, self._config.dfsp)
             await self._until_done(lambda: self._backend.commit(announced))
         else:
             await self._until_done(lambda: self._backend.release(incoming.transfer_id))

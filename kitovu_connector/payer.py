@@ -15,7 +15,7 @@ import structlog
 from fspiop import bodies, correlation_ids
 from fspiop.bodies.authorizations import AuthorizationPut
 from fspiop.errors import ErrorCode, FspiopError
-from kitovu_connector import identifiers
+from kitovu_connector import party_identifiers
 from kitovu_connector import payment_conversion as conversion
 from kitovu_connector.background import Background
 from kitovu_connector.client import HubClient, Said
@@ -79,7 +79,7 @@ class Payer:
 
         Raises FspiopError and begins no payment if the payee's identifier cannot be part of a path.
         """
-        identifiers.check("to.", order.payee.id_value, order.payee.sub_id)
+        party_identifiers.check("to.", order.payee.id_value, order.payee.sub_id)
         order = spelled(order)
         # Mojaloop's SDK stores a transfer's terms under the transfer's id, so the transaction must have the same id as
         # the transfer.
@@ -242,11 +242,11 @@ class Payer:
 
     def looking_for(self, id_type: str, id_value: str, sub_id: str | None) -> list[Payment]:
         """Returns the payments that wait for a lookup of this alias, in any spelling."""
-        wanted = identifiers.same((id_type, id_value, sub_id))
+        wanted = party_identifiers.same((id_type, id_value, sub_id))
         return [
             payment
             for payment in self._open.values()
-            if payment.state is State.LOOKUP and identifiers.same(payment.order.payee.alias) == wanted
+            if payment.state is State.LOOKUP and party_identifiers.same(payment.order.payee.alias) == wanted
         ]
 
     def awaiting(self, ask: Ask, subject_id: str) -> Payment | None:

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from kitovu_connector.amounts import AmountError, format_amount, parse_amount
 from kitovu_connector.foreign_texts import in_spreadsheet
-from kitovu_connector.requests_to_connector import CoreRequests, NotRunning, RequestRefused
+from kitovu_connector.running_connector_client import CoreRequests, NotRunning, RequestRefused
 
 COLUMNS = ("id", "to", "amount", "currency")
 _RESULT = ("id", "state", "errorCode", "errorDescription", "transferId")

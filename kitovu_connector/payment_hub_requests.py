@@ -6,9 +6,9 @@ from urllib.parse import urlencode
 from fspiop import money
 from fspiop.paths import path_of
 from kitovu_connector import payment_conversion as conversion
+from kitovu_connector.party_paths import party_path
 from kitovu_connector.payment_events_and_actions import Ask
 from kitovu_connector.payment_record import Payment
-from kitovu_connector.resource_paths import party_path
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from fspiop.bodies.common import (
     Refund,
     TransactionType,
 )
-from kitovu_connector import identifiers
-from kitovu_connector.identifiers import Alias
+from kitovu_connector import party_identifiers
+from kitovu_connector.party_identifiers import Alias
 
 Scenario = Literal["DEPOSIT", "WITHDRAWAL", "TRANSFER", "PAYMENT", "REFUND"]
 Initiator = Literal["PAYER", "PAYEE"]
@@ -96,7 +96,7 @@ def spelled(order: Order) -> Order:
 
 
 def _spelled(party: PartyRef) -> PartyRef:
-    return msgspec.structs.replace(party, id_value=identifiers.spelling(party.id_type, party.id_value))
+    return msgspec.structs.replace(party, id_value=party_identifiers.spelling(party.id_type, party.id_value))
 
 
 def transaction_type_of(order: Order) -> TransactionType:

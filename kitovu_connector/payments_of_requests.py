@@ -6,9 +6,9 @@ import msgspec
 
 from fspiop import bodies, money
 from fspiop.bodies.quotes import QuotePost
-from kitovu_connector import identifiers
+from kitovu_connector import party_identifiers
 from kitovu_connector.payment_order import ref_of
-from kitovu_connector.records import Records
+from kitovu_connector.record_store import Records
 from kitovu_connector.request_to_pay_records import RequestMade, RequestOrder, RequestTransfers
 from kitovu_connector.store import QuoteGiven, Store
 
@@ -66,5 +66,5 @@ def _pays(order: RequestOrder, quote: QuoteGiven, asked: QuotePost) -> bool:
     amount = money.parse_amount(asked.amount.amount)
     if quote.condition is not None:
         amount = quote.receive_amount if order.amount_type == "RECEIVE" else quote.amount
-    is_payee = identifiers.same(ref_of(asked.payee).alias) == identifiers.same(order.payee.alias)
+    is_payee = party_identifiers.same(ref_of(asked.payee).alias) == party_identifiers.same(order.payee.alias)
     return is_payee and asked.amount.currency == order.currency and amount >= order.amount

@@ -6,9 +6,9 @@ from pathlib import Path
 from rich.console import Console
 
 from kitovu_connector.amounts import format_amount, parse_amount
-from kitovu_connector.book_comparison import Books
 from kitovu_connector.foreign_texts import in_spreadsheet
-from kitovu_connector.reconciliation import FAULTS, Side, committed_at_hub
+from kitovu_connector.hub_and_dfsp_books import Books
+from kitovu_connector.reconciliation_differences import FAULTS, Side, committed_at_hub
 
 
 def show(out: Console, books: Books, since: str, until: str) -> None:

@@ -16,19 +16,19 @@ from fspiop import bodies, correlation_ids, strictjson
 from fspiop.bodies.authorizations import AuthenticationInfo, AuthorizationPut
 from fspiop.bodies.transaction_requests import TransactionRequestPost, TransactionRequestPut
 from fspiop.errors import ErrorCode, FspiopError
-from kitovu_connector import asking_the_core, identifiers, logs
+from kitovu_connector import asking_the_core, logs, party_identifiers
 from kitovu_connector.answering_lookups import Parties
 from kitovu_connector.asking_the_core import No
 from kitovu_connector.backend import Backend
 from kitovu_connector.background import Background, Rounds
 from kitovu_connector.client import HubClient
 from kitovu_connector.config import Config
-from kitovu_connector.customer_checks import CustomerChecks
+from kitovu_connector.customer_existence_checks import CustomerChecks
 from kitovu_connector.exchanges import Exchanges, NoAnswer
 from kitovu_connector.inbound_message import Message, Route
 from kitovu_connector.keyed_locks import KeyedLocks
 from kitovu_connector.lookups import LookupFailed, Lookups
-from kitovu_connector.records import Records
+from kitovu_connector.record_store import Records
 from kitovu_connector.request_to_pay_records import (
     RequestMade,
     RequestOrder,
@@ -150,7 +150,7 @@ class RequestsToPay:
         If the core repeats an order, no second request begins. Raises Conflict if the core has used the id for a
         different order.
         """
-        identifiers.check("from.", order.payer.id_value, order.payer.sub_id)
+        party_identifiers.check("from.", order.payer.id_value, order.payer.sub_id)
         new = RequestMade(
             id=correlation_ids.new_uuid(),
             order=order,
@@ -345,7 +345,7 @@ class RequestsToPay:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "payer.fspId: names another DFSP")
         if body.payee.party_id_info.fsp_id not in (None, message.source):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "payee.partyIdInfo.fspId: must be the FSPIOP-Source")
-        if not identifiers.is_segment(body.payer.party_identifier):
+        if not party_identifiers.is_segment(body.payer.party_identifier):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "payer: the identifier is not one of a party")
         digest = strictjson.digest([strictjson.loads(message.raw), message.source])
         new = RequestReceived(id=body.transaction_request_id, payee_fsp=message.source, body=message.raw, digest=digest)

@@ -48,7 +48,7 @@ CREATE INDEX IF NOT EXISTS incoming_unfinished ON incoming (transfer_id) WHERE i
 CREATE INDEX IF NOT EXISTS incoming_by_change ON incoming (changed_at);
 CREATE INDEX IF NOT EXISTS incoming_by_state ON incoming (state);
 
-CREATE TABLE IF NOT EXISTS exchange (        -- requests to pay, bulks and conversions: kitovu_connector.records
+CREATE TABLE IF NOT EXISTS exchange (        -- requests to pay, bulks and conversions: kitovu_connector.record_store
     kind        TEXT NOT NULL,
     id          TEXT NOT NULL,
     alias       TEXT,                       -- another id of the same record: the core's own, or a condition

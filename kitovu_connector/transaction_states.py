@@ -14,7 +14,7 @@ from kitovu_connector.background import Background
 from kitovu_connector.client import HubClient
 from kitovu_connector.config import Config
 from kitovu_connector.inbound_message import Message, Route
-from kitovu_connector.records import Records
+from kitovu_connector.record_store import Records
 from kitovu_connector.sender_shares import Shares
 from kitovu_connector.store import Incoming, QuoteGiven, Stage, Store
 

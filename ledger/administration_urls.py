@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from ledger.views.administration import accounts, currency_pairs, enums, limits, participants, transactions
+from ledger.views.administration import accounts, currency_pairs, enums, limits, participants, transaction_in_ilp_packet
 
 urlpatterns = [
     path("enums", enums.EnumsView.as_view()),
@@ -23,5 +23,5 @@ urlpatterns = [
     path("participants/<str:name>/initialPositionAndLimits", limits.InitialLimitView.as_view()),
     path("participants/<str:name>/limits", limits.LimitsView.as_view()),
     path("participants/<str:name>/positions", limits.PositionsView.as_view()),
-    path("transactions/<str:transfer_id>", transactions.TransactionView.as_view()),
+    path("transactions/<str:transfer_id>", transaction_in_ilp_packet.TransactionView.as_view()),
 ]

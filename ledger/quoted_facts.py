@@ -10,13 +10,13 @@ from msgspec.structs import replace
 from fspiop.ilp import packet_digest
 from ledger.commands_and_outcomes import Prepare
 from ledger.fx.commands_and_outcomes import FxPrepare
-from quotes import rule_facts
-from quotes.rule_facts import Claim, ConversionClaim
+from quotes import kept_facts_and_verdicts
+from quotes.kept_facts_and_verdicts import Claim, ConversionClaim
 from rules import facts as facts_of_payments
 from rules.facts import Facts
 from rules.kept_verdicts import Kept
 from rules.language.refusal_codes import text_of
-from rules.rulesets import store
+from rules.rulesets import sql_for_payments
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,10 @@ def of(prepares: Sequence[Prepare]) -> Mapping[bytes, QuotedFacts]:
     if not claims:
         return {}
     bulk_quote_id = prepares[0].bulk_quote_id
-    found = rule_facts.of_items(bulk_quote_id, claims) if bulk_quote_id is not None else {}
+    found = kept_facts_and_verdicts.of_items(bulk_quote_id, claims) if bulk_quote_id is not None else {}
     rest = [claim for claim in claims if claim.key not in found]
     if rest:
-        found |= rule_facts.of_transfers(rest)
+        found |= kept_facts_and_verdicts.of_transfers(rest)
     return {
         key: QuotedFacts(
             replace(each.kept.facts, quoted_amount=each.amount, quoted_currency=each.currency),
@@ -65,7 +65,7 @@ def refused(quote_ids: Mapping[bytes, tuple[str, str]]) -> Mapping[bytes, Quoted
     """
     if not quote_ids:
         return {}
-    found = store.refused_quotes(sorted({quote_id for _, quote_id in quote_ids.values()}))
+    found = sql_for_payments.refused_quotes(sorted({quote_id for _, quote_id in quote_ids.values()}))
     kept = {}
     for digest, (payer, quote_id) in quote_ids.items():
         if quote_id in found and found[quote_id][0] == payer:
@@ -87,4 +87,4 @@ def of_conversions(prepares: Sequence[FxPrepare]) -> Mapping[bytes, Facts]:
         ConversionClaim(each.digest, each.source_id, each.fxp, each.condition, each.commit_request_id)
         for each in prepares
     ]
-    return {key: kept.facts for key, kept in rule_facts.of_conversions(claims).items()}
+    return {key: kept.facts for key, kept in kept_facts_and_verdicts.of_conversions(claims).items()}

@@ -14,7 +14,6 @@ from hub.participants.models import Credential, Participant
 from portal import scheme_currencies
 from portal.changes.credentials import KIND_NAMES
 from portal.changes.credentials import read as read_credential
-from portal.direction_choices import Direction
 from portal.fields import (
     CSR_HELP,
     PHONE,
@@ -25,9 +24,10 @@ from portal.fields import (
     check_minor_unit,
     readable,
 )
+from portal.may_send_or_receive_choices import Direction
+from portal.parse_typed_values import read_telephone_number
 from portal.permissions import PARTICIPANT_ROLES, Role
 from portal.views.request_change import AskForm
-from portal.written_values import read_telephone_number
 from settlement.models import SettlementModel
 from settlement.states import State
 

@@ -8,7 +8,7 @@ from django.conf import settings
 
 from fspiop.time import http_date
 from hub import sql_execution
-from hub.curl import Curl
+from hub.http_client import Curl
 from hub.outbox import client
 from hub.outbox.claims import Claimed
 from hub.outbox.client import Answer

@@ -13,7 +13,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from hub.audit.models import Approval, Consent
-from portal import changes, first_sign_in
+from portal import changes, first_sign_in_confirmation
 from portal.alarms import queries as alarms
 from portal.permissions import Right
 from portal.visitor import Visitor, visitor_of
@@ -193,7 +193,7 @@ def _counts(visitor: Visitor) -> dict[str, int]:
     if visitor.may(Right.SEE_ALARMS):
         counted["alarms"] = _count(alarms.new())
     if visitor.may(Right.CONFIRM_USERS):
-        counted["users"] = _count(first_sign_in.waiting())
+        counted["users"] = _count(first_sign_in_confirmation.waiting())
     if not counted:
         return {}
     found = User.objects.filter(pk=visitor.user.pk).values_list(*counted.values()).get()

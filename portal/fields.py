@@ -13,7 +13,7 @@ from fspiop import money
 from hub import egress, whole_minor_units
 from hub.participants import endpoint_types_and_urls, networks_and_contacts
 from portal.invalid_value_texts import text_of
-from portal.written_values import read_amount
+from portal.parse_typed_values import read_amount
 
 CSR_HELP = gettext_lazy(
     "PKCS #10 in PEM, with the participant's name as its common name. The private key stays with the participant."

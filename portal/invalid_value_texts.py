@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
-from fspiop.registered_value_errors import EncodingFault, Fault, InvalidValue, KeyFault
+from fspiop.invalid_value_codes import EncodingFault, Fault, InvalidValue, KeyFault
 from hub.egress import AddressFault
 from hub.participants.networks_and_contacts import NetworkFault
 

@@ -30,7 +30,7 @@ class Profile(models.Model):
     """A user of the portal: either a user of one DFSP, or a user of the hub.
 
     Until other administrators have confirmed the first sign-in of a new account, this account can only read. The same
-    rule applies after a reset of an account's password and second factor (see `portal.first_sign_in`).
+    rule applies after a reset of an account's password and second factor (see `portal.first_sign_in_confirmation`).
     """
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, primary_key=True)

@@ -19,7 +19,7 @@ from hub.participants.models import Participant
 from portal import scheme_currencies
 from portal.amounts_and_durations import money
 from portal.fields import AmountField
-from portal.written_values import read_identifier
+from portal.parse_typed_values import read_identifier
 
 # Days outside this range are refused, because a change of time zone or a step to the next day could exceed Python's
 # range.

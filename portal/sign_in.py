@@ -11,10 +11,10 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_noop
 
 from hub.api.administration.staff_authentication import has_second_factor
-from hub.api.password_attempts import attempt_of
 from hub.audit import record
 from hub.encryption import fernet
-from portal import first_sign_in, known_browsers, users
+from hub.sign_in_attempts import attempt_of
+from portal import first_sign_in_confirmation, known_browsers_for_lockout, users
 
 # Texts of allauth on these pages, for languages that allauth does not have.
 _SAID_BY_ALLAUTH = (
@@ -60,10 +60,10 @@ class AccountAdapter(DefaultAccountAdapter):
         """
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> AbstractBaseUser | None:
-        """Checks the password. Refuses the attempt if `hub.api.password_attempts` has counted too many earlier
+        """Checks the password. Refuses the attempt if `hub.sign_in_attempts` has counted too many earlier
         attempts."""
         name = str(credentials.get("username", ""))
-        attempt = attempt_of(request, name, browser=known_browsers.known_as(request, name))
+        attempt = attempt_of(request, name, browser=known_browsers_for_lockout.known_as(request, name))
         if not attempt.begin():
             raise self.validation_error("too_many_login_attempts")
         user: AbstractBaseUser | None = super().authenticate(request, **credentials)
@@ -82,7 +82,7 @@ class AccountAdapter(DefaultAccountAdapter):
         response: HttpResponse = super().post_login(request, user, **kwargs)
         record("signed_in", subject=user.get_username(), actor=user.get_username())
         if isinstance(user, User) and has_second_factor(request):
-            first_sign_in.note_sign_in(user, browser=request.headers.get("User-Agent", ""))
+            first_sign_in_confirmation.note_sign_in(user, browser=request.headers.get("User-Agent", ""))
         return response
 
     def logout(self, request: HttpRequest) -> None:

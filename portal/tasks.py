@@ -8,12 +8,12 @@ from celery import shared_task
 from hub.sweeps import isolating_batches
 from hub.sweeps import store as skipped
 from ledger import invariants
-from portal import approval_mail, changes, history, replays, retention
+from portal import approval_mail, changes, customer_data_retention, history, replays
 from portal.alarms import notifications
 from portal.alarms import services as alarms
 from portal.certification import starting_and_ending_runs
 from portal.models import LedgerCheck
-from portal.queries import balance_checkpoints, limit_uses
+from portal.queries import balance_checkpoints, limit_use_per_minute
 
 _KEPT = 1000
 _UNCHECKED = "invariants"
@@ -36,14 +36,18 @@ def check_ledger() -> None:
 def watch() -> None:
     """Raises and ends alarms, sends new alarms, and sends an e-mail to the people who may approve new requests."""
     isolating_batches.each(
-        alarms.look, notifications.notify_new, alarms.forget_old, limit_uses.store, approval_mail.write_to_checkers
+        alarms.look,
+        notifications.notify_new,
+        alarms.forget_old,
+        limit_use_per_minute.store,
+        approval_mail.write_to_checkers,
     )
 
 
 @shared_task(name="portal.tasks.remove_old", ignore_result=True, time_limit=1800)
 def remove_old() -> None:
-    """Removes data after the retention period (see `portal.retention`)."""
-    retention.remove_old()
+    """Removes data after the retention period (see `portal.customer_data_retention`)."""
+    customer_data_retention.remove_old()
 
 
 @shared_task(name="portal.tasks.mark_entries", ignore_result=True, time_limit=300)

@@ -1,8 +1,8 @@
 """Creates, changes and deactivates the portal's users. Only the function `set_roles` changes roles. This function also
 records who changed the roles.
 
-`portal.invitations` lets users set a password. `portal.first_sign_in` confirms accounts. Users of unconfirmed accounts
-can only read.
+`portal.invitations` lets users set a password. `portal.first_sign_in_confirmation` confirms accounts. Users of
+unconfirmed accounts can only read.
 """
 
 import re
@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 from hub.audit import record
 from hub.audit.approvals import is_one_person, mailbox
 from hub.participants.models import Participant
-from portal import first_sign_in, invitations
+from portal import first_sign_in_confirmation, invitations
 from portal.models import Profile
 from portal.permissions import PARTICIPANT_ROLES, Role
 
@@ -126,7 +126,7 @@ def set_active(user: User, *, is_active: bool, actor: str) -> None:
     if not is_active:
         end_sessions(user)
         invitations.end_open(user)
-        first_sign_in.unconfirm(user)
+        first_sign_in_confirmation.unconfirm(user)
     action = "user_enabled" if is_active else "user_disabled"
     record(action, subject=user.username, actor=actor, before={"isActive": before}, after={"isActive": is_active})
 
@@ -189,10 +189,10 @@ def reject_sign_in(user: User, *, signed_in_at: datetime, rejected_by: User) -> 
 
     A single administrator can reject a sign-in.
     """
-    profile = first_sign_in.lock_unconfirmed(user, signed_in_at)
+    profile = first_sign_in_confirmation.lock_unconfirmed(user, signed_in_at)
     if is_one_person(user, rejected_by):
-        raise first_sign_in.NotConfirmed(_("You cannot reject your own sign-in."))
-    before = first_sign_in.sign_in_of(profile)
+        raise first_sign_in_confirmation.NotConfirmed(_("You cannot reject your own sign-in."))
+    before = first_sign_in_confirmation.sign_in_of(profile)
     end_access(user)
     record("sign_in_rejected", subject=user.username, actor=rejected_by.username, before=before)
 
@@ -205,7 +205,7 @@ def end_access(user: User) -> None:
     locked.save(update_fields=["password"])
     end_sessions(locked)
     invitations.end_open(locked)
-    first_sign_in.unconfirm(locked)
+    first_sign_in_confirmation.unconfirm(locked)
 
 
 def end_sessions(user: User) -> None:

@@ -158,7 +158,7 @@ class BulkQuote(JudgedAgreement):
     # The payee's terms for each payment, as digests from `quotes.terms_digest`. The hub compares the items of a bulk
     # transfer with these digests.
     terms = ArrayField(models.BinaryField(max_length=32), null=True)
-    # For each digest, the payment and the amount. The scheme's rules need these values (`quotes.terms_of_payments`).
+    # For each digest, the payment and the amount. The scheme's rules need these values (`quotes.bulk_quote_terms`).
     rule_terms = models.BinaryField(null=True)
 
     class Meta:

@@ -19,7 +19,7 @@ from fspiop.errors import ErrorCode, FspiopError, scheme_error
 from fspiop.money import AmountError
 from fspiop.time import format_datetime
 from quotes.commands_and_facts import AskTerms, GiveTerms
-from rules import decide, kept_verdicts, message_facts, originals, party_labels, recorded_counters
+from rules import decide, kept_verdicts, lists_markers_and_kill_switches, message_facts, originals, recorded_counters
 from rules.decide import Verdict
 from rules.facts import Facts
 from rules.kept_verdicts import Kept
@@ -153,11 +153,13 @@ def open_gate(asked: Collection[AskTerms], *, delays: bool = False) -> QuoteGate
             unjudged.setdefault(key, {})[quote_id] = each, None
         return QuoteGate(None, unjudged, NoCounters(), faults, now)
     compiled = rules.compiled("quote")
-    facts = party_labels.labelled(
+    facts = lists_markers_and_kill_switches.labelled(
         [each for _, _, each in named], lists=bool(compiled.lists), markers=bool(compiled.markers)
     )
     payments: dict[str, dict[str, tuple[Facts, Verdict | None]]] = {}
-    for (key, quote_id, _), each, stopped in zip(named, facts, party_labels.stopped(facts), strict=True):
+    for (key, quote_id, _), each, stopped in zip(
+        named, facts, lists_markers_and_kill_switches.stopped(facts), strict=True
+    ):
         payments.setdefault(key, {})[quote_id] = each, stopped
     counters = counters_unlocked(facts, compiled.needs, originals.of(facts, compiled.needs))
     return QuoteGate(rules, payments, counters, faults, now)

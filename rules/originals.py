@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from rules.facts import Facts
 from rules.language.counter_types import Need
 from rules.profiles.counters import Original
-from rules.profiles.subjects import asks_for
+from rules.profiles.profiles_of_payment import asks_for
 
 Read = Callable[[Sequence[str]], Mapping[str, Original]]
 

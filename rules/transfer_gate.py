@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from rules import decide, paid_before, party_labels, recorded_counters
+from rules import decide, lists_markers_and_kill_switches, paid_before, recorded_counters
 from rules.decide import Verdict
 from rules.facts import Facts
 from rules.language.compiled_types import CompiledRules
@@ -31,7 +31,7 @@ from rules.profiles import store
 from rules.profiles.counted_payments import NOT_CONFIRMED, CountedPayment, Keys, Role
 from rules.profiles.counters import Original, ProfileCounters
 from rules.profiles.events_and_buckets import Profile
-from rules.profiles.subjects import (
+from rules.profiles.profiles_of_payment import (
     Limit,
     asks_for,
     is_refund,
@@ -243,8 +243,10 @@ def open_gate(
         is_about_both = any(rules.of(each) is not rules.compiled for each in facts)
         read_by = rules.without_quote if is_about_both else rules.compiled
         needs, limits = read_by.needs, limits_known(rules.compiled)
-        facts = party_labels.labelled(facts, lists=bool(read_by.lists), markers=bool(read_by.markers))
-        stopped = party_labels.stopped(facts)
+        facts = lists_markers_and_kill_switches.labelled(
+            facts, lists=bool(read_by.lists), markers=bool(read_by.markers)
+        )
+        stopped = lists_markers_and_kill_switches.stopped(facts)
     judged = {
         transfer.digest: (transfer, each, stop) for transfer, each, stop in zip(transfers, facts, stopped, strict=True)
     }

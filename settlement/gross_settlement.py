@@ -18,9 +18,9 @@ from hub.sweeps import isolating_batches
 from ledger import settlement_postings
 from ledger.models import Entry, SettlementWindow
 from ledger.settlement_postings import Posting
-from settlement import store
+from settlement import window_totals_and_commits
 from settlement.models import SettlementModel
-from settlement.store import Commit
+from settlement.window_totals_and_commits import Commit
 
 log = structlog.get_logger("settlement")
 
@@ -53,8 +53,10 @@ def _settle_new(model: SettlementModel) -> int:
 def _find(model_id: int, most: int) -> list[str]:
     model = _lock(model_id)
     window = SettlementWindow.objects.get(state=SettlementWindow.State.OPEN)
-    seen = store.surely_seen()
-    found = store.unsettled(window.pk, model.currency or "", batch=batch_of(model), after=model.settled_to, limit=most)
+    seen = window_totals_and_commits.surely_seen()
+    found = window_totals_and_commits.unsettled(
+        window.pk, model.currency or "", batch=batch_of(model), after=model.settled_to, limit=most
+    )
     # All entries before the first found entry are settled or recorded as skipped. So later runs begin at the found
     # entry.
     settled_to = min(seen, found[0] - 1) if found else seen
@@ -68,7 +70,7 @@ def _find(model_id: int, most: int) -> list[str]:
 def _settle(model_id: int, entry_ids: list[str]) -> int:
     model = _lock(model_id)
     ids = [int(entry_id) for entry_id in entry_ids]
-    commits = store.commits(ids, model.currency or "", into=model.settlement_account_type)
+    commits = window_totals_and_commits.commits(ids, model.currency or "", into=model.settlement_account_type)
     _post(model, commits)
     return len(commits)
 
@@ -84,7 +86,7 @@ def settle_window(model: SettlementModel, window_id: int) -> None:
     """Settles all remaining commits of a closed window, in the caller's database transaction."""
     model = SettlementModel.objects.select_for_update().get(pk=model.pk)
     currency, into = model.currency or "", model.settlement_account_type
-    while commits := store.unsettled_of_window(window_id, currency, into=into, limit=_MOST):
+    while commits := window_totals_and_commits.unsettled_of_window(window_id, currency, into=into, limit=_MOST):
         _post(model, commits)
 
 

@@ -13,7 +13,7 @@ from django.core.cache import caches
 from django.db.models import Sum
 
 from ledger.models import SettlementWindow
-from settlement import store
+from settlement import window_totals_and_commits
 from settlement.models import ContentTotal
 from settlement.netting import Total
 
@@ -83,11 +83,11 @@ def _added_up(window_ids: list[int], participant: str) -> Mapping[int, _Sums]:
 def _so_far(window_id: int) -> _Sums:
     key = f"settlement:nets:{window_id}"
     base_id, base = caches["process"].get(key) or (0, {})
-    seen = max(base_id, store.surely_seen())
+    seen = max(base_id, window_totals_and_commits.surely_seen())
     if seen > base_id:
-        base = _plus(base, store.totals_between(window_id, after=base_id, up_to=seen))
+        base = _plus(base, window_totals_and_commits.totals_between(window_id, after=base_id, up_to=seen))
         caches["process"].set(key, (seen, base), timeout=_KEPT_S)
-    return _plus(base, store.totals_between(window_id, after=seen, up_to=_LAST))
+    return _plus(base, window_totals_and_commits.totals_between(window_id, after=seen, up_to=_LAST))
 
 
 def _plus(sums: _Sums, totals: Iterable[tuple[str, Total]]) -> _Sums:

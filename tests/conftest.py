@@ -10,7 +10,7 @@ from django.db import connection
 from pytest_django.plugin import DjangoDbBlocker
 
 from hub import agreement_engine
-from hub.outbox import backlog
+from hub.outbox import backlog_limit
 from hub.participants import credential_cache, queries
 from rules.lists import loaded_names, screening
 from rules.lists import matches as lists
@@ -40,7 +40,7 @@ def _forget_participants() -> None:
     queries.forget()
     caches["process"].clear()
     credential_cache.forget()
-    backlog.forget()
+    backlog_limit.forget()
     active_rules.forget()
     for remembered in (lists, markers, screening, loaded_names):
         remembered.forget()

@@ -18,7 +18,7 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from directory import lookup_sql as directory
+from directory import alias_and_lookup_sql as directory
 from hub.outbox import claims, queries
 from hub.outbox import store as outbox
 from hub.outbox.messages import Outgoing
@@ -28,7 +28,7 @@ from ledger import rules_gate
 from ledger import store as ledger
 from ledger.dfsp_api import statement
 from ledger.models import Account
-from quotes import rule_facts
+from quotes import kept_facts_and_verdicts
 from quotes import store as quotes
 from quotes.models import Quote
 from rules.profiles import store as profiles
@@ -201,7 +201,7 @@ LOOKUPS_AND_QUOTES = {
         {"r": {"an_alias_belongs_to_one_dfsp_per_currency"}, "fsp": {"participants_participant_pkey"}},
     ),
     "facts of quotes": (
-        rule_facts._OF_QUOTES,
+        kept_facts_and_verdicts._OF_QUOTES,
         [[b"k"], [1], ["blue"], ["c"], [b"p"]],
         {"q": {"quote_by_packet"}},
     ),

@@ -78,7 +78,7 @@ def main() -> None:
     from django.db import connection
 
     from bench.pages import signed_in
-    from bench.seed import Crowd, fill
+    from bench.seed_busy_day import Crowd, fill
     from hub.participants.models import Participant
     from portal.permissions import Role
     from portal.queries import balance_checkpoints

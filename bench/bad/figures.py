@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.bad.memory import Sample, median_mb, most_mb
-from bench.measure import percentile
+from bench.latency_and_cpu_figures import percentile
 
 INTERVALS = ("before", "during", "after")
 PERCENTILES = {"p50": 50, "p99": 99}

@@ -21,8 +21,8 @@ from bench.bad.memory import Watch
 from bench.bad.misbehaviours import ALL
 from bench.bad.scene_and_client import Scene
 from bench.hubs import PROJECT, Hub
+from bench.latency_and_cpu_figures import cpu_by_process, machine_cpu_seconds
 from bench.load import Load
-from bench.measure import cpu_by_process, machine_cpu_seconds
 from bench.onboard import BASE, Administration
 from bench.run import await_port, ends_at, free_ports
 from bench.simulated_dfsps import Dfsps

@@ -18,7 +18,7 @@ from hub.api import forwarding, lookup_admission
 from hub.api.openapi import fspiop_schema
 from hub.api.views import accepted, taken
 from hub.outbox.messages import ReceivedMessage
-from rules import first_seen
+from rules import new_name_screening
 
 
 class PartyView(AliasView):
@@ -47,7 +47,7 @@ class PartyView(AliasView):
             is_asked = trial_lookups.take_answer(self.caller, self.fspiop.source, self.alias, body)
             return _of_trial(is_asked)
         response = _bring_back(self, self.path)
-        first_seen.screen(body.party, self.fspiop.source)
+        new_name_screening.screen(body.party, self.fspiop.source)
         return response
 
     def _question(self) -> AskParty:

@@ -7,11 +7,11 @@ from aiohttp import web
 
 from example_dfsp.customers import Customer
 from example_dfsp.instructions import Instruction
+from example_dfsp.localization import start_of_day
 from example_dfsp.pages.requesting import Requesting
 from example_dfsp.pages.wallet import Wallet, reference_of
 from example_dfsp.requests_to_pay import RequestMade
 from example_dfsp.shared_by_pages import Entries, Site, Wrong
-from example_dfsp.texts import start_of_day
 
 
 class Agent:

@@ -9,13 +9,13 @@ import uuid
 from aiohttp import web
 
 from example_dfsp import payment_lists
-from example_dfsp.batches import Batch
 from example_dfsp.customers import read_customers
 from example_dfsp.instructions import Kind
+from example_dfsp.localization import count_shown, month_shown
 from example_dfsp.pages.wallet import reference_of
+from example_dfsp.payment_batches import Batch
 from example_dfsp.payment_lists import Fault
 from example_dfsp.shared_by_pages import LANGUAGE, Site
-from example_dfsp.texts import count_shown, month_shown
 from kitovu_connector import format_amount
 
 _SHOWN = 100

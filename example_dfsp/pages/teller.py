@@ -8,7 +8,7 @@ from aiohttp import web
 
 from example_dfsp.activity import activity_of
 from example_dfsp.books import Conflict, Overdrawn
-from example_dfsp.counter import CounterEntry
+from example_dfsp.cash_entries import CounterEntry
 from example_dfsp.customers import Customer
 from example_dfsp.pages.wallet import reference_of
 from example_dfsp.sessions import STAFF

@@ -12,12 +12,12 @@ from example_dfsp import emv_codes
 from example_dfsp.arrivals import Arrival
 from example_dfsp.books import Books, Conflict, Overdrawn
 from example_dfsp.instructions import AboveThePayment, Instruction
+from example_dfsp.localization import start_of_day
 from example_dfsp.pages.requesting import Requesting
 from example_dfsp.pages.wallet import code_of, reference_of
 from example_dfsp.qr_pictures import svg_of
 from example_dfsp.requests_to_pay import RequestMade
 from example_dfsp.shared_by_pages import Entries, Site, Wrong
-from example_dfsp.texts import start_of_day
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sale (

@@ -11,9 +11,9 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from example_dfsp.bank import Bank
+from example_dfsp.bank_application import Bank
+from example_dfsp.localization import clock_shown
 from example_dfsp.shared_by_pages import Site
-from example_dfsp.texts import clock_shown
 from kitovu_connector import parse_amount
 
 TEST_CURRENCY = "XTS"

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from fspiop.errors import ErrorCode, FspiopError
 from hub import client_secrets
-from hub.administration import secret_hashes
+from hub.administration import secret_hash_cache
 from hub.administration.models import READ, SCOPES, WRITE, AdministrationClient
 from hub.audit import record
 from hub.sql_execution import execute
@@ -60,7 +60,7 @@ def give_secret(client_id: int, *, to: User) -> tuple[AdministrationClient, str]
     client.sha256, client.secret_given_at = client_secrets.hash_of(secret), timezone.now()
     client.save(update_fields=["sha256", "secret_given_at"])
     record("administration_secret_given", subject=client.key, actor=to.get_username())
-    secret_hashes.forget()
+    secret_hash_cache.forget()
     return client, secret
 
 

@@ -10,7 +10,7 @@ from django.urls import URLPattern
 
 from hub.api.administration.views import READING, AdministrationView
 from hub.api.views import METHODS
-from hub.audit import program_requests
+from hub.audit import program_change_requests
 from hub.list_of_urls import urls_below
 
 # These pages are open to everybody, because they only show whether the process works.
@@ -40,7 +40,7 @@ def every_view_has_a_rule(app_configs: Any, **kwargs: Any) -> list[CheckMessage]
             continue
         for method in set(methods_of(view)) - READING:
             kinds = getattr(getattr(view, method.lower()), "two_people", None)
-            if kinds is None or not set(kinds) <= program_requests.kinds():
+            if kinds is None or not set(kinds) <= program_change_requests.kinds():
                 text = f"{method} /{route} does not state whether it needs two people (administration_schema)"
                 found.append(Error(text, id="api.E002"))
     return found

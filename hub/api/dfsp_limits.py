@@ -1,7 +1,7 @@
 """Limits each DFSP's use of a web process.
 
 `DFSP_RATE` limits requests per second. `DFSP_STATE_RATE` limits the requests per second that only read a payment's
-state. `DFSP_OPEN_REQUESTS` limits open requests. Bulks have further limits (`hub.api.bulk_limits`). If a request
+state. `DFSP_OPEN_REQUESTS` limits open requests. Bulks have further limits (`hub.api.bulk_concurrency`). If a request
 exceeds a limit, it gets 429 before the hub reads the body, checks the signature or sends an SQL statement.
 
 For each recipient, a DFSP has a separate limit on callbacks (PUT, PATCH). This limit is also `DFSP_RATE`. So a DFSP can
@@ -35,8 +35,8 @@ from django.conf import settings
 from prometheus_client import Counter
 
 from fspiop.errors import ErrorCode, FspiopError
-from hub.api.bulk_limits import Bulks
-from hub.outbox import backlog
+from hub.api.bulk_concurrency import Bulks
+from hub.outbox import backlog_limit
 
 K = TypeVar("K", bound=Hashable)
 
@@ -120,7 +120,7 @@ class Limits:
     def check_backlog(self, caller: int, source: str, destination: str) -> None:
         """Raises FspiopError 2005 (429) if the caller has caused too many messages, and these messages still wait for
         the destination."""
-        if backlog.is_crowded(source, destination):
+        if backlog_limit.is_crowded(source, destination):
             raise self.no_room(caller, source, destination)
 
     def no_room(self, caller: int, source: str, destination: str) -> FspiopError:

@@ -21,7 +21,7 @@ from prometheus_client import Counter, Gauge
 from fspiop.errors import ErrorCode, FspiopError
 from hub import sql_execution
 from hub.api import authentication, errors, slow_bodies
-from hub.api.middleware import DFSP_DOORS
+from hub.api.dfsp_routing_middleware import DFSP_DOORS
 from hub.api.wsgi_handler import LeanRequest
 from hub.outbox import delivery_delay
 from hub.participants import queries

@@ -20,7 +20,7 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 
 from hub import client_secrets
-from hub.administration import secret_hashes
+from hub.administration import secret_hash_cache
 from hub.administration import services as administration
 from hub.administration.models import SCOPES
 from hub.api import authentication, dfsp_limits, errors, tokens
@@ -124,7 +124,7 @@ def _basic(request: HttpRequest) -> tuple[str, str]:
 def _operators_token(request: HttpRequest, client_key: str, secret: str) -> dict[str, object]:
     if "administration" not in settings.SERVES:
         _refuse(client_key, "this process does not serve administration clients")
-    sha256 = secret_hashes.of(client_key)
+    sha256 = secret_hash_cache.of(client_key)
     if sha256 is None:
         _refuse(client_key, "the client does not exist, is revoked or has expired")
     if not client_secrets.is_it(secret, sha256):

@@ -23,8 +23,8 @@ from fspiop import bodies, iso20022, resources, strictjson
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.headers import FORWARDED, Headers, read_headers
 from hub import whole_minor_units
-from hub.api import authentication, bulk_limits, dfsp_limits, errors, request_body, signatures
-from hub.api.bulk_limits import Answered, Bulks
+from hub.api import authentication, bulk_concurrency, dfsp_limits, errors, request_body, signatures
+from hub.api.bulk_concurrency import Answered, Bulks
 from hub.outbox.messages import Recipient
 from hub.participants import credential_cache, queries
 from hub.recordings import recorder
@@ -118,7 +118,7 @@ class FspiopView(PlainView):
     _is_readable = False
     """Whether the body is a message of the API. A later error can be about the state of a payment, which another DFSP
     can change."""
-    _end_bulk: bulk_limits.Ended | None = None
+    _end_bulk: bulk_concurrency.Ended | None = None
     _bulk_began = 0.0
     _unread = 0
     """The largest possible number of unread bytes of the body."""

@@ -11,7 +11,7 @@ from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.db import connection
 from django.utils.http import parse_header_parameters
 
-from hub.api import middleware
+from hub.api import dfsp_routing_middleware
 
 _LONGEST_CONTENT_TYPE = 512  # for a text of 100 KB, Django's parser needs a second of CPU time
 _parameters_of = lru_cache(maxsize=512)(parse_header_parameters)
@@ -61,15 +61,15 @@ class LeanHandler(WSGIHandler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._doors = middleware.DFSP_DOORS - middleware.closed_doors()
+        self._doors = dfsp_routing_middleware.DFSP_DOORS - dfsp_routing_middleware.closed_doors()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:  # type: ignore[override]
-        first = middleware.door_of(environ["PATH_INFO"])
+        first = dfsp_routing_middleware.door_of(environ["PATH_INFO"])
         if first not in self._doors:
             return super().__call__(environ, start_response)
         request = self.request_class(environ)
         try:
-            response = middleware.answer(request, first)
+            response = dfsp_routing_middleware.answer(request, first)
         finally:
             request.close()
             connection.close_if_unusable_or_obsolete()  # with a pool, this returns the connection to the pool

@@ -21,8 +21,8 @@ from fspiop.bodies.errors import ErrorPut
 from fspiop.errors import ErrorCode, FspiopError, error_body
 from fspiop.time import http_date
 from hub import sql_execution
-from hub.curl import Curl, NotPermitted, Reply
 from hub.dfsp_api.bodies import CallbackCheck
+from hub.http_client import Curl, NotPermitted, Reply
 from hub.outbox.claims import Claimed
 from hub.outbox.client import HubKey
 from hub.participants import queries

@@ -15,7 +15,7 @@ from fspiop import bodies, headers
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.headers import Headers
 from hub.api import dfsp_limits
-from hub.api.bulk_limits import Bulks
+from hub.api.bulk_concurrency import Bulks
 from hub.api.views import FspiopView
 from hub.concurrency_shares import NoPlace, Places, Sizes
 from hub.participants.models import Participant

@@ -11,11 +11,11 @@ from typing import Any
 from cryptography import x509
 from django.utils import timezone
 
-from fspiop import keys, time
+from fspiop import keys_and_certificates, time
 from fspiop.errors import ErrorCode, FspiopError
-from hub.audit import program_requests
+from hub.audit import program_change_requests
 from hub.audit.models import Approval
-from hub.audit.program_requests import Program
+from hub.audit.program_change_requests import Program
 from hub.dfsp_api import bodies
 from hub.dfsp_api.bodies import Submission
 from hub.participants import certificate_authority
@@ -43,7 +43,7 @@ def submit(participant: Participant, change: str, payload: dict[str, Any], *, re
     for known in shown(participant, list(mine[:1])):
         if known.state == "PENDING":
             return known
-    approval = program_requests.ask(
+    approval = program_change_requests.ask(
         KIND,
         program=program_of(participant),
         subject=participant.name,
@@ -140,7 +140,7 @@ def certificate_shown(credential: Credential) -> bodies.Certificate:
 def _key_id_in(change: str, payload: dict[str, Any]) -> str:
     if change == "sign_certificate":
         return certificate_authority.key_sha256_of(x509.load_pem_x509_csr(payload["csr"].strip().encode()))
-    return keys.read_signing_key(payload["text"]).sha256
+    return keys_and_certificates.read_signing_key(payload["text"]).sha256
 
 
 def _key_id(pem: str) -> str:

@@ -15,7 +15,7 @@ from fspiop import bodies as fspiop_bodies
 from fspiop import time
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api.openapi import dfsp_schema
-from hub.dfsp_api import bodies, callback_check, signing_keys, submissions
+from hub.dfsp_api import bodies, callback_check, public_signing_keys, submissions
 from hub.dfsp_api.dfsp_view import DfspView, answer, plain_answer
 from hub.participants import certificate_authority, credentials, queries
 from hub.participants.models import Credential, Participant
@@ -112,7 +112,7 @@ class SigningKeysView(DfspView):
     )
     def get(self, request: Request) -> HttpResponse:
         wanted = self.query(bodies.KeysWanted)
-        found = signing_keys.signing_keys(caller=self.caller, participant=wanted.participant)
+        found = public_signing_keys.signing_keys(caller=self.caller, participant=wanted.participant)
         raw = fspiop_bodies.write(bodies.SigningKeys(keys=found))
         tag = f'"{hashlib.sha256(raw).hexdigest()}"'
         if tag in _tags(request.headers.get("If-None-Match", "")):

@@ -18,8 +18,8 @@ from cryptography.fernet import InvalidToken
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
 
-from hub.curl import Curl
 from hub.encryption import fernet
+from hub.http_client import Curl
 from hub.notifications import email, metrics, retries, store, webhooks
 from hub.notifications.models import Notification
 from hub.notifications.retries import Outcome

@@ -8,7 +8,7 @@ import time
 
 from django.conf import settings
 
-from hub.curl import Curl
+from hub.http_client import Curl
 from hub.notifications.retries import SENT, Outcome
 from hub.notifications.store import Claimed
 

@@ -1,7 +1,7 @@
 """Sends one HTTP request to a participant, and interprets the response.
 
-`hub.curl` sends the request. `hub.curl` keeps connections open for later requests, and connects only to addresses that
-`hub.egress` allows.
+`hub.http_client` sends the request. `hub.http_client` keeps connections open for later requests, and connects only to
+addresses that `hub.egress` allows.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 
 from fspiop import jws
-from hub.curl import Curl, NotPermitted
+from hub.http_client import Curl, NotPermitted
 from hub.outbox.claims import Claimed
 
 _MOST_OF_AN_ANSWER = 64 * 1024

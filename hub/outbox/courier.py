@@ -26,7 +26,7 @@ from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
 
 from hub.cpu_use import cpus
-from hub.curl import Curl
+from hub.http_client import Curl
 from hub.outbox import claims, client, delivery_delay, metrics, retries, store, wakeup
 from hub.outbox.addresses import Addresses
 from hub.outbox.claims import Claim, Claimed, Room

@@ -24,8 +24,8 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from django.conf import settings
 
-from fspiop import keys
-from fspiop.registered_value_errors import InvalidValue, KeyFault
+from fspiop import keys_and_certificates
+from fspiop.invalid_value_codes import InvalidValue, KeyFault
 
 _CLOCKS_APART = timedelta(minutes=5)  # even a computer with a slow clock must accept a new certificate immediately
 _OWN_DAYS = 3650
@@ -54,7 +54,7 @@ def is_set_up() -> bool:
 def read_request(text: str, *, name: str) -> Request:
     """Reads a participant's signing request (PKCS #10, in PEM). Raises ValueError with a description of the text's
     fault."""
-    csr = keys.read_signing_request(text)
+    csr = keys_and_certificates.read_signing_request(text)
     names = [found.value for found in csr.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     if names != [name]:
         raise InvalidValue(KeyFault.WRONG_COMMON_NAME, name=name)

@@ -9,9 +9,9 @@ from cryptography import x509
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from fspiop import keys
+from fspiop import keys_and_certificates
 from fspiop.errors import ErrorCode, FspiopError
-from fspiop.keys import PublicPart
+from fspiop.keys_and_certificates import PublicPart
 from hub import client_secrets
 from hub.audit import record
 from hub.participants import certificate_authority, credential_cache
@@ -33,7 +33,9 @@ class NewClient:
 
 def add_certificate(participant: Participant, *, pem: str, actor: str) -> Credential:
     """Registers a TLS client certificate for the certificate's period of validity."""
-    return _add_public(participant, Credential.Kind.CERTIFICATE, _read(keys.read_certificate, pem), None, None, actor)
+    return _add_public(
+        participant, Credential.Kind.CERTIFICATE, _read(keys_and_certificates.read_certificate, pem), None, None, actor
+    )
 
 
 def issue_certificate(participant: Participant, *, csr: str, days: int, actor: str) -> Credential:
@@ -88,7 +90,7 @@ def _read_signing_key(participant: Participant, key: str) -> PublicPart:
     the public key in a certificate. If a participant could register another participant's key, the other participant
     could not renew its certificate with this key.
     """
-    part = _read(keys.read_signing_key, key)
+    part = _read(keys_and_certificates.read_signing_key, key)
     if _is_in_anothers_certificate(part.sha256, participant):
         raise FspiopError(ErrorCode.CLIENT_ERROR, "another participant has a certificate with this key")
     return part

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 from django.db import transaction
 
 from fspiop.errors import ErrorCode, FspiopError
-from fspiop.registered_value_errors import Fault, InvalidValue
+from fspiop.invalid_value_codes import Fault, InvalidValue
 from hub.audit import record
 from hub.participants import credential_cache
 from hub.participants.models import AllowedNetwork, Contact, Participant

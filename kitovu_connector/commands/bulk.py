@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from kitovu_connector import payment_files
 from kitovu_connector.commands.common import FAILED, AddCommand, Misused, alias, err, out, with_connector
 from kitovu_connector.payment_files import FaultyFile
-from kitovu_connector.requests_to_connector import CoreRequests, NotRunning
+from kitovu_connector.running_connector_client import CoreRequests, NotRunning
 
 _MOST_AT_ONCE = 200
 

@@ -16,7 +16,7 @@ from kitovu_connector import key_files, logs
 from kitovu_connector.client import HubClient
 from kitovu_connector.config import Config, load
 from kitovu_connector.hub_api import HubApi
-from kitovu_connector.requests_to_connector import CoreRequests
+from kitovu_connector.running_connector_client import CoreRequests
 
 T = TypeVar("T")
 

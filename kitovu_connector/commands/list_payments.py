@@ -7,7 +7,7 @@ from rich.text import Text
 
 from kitovu_connector.commands.common import AddCommand, moment_of, out, with_connector
 from kitovu_connector.payment_states import State
-from kitovu_connector.requests_to_connector import CoreRequests
+from kitovu_connector.running_connector_client import CoreRequests
 
 
 def add_to(command: AddCommand) -> None:

@@ -4,7 +4,7 @@ import argparse
 import asyncio
 
 from kitovu_connector.commands.common import AddCommand, moment_of, out, with_connector
-from kitovu_connector.requests_to_connector import CoreRequests
+from kitovu_connector.running_connector_client import CoreRequests
 
 _POLL_S = 1.0
 

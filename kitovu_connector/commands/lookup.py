@@ -3,7 +3,7 @@
 import argparse
 
 from kitovu_connector.commands.common import AddCommand, out, with_connector
-from kitovu_connector.requests_to_connector import CoreRequests
+from kitovu_connector.running_connector_client import CoreRequests
 
 
 def add_to(command: AddCommand) -> None:

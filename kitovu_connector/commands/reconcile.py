@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from fspiop import time as fsptime
-from kitovu_connector import book_comparison, reconciliation_report
-from kitovu_connector.book_comparison import AtHub, FaultyFunds
+from kitovu_connector import hub_and_dfsp_books, reconciliation_report
 from kitovu_connector.commands.common import (
     FAILED,
     AddCommand,
@@ -19,9 +18,10 @@ from kitovu_connector.commands.common import (
     out,
     with_connector,
 )
+from kitovu_connector.hub_and_dfsp_books import AtHub, FaultyFunds
 from kitovu_connector.hub_api import HubApi
-from kitovu_connector.reconciliation import FAULTS, LONGEST
-from kitovu_connector.requests_to_connector import CoreRequests
+from kitovu_connector.reconciliation_differences import FAULTS, LONGEST
+from kitovu_connector.running_connector_client import CoreRequests
 
 
 def add_to(command: AddCommand) -> None:
@@ -43,17 +43,17 @@ def _reconcile(asked: argparse.Namespace) -> int:
     begin, now = _earlier(since, LONGEST), fsptime.format_datetime(datetime.now(UTC) + timedelta(minutes=1))
 
     try:
-        funds = None if asked.funds is None else book_comparison.read_funds(asked.funds)
+        funds = None if asked.funds is None else hub_and_dfsp_books.read_funds(asked.funds)
     except FaultyFunds as error:
         raise Misused(str(error)) from None
 
     async def run(connector: CoreRequests) -> int:
         async def read(api: HubApi) -> AtHub:
-            return await book_comparison.read_hub(api, begin=begin, until=now)
+            return await hub_and_dfsp_books.read_hub(api, begin=begin, until=now)
 
         at_hub = await ask_hub(config, read)
-        here = await book_comparison.read_connector(connector, begin=begin)
-        books = book_comparison.compare_books(at_hub, here, funds, begin=begin, since=since, until=until)
+        here = await hub_and_dfsp_books.read_connector(connector, begin=begin)
+        books = hub_and_dfsp_books.compare_books(at_hub, here, funds, begin=begin, since=since, until=until)
         reconciliation_report.show(out, books, since, until)
         if asked.report is not None:
             reconciliation_report.write(asked.report, books)

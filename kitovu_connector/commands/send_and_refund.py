@@ -10,7 +10,7 @@ from rich.prompt import Confirm
 
 from kitovu_connector.amounts import AmountError, format_amount, parse_amount
 from kitovu_connector.commands.common import FAILED, AddCommand, Misused, alias, out, with_connector
-from kitovu_connector.requests_to_connector import CoreRequests, NotRunning
+from kitovu_connector.running_connector_client import CoreRequests, NotRunning
 
 
 def add_to(command: AddCommand) -> None:

@@ -10,7 +10,7 @@ from kitovu_connector import logs
 from kitovu_connector.commands.common import AddCommand, config_file
 from kitovu_connector.config import Config, ConfigError, load
 from kitovu_connector.configured_core import core_of
-from kitovu_connector.service import Connector
+from kitovu_connector.connector import Connector
 
 _NOT_FLAGS = frozenset({"jws_keys"})
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from rich.prompt import Confirm, IntPrompt, Prompt
 
-from kitovu_connector import configuration_files, doctor, logs
+from kitovu_connector import doctor, logs, new_connector_files
 from kitovu_connector.commands.common import FAILED, AddCommand, Misused, config_of, out
 from kitovu_connector.config import Config, ConfigError
-from kitovu_connector.configuration_files import Answers, FileExists
 from kitovu_connector.doctor import Finding, Verdict
+from kitovu_connector.new_connector_files import Answers, FileExists
 
 _STYLES = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAULT: "red", Verdict.SKIPPED: "dim"}
 
@@ -35,7 +35,7 @@ def add_to(command: AddCommand) -> None:
 def _init(asked: argparse.Namespace) -> int:
     answers = _answers(asked)
     try:
-        written = configuration_files.write(asked.folder, answers)
+        written = new_connector_files.write(asked.folder, answers)
     except FileExists as error:
         raise Misused(f"init does not change existing files, and this file exists: {error}") from None
     for path in written:

@@ -27,7 +27,7 @@ from fspiop.bodies.transaction_requests import (
 )
 from fspiop.bodies.transfers import TransferPost
 from fspiop.errors import ErrorCode, FspiopError
-from kitovu_connector import identifiers, terms
+from kitovu_connector import party_identifiers, payee_terms
 from kitovu_connector.backend import IncomingMoney, PartyDetails, Terms, TermsWanted
 from kitovu_connector.bulk_transactions import BulkTransaction
 from kitovu_connector.core_errors import NotUnderstood, Refused, Unavailable
@@ -300,7 +300,7 @@ class ReferenceBackend(CoreHttp):
 
     async def _find(self, resource: str, kind: type[Any], *alias: str | None) -> Any:
         segments = [part for part in alias if part]
-        if not all(identifiers.is_segment(part) for part in segments):
+        if not all(party_identifiers.is_segment(part) for part in segments):
             return None  # with this segment, the path would name a different resource of the core
         path = "/".join(("", resource, *(quoted(part, safe="") for part in segments)))
         status, raw = await self.call("GET", path, None)
@@ -344,7 +344,7 @@ def _transfer_request(incoming: IncomingMoney) -> dict[str, Any]:
         "amount": asked.amount.amount,
         "currency": asked.amount.currency,
         "transactionType": asked.transaction_type.scenario,
-        "ilpPacket": {"data": terms.transaction_in(offer["ilpPacket"])},
+        "ilpPacket": {"data": payee_terms.transaction_in(offer["ilpPacket"])},
         **{
             name: value
             for name, value in {

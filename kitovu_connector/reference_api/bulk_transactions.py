@@ -9,7 +9,7 @@ from fspiop import bodies, money, strictjson
 from fspiop import time as fsptime
 from fspiop.bodies.quotes import QuotePut
 from fspiop.errors import ErrorCode, FspiopError
-from kitovu_connector import identifiers
+from kitovu_connector import party_identifiers
 from kitovu_connector.bulk_transactions import BulkTransaction, BulkTransactions, Progress
 from kitovu_connector.config import Config
 from kitovu_connector.core_http import present
@@ -106,7 +106,7 @@ def _order_of(wanted: BulkTransactionWanted, item: TransactionItem, limits: dict
     options, payee = wanted.options, ref_of(item.to)
     if options.skip_party_lookup and payee.fsp_id is None:
         raise FspiopError(ErrorCode.MISSING_ELEMENT, "to.partyIdInfo.fspId is required with skipPartyLookup")
-    identifiers.check("to.", payee.id_value, payee.sub_id)
+    party_identifiers.check("to.", payee.id_value, payee.sub_id)
     accepts_terms = options.auto_accept_quote.enabled
     return Order(
         home_id=f"bulkTransactions/{wanted.bulk_transaction_id}/{item.home_transaction_id}",

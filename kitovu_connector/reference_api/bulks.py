@@ -23,13 +23,13 @@ from kitovu_connector.config import Config
 from kitovu_connector.conflicts import Conflict
 from kitovu_connector.core_http import present
 from kitovu_connector.exchanges import Exchanges, NoAnswer
-from kitovu_connector.front_end_submission_states import Sent, Submission
-from kitovu_connector.front_end_submissions import Submissions
+from kitovu_connector.front_end_conversion_and_bulk_states import Sent, Submission
+from kitovu_connector.front_end_conversions_and_bulks import Submissions
 from kitovu_connector.hub_clock import HubClock
 from kitovu_connector.lookups import LookupFailed, Lookups
 from kitovu_connector.payment_order import party_of
 from kitovu_connector.payment_record import moment
-from kitovu_connector.records import Records
+from kitovu_connector.record_store import Records
 from kitovu_connector.reference_api.bodies import TransferParty, amount
 from kitovu_connector.reference_api.bulk_bodies import (
     BulkQuoteWanted,

@@ -17,7 +17,7 @@ from fspiop.bodies.fx_quotes import FxConversion, FxQuotePost
 from fspiop.bodies.participants import MAX_PARTIES, ParticipantsPost
 from fspiop.errors import ErrorCode, FspiopError, error_body
 from fspiop.paths import path_of
-from kitovu_connector import identifiers
+from kitovu_connector import party_identifiers
 from kitovu_connector.aliases import Aliases, AliasRefused
 from kitovu_connector.config import Config
 from kitovu_connector.core_http import present
@@ -75,7 +75,7 @@ class Queries:
         """Registers the accounts. Sends one request for each currency."""
         accounts = bodies.read(list[Account], await request.read())
         for account in accounts:
-            identifiers.check("", account.id_value, account.id_sub_value)
+            party_identifiers.check("", account.id_value, account.id_sub_value)
         by_currency: dict[str | None, list[Account]] = defaultdict(list)
         for account in accounts:
             by_currency[account.currency].append(account)
@@ -178,5 +178,5 @@ def _alias_in(request: web.Request) -> PartyRef:
     id_type, id_value, sub_id = found["type"], found["id"], found.get("sub_id")
     if id_type not in _TYPES:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "Type: not a type of the API")
-    identifiers.check("", id_value, sub_id)
+    party_identifiers.check("", id_value, sub_id)
     return PartyRef(id_type=cast(PartyIdType, id_type), id_value=id_value, sub_id=sub_id)

@@ -1,6 +1,6 @@
 """The two actions that people can request for a held transfer: its release and its refusal.
 
-The pages of alerts also offer the actions on held transfers (`rules.alerts.actions`).
+The pages of alerts also offer the actions on held transfers (`rules.alerts.requested_changes`).
 """
 
 from collections.abc import Callable, Mapping

@@ -14,7 +14,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from ledger.rule_history import stored_payments
-from rules import decide, originals, party_labels
+from rules import decide, lists_markers_and_kill_switches, originals
 from rules.decide import Verdict
 from rules.profiles import store as profiles
 from rules.profiles.counted_payments import CountedPayment, Role
@@ -48,11 +48,15 @@ def refusals(transfer_ids: Sequence[str], active: Active | None) -> Mapping[str,
     if not named:
         return {}
     compiled = rules.rules.at_releases
-    labelled = party_labels.labelled(list(named.values()), lists=bool(compiled.lists), markers=bool(compiled.markers))
+    labelled = lists_markers_and_kill_switches.labelled(
+        list(named.values()), lists=bool(compiled.lists), markers=bool(compiled.markers)
+    )
     counters = counters_unlocked(labelled, compiled.needs, originals.of(labelled, compiled.needs))
     counted = profiles.counted(list(named)) if compiled.needs else {}
     found = {}
-    for (id, _), facts, stopped in zip(named.items(), labelled, party_labels.stopped(labelled), strict=True):
+    for (id, _), facts, stopped in zip(
+        named.items(), labelled, lists_markers_and_kill_switches.stopped(labelled), strict=True
+    ):
         with _Without(counters, counted.get(id)):
             verdict = decide.verdict_of(decide.judge(facts, compiled, counters, rules.variances))
         if stopped is not None:

@@ -33,7 +33,7 @@ from ledger.rule_history.replay_report import Report
 from ledger.rule_history.replayed_rules import ActiveThen, ReplayedRules, VariancesThen
 from ledger.rule_history.stored_payments import DecisionOnly, Stored, StoredDecision, StoredQuote, StoredTransfer
 from quotes.rules_gate import TIME_TO_ANSWER
-from rules import decide, kept_verdicts, party_labels
+from rules import decide, kept_verdicts, lists_markers_and_kill_switches
 from rules import facts as facts_of_payments
 from rules.decide import Hit, Verdict
 from rules.facts import Facts
@@ -47,7 +47,7 @@ from rules.party_keys import dfsp_key
 from rules.profiles.counted_payments import NOT_CONFIRMED, CountedPayment
 from rules.profiles.counters import Original, ProfileCounters
 from rules.profiles.events_and_buckets import Event, Profile
-from rules.profiles.subjects import asks_for, is_refund, keys_to_count
+from rules.profiles.profiles_of_payment import asks_for, is_refund, keys_to_count
 from rules.recorded_counters import RecordedCounters
 
 _AFTER_THE_GATE = frozenset(each.value for each in (Refusal.REFUSED_BY_RULE, *HOLD_IS_REFUSED_BY))
@@ -251,7 +251,9 @@ class _Replay:
         """Applies the rules to a payment, and reports the verdict. The function `complete` changes the rules' verdict
         in the same way as the ledger changes the verdict about a live payment."""
         if self._is_labelled and (compiled.lists or compiled.markers):
-            (facts,) = party_labels.labelled([facts], lists=bool(compiled.lists), markers=bool(compiled.markers))
+            (facts,) = lists_markers_and_kill_switches.labelled(
+                [facts], lists=bool(compiled.lists), markers=bool(compiled.markers)
+            )
         verdict = complete(self._verdict(facts, compiled, self._counters), facts)
         if self._since is not None and facts.now < self._since:
             return verdict

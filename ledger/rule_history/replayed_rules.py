@@ -15,8 +15,8 @@ from rules.language.compiled_types import CompiledRules
 from rules.language.counter_types import Subject
 from rules.language.needed_counters import comparisons, counter_names
 from rules.language.rule_types import Rule, RuleSet
-from rules.profiles.subjects import asks_for, key_of_subject, keys_to_lock, limits_of, subjects_read
-from rules.rulesets import queries, store
+from rules.profiles.profiles_of_payment import asks_for, key_of_subject, keys_to_lock, limits_of, subjects_read
+from rules.rulesets import queries, sql_for_payments
 from rules.rulesets.active_rules import ALSO_AT_TRANSFERS, GATES, for_judging_again
 from rules.rulesets.models import Activation, Variance
 from rules.transfer_gate import counted_too, rules_at_transfer
@@ -72,7 +72,7 @@ def live() -> int | None:
 def of_version(number: int) -> ReplayedRules:
     """Returns a stored version. Raises RuleSetRefused if this release of the hub would interpret that version
     differently."""
-    return _compiled(accept_text(store.content(number)), number, follows_history=number == live())
+    return _compiled(accept_text(sql_for_payments.content(number)), number, follows_history=number == live())
 
 
 def of_text(raw: bytes) -> ReplayedRules:

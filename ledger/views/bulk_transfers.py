@@ -9,7 +9,7 @@ from fspiop import time
 from fspiop.bodies.bulk_transfers import BulkTransferPost, BulkTransferPut, IndividualTransfer
 from fspiop.bodies.errors import ErrorPut
 from fspiop.errors import ErrorCode, FspiopError
-from hub.api.bulk_limits import Answered
+from hub.api.bulk_concurrency import Answered
 from hub.api.openapi import fspiop_schema
 from hub.api.views import accepted, taken
 from ledger.bulk import engine, state_answers_and_expiry

@@ -6,7 +6,7 @@ from typing import Literal
 
 from django.utils.functional import Promise
 
-from portal.certification.scene import Scene
+from portal.certification.running_case import Scene
 
 Side = Literal["payee", "payer", "all"]
 

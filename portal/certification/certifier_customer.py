@@ -12,11 +12,11 @@ from fspiop.bodies.common import Money
 from fspiop.bodies.quotes import QuotePost
 from fspiop.errors import error_body
 from hub.test_currency import TEST_CURRENCY
-from portal.certification.moments import moment
+from portal.certification.api_timestamps import moment
 
 if TYPE_CHECKING:
     from portal.certification.counterpart import Received
-    from portal.certification.scene import Scene
+    from portal.certification.running_case import Scene
 
 TERMS_S = 120.0
 _SECRET = b"the certifier pays nobody, so its secret protects nothing"

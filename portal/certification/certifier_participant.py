@@ -24,7 +24,7 @@ from hub.test_currency import TEST_CURRENCY
 from ledger import accounts_and_funds as ledger
 from ledger import queries
 from portal.certification import test_accounts
-from portal.certification.aliases import ALIASES
+from portal.certification.telephone_numbers_of_cases import ALIASES
 from portal.certification.test_accounts import ACTOR
 
 _CREDENTIALS_ARE_VALID = timedelta(days=1)

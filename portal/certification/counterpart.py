@@ -24,7 +24,7 @@ from yarl import URL
 from fspiop import jws, versions
 from fspiop.time import http_date
 from hub.api.authentication import TOKEN
-from hub.curl import Curl
+from hub.http_client import Curl
 from hub.outbox import client
 from hub.outbox.addresses import Addresses
 from hub.outbox.claims import Claimed

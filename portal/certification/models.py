@@ -90,7 +90,7 @@ class CertificationCase(models.Model):
     name = models.CharField(max_length=40)  # `portal.certification.cases.Case.name`
     verdict = models.CharField(max_length=10, choices=Verdict, default=Verdict.WAITING)
     faults = models.JSONField(default=list)  # code and values of each fault: `portal.certification.faults`
-    exchanges = models.JSONField(default=list)  # the messages: `portal.certification.exchanges.Exchange`
+    exchanges = models.JSONField(default=list)  # the messages: `portal.certification.shown_messages.Exchange`
     instruction = models.JSONField(null=True)  # the payment that a person at the DFSP must make now
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)

@@ -10,7 +10,7 @@ from fspiop.errors import error_body
 from portal.certification.faults import NotJudged
 from portal.certification.payee_cases import agree
 from portal.certification.recorded_requests import in_database
-from portal.certification.scene import CaseEnds, Scene, error_deliveries
+from portal.certification.running_case import CaseEnds, Scene, error_deliveries
 
 _NAME = re.compile(names.NAME)
 _NAME_FIELDS = ("firstName", "middleName", "lastName")

@@ -19,12 +19,12 @@ from hub import outbox
 from hub.outbox.messages import Outgoing
 from hub.outbox.models import Message
 from hub.test_currency import TEST_CURRENCY
-from portal.certification.aliases import ASKED, PAYER
+from portal.certification.api_timestamps import moment
 from portal.certification.certifier_customer import Play
 from portal.certification.faults import NotJudged
-from portal.certification.moments import moment
 from portal.certification.recorded_requests import Told, in_database
-from portal.certification.scene import Scene
+from portal.certification.running_case import Scene
+from portal.certification.telephone_numbers_of_cases import ASKED, PAYER
 
 _VALID_S = 60.0
 _LATE_S = 30.0

@@ -8,7 +8,11 @@ from django.conf import settings
 from fspiop import money
 from fspiop import time as fsptime
 from hub.test_currency import TEST_CURRENCY
-from portal.certification.aliases import (
+from portal.certification.api_timestamps import moment
+from portal.certification.certifier_customer import Play, Terms, fulfilment_of, keep_silent, reject
+from portal.certification.faults import NotJudged
+from portal.certification.running_case import Order, Scene
+from portal.certification.telephone_numbers_of_cases import (
     BADLY_SIGNED,
     BULK,
     PAID,
@@ -19,10 +23,6 @@ from portal.certification.aliases import (
     TWICE,
     UNKNOWN,
 )
-from portal.certification.certifier_customer import Play, Terms, fulfilment_of, keep_silent, reject
-from portal.certification.faults import NotJudged
-from portal.certification.moments import moment
-from portal.certification.scene import Order, Scene
 
 if TYPE_CHECKING:
     from portal.certification.counterpart import Received

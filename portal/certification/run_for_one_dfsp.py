@@ -15,12 +15,12 @@ from portal.certification.case_type import Case
 from portal.certification.cases import CASES
 from portal.certification.certifier_customer import Play
 from portal.certification.counterpart import Endpoint, Received, Sender
-from portal.certification.exchanges import Exchange, shown, storable
 from portal.certification.faults import NotJudged, fault
 from portal.certification.models import Certification, CertificationCase
 from portal.certification.options import Options, read
 from portal.certification.recorded_requests import Door, Told, in_database
-from portal.certification.scene import CaseEnds, Scene
+from portal.certification.running_case import CaseEnds, Scene
+from portal.certification.shown_messages import Exchange, shown, storable
 
 log = structlog.get_logger("certification")
 
@@ -30,7 +30,7 @@ Tell = Callable[[str, str, dict[str, Any]], None]
 
 _AT_ONCE = 5
 _MOST_S = 1800.0
-_MOST_BY_HAND_S = 3500.0  # a little less than the time for which the hub records messages (see `process`)
+_MOST_BY_HAND_S = 3500.0  # a little less than the time for which the hub records messages (see `certifying_process`)
 _TELLS_EVERY_S = 1.0
 NOT_APPLICABLE = frozenset({"no_signatures", "answers_committed", "left_out", "only_by_hand"})
 _ONLY_BY_HAND = frozenset({"payer-bulk"})

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from fspiop import keys, time
+from fspiop import keys_and_certificates, time
 from hub.participants import certificate_authority, credentials
 from hub.participants.models import Credential
 from portal.changes.change_kind import Kind, Line, Payload, must_still_be, participant_named
@@ -48,9 +48,13 @@ def _sign(payload: Payload, actor: str) -> None:
     credentials.issue_certificate(participant, csr=payload["csr"], days=payload["days"], actor=actor)
 
 
-def read(kind: str, text: str) -> keys.PublicPart:
+def read(kind: str, text: str) -> keys_and_certificates.PublicPart:
     """Reads a certificate or a signing key. If the text cannot be registered, raises ValueError with the fault."""
-    return keys.read_certificate(text) if kind == Credential.Kind.CERTIFICATE else keys.read_signing_key(text)
+    return (
+        keys_and_certificates.read_certificate(text)
+        if kind == Credential.Kind.CERTIFICATE
+        else keys_and_certificates.read_signing_key(text)
+    )
 
 
 def described_key(kind: str, text: str) -> list[Line]:

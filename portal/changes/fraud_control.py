@@ -1,7 +1,7 @@
 """The kinds of change for lists, fraud markers and kill switches. Two people of the hub must agree on each change.
 
-`rules.alerts.actions` makes the changes. A request contains the key of a party, because the hub keeps no identifier of
-a party.
+`rules.alerts.requested_changes` makes the changes. A request contains the key of a party, because the hub keeps no
+identifier of a party.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,13 +12,13 @@ from django.utils.translation import gettext_lazy
 
 from portal.changes.change_kind import CanNotBeDone, Kind, Line, Payload, must_still_be
 from portal.permissions import Right
-from rules.alerts.actions import PERFORM
+from rules.alerts.requested_changes import PERFORM
+from rules.change_refused import NotChanged
 from rules.lists import services
 from rules.lists.models import NameMatch
 from rules.markers import queries as markers
 from rules.markers.matches import CONFIRMED
 from rules.markers.models import Appeal, Marker
-from rules.not_changed import NotChanged
 from rules.rulesets import queries
 
 

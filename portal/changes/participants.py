@@ -9,7 +9,7 @@ from hub.participants import services as participants
 from hub.participants.models import Endpoint, Participant
 from ledger import accounts_and_funds
 from portal.changes.change_kind import CanNotBeDone, Kind, Line, Payload, must_still_be, participant_named
-from portal.direction_choices import Direction
+from portal.may_send_or_receive_choices import Direction
 from portal.permissions import Right
 
 

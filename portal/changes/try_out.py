@@ -11,7 +11,7 @@ from django.db import transaction
 
 from fspiop.errors import ErrorCode, FspiopError
 from hub.administration import services as administration
-from hub.audit import program_requests
+from hub.audit import program_change_requests
 from hub.audit.models import Approval
 from portal.changes.change_kind import CanNotBeDone, Kind, Payload
 from portal.users import Refused
@@ -22,9 +22,9 @@ class _TriedOut(Exception):
 
 
 def register(kinds: Iterable[Kind]) -> None:
-    """Registers these kinds of change with `hub.audit.program_requests`."""
+    """Registers these kinds of change with `hub.audit.program_change_requests`."""
     for kind in kinds:
-        program_requests.register(kind.name, partial(try_out, kind))
+        program_change_requests.register(kind.name, partial(try_out, kind))
 
 
 def try_out(kind: Kind, payload: Payload) -> None:

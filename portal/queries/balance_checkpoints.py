@@ -19,7 +19,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from hub.sweeps import isolating_batches
-from settlement import store
+from settlement import window_totals_and_commits
 
 SIZE = 2000
 _AT_ONCE = 50  # the number of blocks that one SQL statement processes
@@ -195,7 +195,7 @@ def mark(*, most: int = 500) -> int:
     run is successful, the hub reads the entries of the failing block and of all later blocks directly. If two calls run
     at the same time, they compute equal sums, so the second call writes nothing.
     """
-    end = min((store.surely_seen() + 1) // SIZE, _first_unmarked() + most)
+    end = min((window_totals_and_commits.surely_seen() + 1) // SIZE, _first_unmarked() + most)
     find = partial(_unmarked, end)
     return isolating_batches.in_order("account-marks", find=find, work=_mark, most=_AT_ONCE, for_s=_MOST_S)
 

@@ -11,11 +11,11 @@ from django.utils.translation import gettext_lazy
 
 from ledger.fx.states import FX_TERMINAL, LIVE
 from ledger.models import Entry, FxTransfer, FxTransferEvent, Transfer
+from portal.parse_typed_values import spellings_of_id
 from portal.queries import keyset
 from portal.queries.keyset import Found, Key
 from portal.queries.transfer_history import Moment, quoted, text, told
 from portal.words.errors import words_of
-from portal.written_values import spellings_of_id
 from quotes.models import FxQuote
 
 T = TypeVar("T", bound=Model)

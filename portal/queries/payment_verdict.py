@@ -15,7 +15,7 @@ from hub.outbox.models import Delivery
 from ledger.held_transfers.models import HeldTransfer
 from ledger.models import Transfer
 from portal.amounts_and_durations import age, money
-from portal.queries import limits_then, prepare_checks
+from portal.queries import limits_then, transfer_prepare_checks
 from portal.queries.transfer_history import Lookup, Story
 from portal.words.errors import words_of
 from quotes.models import Quote, TransactionRequest
@@ -110,7 +110,7 @@ def _causes(transfer: Transfer, amount: str, *, sees_limits: bool) -> Iterator[s
     code = transfer.error_code or ""
     error = f"{code} {words_of(code, transfer.error_description or '')}".strip()
     yield _("Error: %(error)s") % {"error": error}
-    checks = prepare_checks.to_prepare(transfer, was_reserved=False)
+    checks = transfer_prepare_checks.to_prepare(transfer, was_reserved=False)
     check = next((found for found in checks if found.rule == transfer.reason), None)
     if check is not None and transfer.reason not in _ENDS:
         yield _("This check failed: %(check)s.") % {"check": check.text}

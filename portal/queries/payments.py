@@ -18,10 +18,10 @@ from hub.outbox.models import Delivery
 from hub.outbox.store import kept_subject
 from hub.participants.models import Participant
 from ledger.models import Account, Transfer
+from portal.parse_typed_values import spellings_of_id, spellings_of_identifier
 from portal.queries import keyset, transfers
 from portal.queries.keyset import Found, Key, Source
 from portal.queries.transfers import Wish
-from portal.written_values import spellings_of_id, spellings_of_identifier
 from quotes import queries as quote_queries
 from quotes.models import Quote, TransactionRequest, alias_of_request, requested_amount, requested_currency
 

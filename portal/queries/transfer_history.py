@@ -17,8 +17,8 @@ from hub.outbox.store import kept_subject
 from ledger import queries as ledger
 from ledger.models import Entry, FxTransfer, Transfer, TransferEvent
 from ledger.states import TERMINAL, State
-from portal.queries import prepare_checks
-from portal.queries.prepare_checks import Applied
+from portal.queries import transfer_prepare_checks
+from portal.queries.transfer_prepare_checks import Applied
 from portal.words.errors import words_of
 from quotes.models import FxQuote, Quote, alias_of
 from settlement.models import Inclusion, Settlement
@@ -218,7 +218,7 @@ def _history_of(transfer: Transfer) -> Iterator[Moment]:
     for event in events:
         moment = _moved(event, transfer)
         if event is events[0]:
-            moment.checks = prepare_checks.to_prepare(transfer, was_reserved=event.state == State.RESERVED)
+            moment.checks = transfer_prepare_checks.to_prepare(transfer, was_reserved=event.state == State.RESERVED)
         yield moment
 
 

@@ -10,9 +10,9 @@ from django.db import connection
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from ledger.models import Entry, FxTransfer, HeldTransfer, SettlementWindow, Transfer
+from portal.parse_typed_values import spellings_of_id, spellings_of_identifier
 from portal.queries import keyset
 from portal.queries.keyset import Found, Key
-from portal.written_values import spellings_of_id, spellings_of_identifier
 from quotes import queries as quotes
 
 _QUOTES_AT_ONCE = 200

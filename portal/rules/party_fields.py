@@ -7,8 +7,8 @@ from django import forms
 from django.utils.translation import gettext_lazy
 
 from fspiop.bodies.common import PartyIdType
+from portal.parse_typed_values import read_identifier
 from portal.search_forms import Search
-from portal.written_values import read_identifier
 from rules.lists.party_files import line_of
 
 ID_TYPES = [(name, name) for name in get_args(PartyIdType)]

@@ -16,9 +16,9 @@ from hub.participants.models import Credential, Participant
 from portal.amounts_and_durations import age, money
 from portal.certification.models import Certification, CertificationCase
 from portal.changes.credentials import EXPIRES_SOON, KIND_NAMES
-from portal.direction_choices import Direction
+from portal.may_send_or_receive_choices import Direction
 from portal.permissions import Role
-from portal.words import errors, kinds, records, states
+from portal.words import errors, kinds, recorded_values, states
 
 register = template.Library()
 register.filter("money", money)
@@ -89,13 +89,13 @@ def recorded(value: Any, name: str) -> SafeString | str:
     if value is None or value == "" or value == []:
         return "–"
     if isinstance(value, bool):
-        return records.yes_or_no(value)
-    if name in records.AMOUNTS and isinstance(value, int):
+        return recorded_values.yes_or_no(value)
+    if name in recorded_values.AMOUNTS and isinstance(value, int):
         return money(value)
     if isinstance(value, list):
         return ", ".join(str(part) for part in value)
     text = str(value)
-    at = records.time_in(text)
+    at = recorded_values.time_in(text)
     if at is not None:
         return moment(at)
     if text in STATE_WORDS:
@@ -106,13 +106,13 @@ def recorded(value: Any, name: str) -> SafeString | str:
 @register.filter
 def recorded_name(name: str) -> str:
     """Returns the label for a name in the audit trail."""
-    return records.label_of(name)
+    return recorded_values.label_of(name)
 
 
 @register.filter
 def has_parts(value: Any) -> bool:
     """Returns whether a value in the audit trail has parts that need lines of their own."""
-    return records.is_complex(value)
+    return recorded_values.is_complex(value)
 
 
 @register.simple_tag
@@ -253,7 +253,7 @@ def yes_no(value: bool) -> SafeString:
 
 @register.filter
 def yesno_word(value: bool) -> str:
-    return records.yes_or_no(value)
+    return recorded_values.yes_or_no(value)
 
 
 @register.filter

@@ -8,7 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 
-from portal import pagination, people
+from portal import assignable_users, pagination
 from portal.alarms import queries, runbook_sections, services
 from portal.alarms.kinds import KINDS
 from portal.permissions import Right
@@ -30,7 +30,7 @@ def index(request: HttpRequest) -> HttpResponse:
         {
             "page": page,
             "shows_ended": shows_ended,
-            "people": people.with_right(Right.WORK_ON_ALARMS) if can_assign else [],
+            "people": assignable_users.with_right(Right.WORK_ON_ALARMS) if can_assign else [],
             "has_recipients": bool(settings.ALARM_RECIPIENTS or settings.NOTIFICATION_WEBHOOKS),
         },
     )
@@ -43,7 +43,9 @@ def acknowledge(request: HttpRequest, alarm_id: int) -> HttpResponse:
 
 def assign(request: HttpRequest, alarm_id: int) -> HttpResponse:
     name, actor = posted(request, "to"), visitor_of(request).name
-    to = next((person for person in people.with_right(Right.WORK_ON_ALARMS) if person.get_username() == name), None)
+    to = next(
+        (person for person in assignable_users.with_right(Right.WORK_ON_ALARMS) if person.get_username() == name), None
+    )
     if name and to is None:
         raise Http404
     return _done(request, lambda: services.assign(alarm_id, to=to, actor=actor), _("Alarm assigned."))

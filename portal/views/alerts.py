@@ -17,7 +17,7 @@ from hub.audit.models import Approval
 from hub.participants.models import Participant
 from ledger.held_transfers import queries as held_transfers
 from ledger.held_transfers.models import HeldTransfer
-from portal import changes, pagination, people
+from portal import assignable_users, changes, pagination
 from portal.changes import Line
 from portal.permissions import Right
 from portal.posted_text import posted
@@ -26,12 +26,12 @@ from portal.rules.party_fields import PartySearch
 from portal.views.held_transfers import Refusal
 from portal.views.request_change import AskForm, asking
 from portal.visitor import visitor_of
-from rules.alerts import actions, queries, services
+from rules.alerts import queries, requested_changes, services
 from rules.alerts.models import Alert
+from rules.change_refused import NotChanged
 from rules.lists.models import KillSwitch, PartyList
 from rules.markers import queries as markers
 from rules.markers.models import Marker
-from rules.not_changed import NotChanged
 from rules.rulesets import queries as rulesets
 
 _LARGEST_NUMBER = 2**63 - 1
@@ -122,7 +122,7 @@ def show(request: HttpRequest, alert_id: int) -> HttpResponse:
         "requests": [(changes.KINDS[approval.kind].title, approval) for approval in requests],
         "earlier": pagination.latest(queries.earlier(alert), 20),
         "markers": pagination.latest(markers.of_party(alert.key), 20) if not alert.dfsp else [],
-        "people": people.with_right(Right.WORK_ON_ALERTS),
+        "people": assignable_users.with_right(Right.WORK_ON_ALERTS),
         "outcomes": OUTCOMES,
     }
     return render(request, "portal/alert.html", context)
@@ -138,7 +138,9 @@ def _held(subjects: set[str]) -> pagination.Latest:
 
 def assign(request: HttpRequest, alert_id: int) -> HttpResponse:
     name = posted(request, "to")
-    to = next((person for person in people.with_right(Right.WORK_ON_ALERTS) if person.get_username() == name), None)
+    to = next(
+        (person for person in assignable_users.with_right(Right.WORK_ON_ALERTS) if person.get_username() == name), None
+    )
     if name and to is None:
         raise Http404
     return _done(
@@ -268,14 +270,14 @@ def _hold_of(alert_id: int, transfer_id: str) -> HeldTransfer:
 
 def _request(request: HttpRequest, alert: Alert, kind: str, form: AskForm, payload: Any) -> HttpResponse:
     def note(approval: Approval) -> None:
-        actions.note_request(alert.pk, approval)
+        requested_changes.note_request(alert.pk, approval)
 
     about = Line(_("DFSP"), alert.dfsp) if alert.dfsp else Line(_("Party"), f"{alert.key:016x}")
     return asking(
         request,
         kind,
         form=form,
-        subject=lambda said: actions.subject_of(kind, payload(said)),
+        subject=lambda said: requested_changes.subject_of(kind, payload(said)),
         payload=payload,
         back=reverse("alert", args=[alert.pk]),
         facts=[Line(_("Alert"), alert.pk), about],

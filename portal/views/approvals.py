@@ -17,7 +17,7 @@ from hub.audit.amount_rules import amounts_in
 from hub.audit.models import Approval
 from hub.sql_execution import is_of_some_rows
 from portal import changes, pagination, steps_after_approval
-from portal.first_sign_in import ACCOUNT_KINDS
+from portal.first_sign_in_confirmation import ACCOUNT_KINDS
 from portal.posted_text import posted
 from portal.visitor import Visitor, visitor_of
 

@@ -17,10 +17,10 @@ from hub.participants.models import Participant
 from portal import pagination
 from portal.certification import report, starting_and_ending_runs
 from portal.certification.cases import BY_NAME, CASES
-from portal.certification.exchanges import at
 from portal.certification.faults import texts
 from portal.certification.models import Certification, CertificationCase
 from portal.certification.options import UNKNOWN, Options
+from portal.certification.shown_messages import at
 from portal.visitor import visitor_of
 
 _LARGEST_NUMBER = 2**63 - 1

@@ -11,13 +11,13 @@ from django.utils.translation import gettext_lazy
 
 from portal import pagination
 from portal.pagination import Page
+from portal.parse_typed_values import spellings_of_id
 from portal.queries import conversions
 from portal.queries.conversions import Wish
 from portal.queries.keyset import Found
 from portal.search_forms import CurrencyField, DayField, ParticipantField, Search
 from portal.visitor import Visitor, visitor_of
 from portal.words import states
-from portal.written_values import spellings_of_id
 
 _STATES = ("RESERVED", "AGREED", "COMMITTED", "ABORTED")
 _STATES_OF_TERMS = ("PENDING", "ACCEPTED", "REJECTED", "EXPIRED")

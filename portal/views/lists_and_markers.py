@@ -23,14 +23,14 @@ from portal.rules.party_fields import PartyMixin, PartySearch
 from portal.search_forms import Search
 from portal.views.request_change import AskForm, asking
 from portal.visitor import visitor_of
-from rules.alerts.actions import subject_of
+from rules.alerts.requested_changes import subject_of
+from rules.change_refused import NotChanged
 from rules.lists import kill_switches as switches
-from rules.lists import name_matches, party_files, queries, services
+from rules.lists import name_match_clearing, party_files, queries, services
 from rules.lists.models import Entry, KillSwitch, NameMatch, PartyList
 from rules.lists.party_files import COLUMNS, MOST_BYTES, BadFile, LineFault
 from rules.markers import queries as filed
 from rules.markers.models import Appeal, Marker
-from rules.not_changed import NotChanged
 
 _LARGEST_NUMBER = 2**63 - 1
 _MOST_FAULTS = 100
@@ -214,19 +214,19 @@ def remove_party(request: HttpRequest, name: str, entry_id: int) -> HttpResponse
 
 
 def matches(request: HttpRequest) -> HttpResponse:
-    page = pagination.by_id(request, name_matches.open_matches())
+    page = pagination.by_id(request, name_match_clearing.open_matches())
     return render(request, "portal/name_matches.html", {"page": page})
 
 
 def clear_match(request: HttpRequest, match_id: int) -> HttpResponse:
-    found = name_matches.open_matches().filter(pk=min(match_id, _LARGEST_NUMBER)).first()
+    found = name_match_clearing.open_matches().filter(pk=min(match_id, _LARGEST_NUMBER)).first()
     if found is None:
         raise Http404
     return asking(
         request,
-        name_matches.KIND,
+        name_match_clearing.KIND,
         form=AskForm(request.POST or None),
-        subject=name_matches.subject_of(found.pk),
+        subject=name_match_clearing.subject_of(found.pk),
         payload=lambda _said: {"match": found.pk},
         back=reverse("name_matches"),
         facts=_facts_of_match(found),

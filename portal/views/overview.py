@@ -11,7 +11,7 @@ from django.shortcuts import render
 from hub.notifications import queries as notifications
 from hub.outbox import queries as outbox
 from hub.sweeps import queries as sweeps
-from portal.queries import limit_uses, overview, positions
+from portal.queries import limit_use_per_minute, overview, positions
 
 _FRESH_S = 4
 _OLD_CALLBACK_S = 60
@@ -39,7 +39,7 @@ def _make() -> dict[str, Any]:
     oldest = min((queue.oldest for queue in queues if queue.oldest), default=None)
     oldest_s = (now - oldest).total_seconds() if oldest else 0.0
     busiest = sorted(standings, key=lambda standing: -standing.used_percent)[:_MOST_LINES]
-    uses = limit_uses.latest([standing.position_account.pk for standing in busiest])
+    uses = limit_use_per_minute.latest([standing.position_account.pk for standing in busiest])
     _waiting, unsent, _oldest_s = notifications.counts()
     return {
         "figures": figures,

@@ -14,7 +14,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from portal import first_sign_in
+from portal import first_sign_in_confirmation
 from portal.models import TIME_ZONES, Profile
 from portal.visitor import visitor_of
 
@@ -44,7 +44,7 @@ class ActivateTotp(ActivateTOTPView):
                 session.end()
         record_authentication(self.request, user, "mfa", type=Authenticator.Type.TOTP, reauthenticated=True)
         if isinstance(user, User):
-            first_sign_in.note_sign_in(user, browser=self.request.headers.get("User-Agent", ""))
+            first_sign_in_confirmation.note_sign_in(user, browser=self.request.headers.get("User-Agent", ""))
         return response
 
 

@@ -23,7 +23,7 @@ from portal import change_request_forms, connection_test, pagination
 from portal.changes import KINDS, Line
 from portal.changes.credentials import EXPIRES_SOON
 from portal.changes.participants import owed_lines
-from portal.direction_choices import Direction
+from portal.may_send_or_receive_choices import Direction
 from portal.permissions import Right
 from portal.posted_text import posted
 from portal.queries.positions import standings

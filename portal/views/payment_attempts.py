@@ -6,12 +6,12 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 
+from portal.parse_typed_values import spellings_of_id
 from portal.permissions import Right
 from portal.queries import payment_verdict
 from portal.queries.transfer_history import Moment, looked_up, lookup_of, quoted, text, told
 from portal.rules import decided
 from portal.visitor import visitor_of
-from portal.written_values import spellings_of_id
 from quotes.models import Quote, TransactionRequest, requested_amount, requested_currency
 
 

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from hub.audit import record
 from portal import pagination
 from portal.models import SavedView
-from portal.payment_search import PaymentSearch
+from portal.payment_search_form import PaymentSearch
 from portal.queries import payments
 from portal.queries.keyset import Found
 from portal.visitor import Visitor, visitor_of

@@ -15,7 +15,7 @@ from fspiop.errors import FspiopError
 from ledger.models import CoverHold, SettlementWindow
 from portal import change_request_forms, pagination
 from portal.changes import Line
-from portal.changes.settlement import described_payments, hold_terms, payment_terms
+from portal.changes.settlements_and_cover_holds import described_payments, hold_terms, payment_terms
 from portal.queries import settlement_next_step, settlement_steps
 from portal.views.request_change import AskForm, asking
 from portal.visitor import visitor_of

@@ -22,8 +22,9 @@ from ledger import accounts_and_funds as ledger
 from ledger.held_transfers.models import HeldTransfer
 from ledger.held_transfers.queries import hold_of
 from ledger.models import Transfer
-from portal import csv_export, pagination, payment_files
+from portal import csv_export, pagination, signed_payment_documents
 from portal.fields import AmountField
+from portal.parse_typed_values import spellings_of_id
 from portal.permissions import Right
 from portal.posted_text import posted
 from portal.queries import keyset, payment_verdict, transfers
@@ -35,7 +36,6 @@ from portal.rules import decided
 from portal.search_forms import CurrencyField, DayField, IdentifierField, ParticipantField, Search, no_file
 from portal.visitor import Visitor, visitor_of
 from portal.words import states
-from portal.written_values import spellings_of_id
 
 Read = Callable[[Key | None, int], Found[Transfer]]
 _DEFAULT_SPAN = timedelta(days=7)
@@ -154,7 +154,7 @@ def show(request: HttpRequest, transfer_id: str) -> HttpResponse:
         "story": found.story,
         "hold": found.hold,
         "verdict": found.verdict,
-        "for_the_bank": payment_files.text_for_the_bank(transfer, found.verdict),
+        "for_the_bank": signed_payment_documents.text_for_the_bank(transfer, found.verdict),
     }
     if visitor.may(Right.SEE_RULES):
         quote = found.story.quote
@@ -182,17 +182,22 @@ def _judged(transfer: Transfer, visitor: Visitor) -> _Judged:
 def export_json(request: HttpRequest, transfer_id: str) -> HttpResponse:
     """Returns a JSON file with everything that the payment's page shows. The hub signs the file with its key."""
     transfer, found = _exported(request, transfer_id, "json")
-    content = payment_files.document(transfer, found.story, found.verdict, by=visitor_of(request).name)
-    return _file(payment_files.json_file(content, payment_files.Signer.of_hub()), transfer, "json", "application/json")
+    content = signed_payment_documents.document(transfer, found.story, found.verdict, by=visitor_of(request).name)
+    return _file(
+        signed_payment_documents.json_file(content, signed_payment_documents.Signer.of_hub()),
+        transfer,
+        "json",
+        "application/json",
+    )
 
 
 def export_pdf(request: HttpRequest, transfer_id: str) -> HttpResponse:
     """Returns the payment's page as a PDF. The signed JSON file is an attachment of the PDF. The PDF is signed too."""
     transfer, found = _exported(request, transfer_id, "pdf")
-    signer = payment_files.Signer.of_hub()
-    content = payment_files.document(transfer, found.story, found.verdict, by=visitor_of(request).name)
-    attachment = payment_files.json_file(content, signer)
-    pdf = payment_files.pdf_file(transfer, found.story, found.verdict, attachment, signer)
+    signer = signed_payment_documents.Signer.of_hub()
+    content = signed_payment_documents.document(transfer, found.story, found.verdict, by=visitor_of(request).name)
+    attachment = signed_payment_documents.json_file(content, signer)
+    pdf = signed_payment_documents.pdf_file(transfer, found.story, found.verdict, attachment, signer)
     return _file(pdf, transfer, "pdf", "application/pdf")
 
 

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from hub.notifications import queries as notifications
 from hub.participants.models import Participant
-from portal import change_request_forms, first_sign_in, invitations, users
+from portal import change_request_forms, first_sign_in_confirmation, invitations, users
 from portal.changes import Line
 from portal.permissions import Right, Role
 from portal.posted_text import posted
@@ -57,7 +57,7 @@ def _shown(visitor: Visitor, user: User) -> dict[str, Any]:
         "invitation": invitation,
         "mail": notifications.one(invitation.notification_id) if invitation else None,
         "half": invitations.half_of(invitation, visitor.user) if visitor.may(Right.INVITE_USERS) else None,
-        "standing": first_sign_in.standing(user) if user.is_active and not profile.confirmed_at else None,
+        "standing": first_sign_in_confirmation.standing(user) if user.is_active and not profile.confirmed_at else None,
     }
 
 
@@ -78,7 +78,7 @@ def hand_over(request: HttpRequest, username: str) -> HttpResponse:
 
 def confirm(request: HttpRequest, username: str) -> HttpResponse:
     def do(user: User, administrator: User, signed_in_at: datetime) -> str:
-        if first_sign_in.confirm(user, signed_in_at=signed_in_at, confirmed_by=administrator):
+        if first_sign_in_confirmation.confirm(user, signed_in_at=signed_in_at, confirmed_by=administrator):
             return _("The sign-in is confirmed. The account now has all the rights of its roles.")
         return _("You have confirmed the sign-in. Another administrator must confirm it too.")
 
@@ -101,8 +101,8 @@ def _judge(request: HttpRequest, username: str, do: Callable[[User, User, dateti
     try:
         signed_in_at = datetime.fromisoformat(posted(request, "signed_in_at"))
         messages.success(request, do(user, administrator, signed_in_at))
-    except (ValueError, first_sign_in.NotConfirmed) as reason:
-        is_ours = isinstance(reason, first_sign_in.NotConfirmed)
+    except (ValueError, first_sign_in_confirmation.NotConfirmed) as reason:
+        is_ours = isinstance(reason, first_sign_in_confirmation.NotConfirmed)
         messages.error(request, str(reason) if is_ours else _("This sign-in does not belong to this account."))
     return redirect("user", username)
 

@@ -9,12 +9,12 @@ from fspiop.errors import ErrorCode, FspiopError
 from fspiop.ilp import packet_digest
 from fspiop.time import parse_datetime
 from hub.api.openapi import fspiop_schema
-from quotes import terms_of_payments
+from quotes import bulk_quote_terms
+from quotes.bulk_quote_terms import TermsOfPayment, amount_of
 from quotes.models import BulkQuote
 from quotes.terms_digest import digest_of
-from quotes.terms_of_payments import TermsOfPayment, amount_of
 from quotes.views.common import AgreementView
-from rules import first_seen
+from rules import new_name_screening
 
 
 class _BulkQuoteView(AgreementView):
@@ -32,7 +32,7 @@ class BulkQuotesView(_BulkQuoteView):
         body = self.read(BulkQuotePost)
         if body.payer.party_id_info.fsp_id not in (None, self.fspiop.source):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "payer.partyIdInfo.fspId: must be the FSPIOP-Source")
-        first_seen.screen(body.payer, self.fspiop.source)
+        new_name_screening.screen(body.payer, self.fspiop.source)
         return self.ask(
             body.bulk_quote_id,
             named={
@@ -63,7 +63,7 @@ class BulkQuoteView(_BulkQuoteView):
             bulk_quote_id,
             BulkQuote.State.ACCEPTED,
             terms=[each.terms for each in terms],
-            rule_terms=terms_of_payments.to_bytes(terms),
+            rule_terms=bulk_quote_terms.to_bytes(terms),
         )
 
 

@@ -16,7 +16,7 @@ from fspiop.bodies.quotes import QuotePost
 from fspiop.errors import ErrorCode, FspiopError
 from hub.agreement_outcomes import Forwarded, NotObeyed, Outcome
 from hub.api import forwarding
-from hub.api.bulk_limits import Answered
+from hub.api.bulk_concurrency import Answered
 from hub.api.views import accepted, taken
 from quotes import services
 from quotes.commands_and_facts import AskTerms, GiveTerms, State

@@ -12,10 +12,10 @@ from fspiop.ilp import packet_digest
 from fspiop.time import parse_datetime
 from hub.api.openapi import fspiop_schema
 from hub.api.views import taken
+from quotes.bulk_quote_terms import amount_of
 from quotes.models import Quote
-from quotes.terms_of_payments import amount_of
 from quotes.views.common import AgreementView, Currencies
-from rules import first_seen
+from rules import new_name_screening
 
 
 class _QuoteView(AgreementView):
@@ -30,7 +30,7 @@ class QuotesView(_QuoteView):
         body = self.read(QuotePost)
         if body.payer.party_id_info.fsp_id not in (None, self.fspiop.source):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "payer.partyIdInfo.fspId: must be the FSPIOP-Source")
-        first_seen.screen(body.payer, self.fspiop.source)
+        new_name_screening.screen(body.payer, self.fspiop.source)
         return self.ask(
             body.quote_id,
             named={"payee.partyIdInfo.fspId": body.payee.party_id_info.fsp_id},

@@ -19,7 +19,7 @@ from hub.audit import record
 from hub.sql_execution import execute
 from hub.sweeps.store import not_skipped
 from rules.alerts.models import Alert, Note
-from rules.not_changed import NotChanged
+from rules.change_refused import NotChanged
 from rules.party_keys import dfsp_key
 
 RULE = "RULE"

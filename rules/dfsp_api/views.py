@@ -17,7 +17,7 @@ from rules.markers import services
 from rules.markers.models import Marker
 from rules.party_keys import key_of
 from rules.signals import answering_requests
-from rules.signals.counters import rounded
+from rules.signals.payee_counters import rounded
 
 TAG = "Fraud"
 _TYPES = frozenset(get_args(PartyIdType))

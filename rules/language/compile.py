@@ -21,8 +21,8 @@ from rules.language import local_time
 from rules.language.compiled_types import CompiledRules, Evaluate
 from rules.language.counter_types import Need
 from rules.language.fact_catalogue import FACTS, FactSpec, percent_of_average, percent_passed_on
-from rules.language.lists_and_markers import list_names, marker_kinds
 from rules.language.needed_counters import CounterName, comparisons, counter_names, needed_counters, rules_of_gates
+from rules.language.needed_lists_and_markers import list_names, marker_kinds
 from rules.language.rule_types import All, AnyOf, Comparison, Condition, Not, Rule, RuleSet, Trigger
 
 _COMPARE: dict[str, type[ast.cmpop]] = {

@@ -14,10 +14,10 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from hub.audit import record
-from rules.lists import change_numbers, keys
+from rules.change_refused import NotChanged
+from rules.lists import change_numbers, dfsp_corridor_and_name_keys
 from rules.lists.matches import KILL_SWITCH, matches
 from rules.lists.models import KillSwitch
-from rules.not_changed import NotChanged
 
 KIND = "kill_switch"
 """The kind of request in `hub.audit.approvals`."""
@@ -57,9 +57,9 @@ def stopped(payments: Iterable[Payment]) -> list[Stopped | None]:
 
 def _keys_of(payment: Payment) -> dict[int, Stopped]:
     found = {
-        keys.of_dfsp(payment.payer_dfsp): Stopped.DFSP,
-        keys.of_dfsp(payment.payee_dfsp): Stopped.DFSP,
-        keys.of_corridor(payment.payer_dfsp, payment.payee_dfsp): Stopped.CORRIDOR,
+        dfsp_corridor_and_name_keys.of_dfsp(payment.payer_dfsp): Stopped.DFSP,
+        dfsp_corridor_and_name_keys.of_dfsp(payment.payee_dfsp): Stopped.DFSP,
+        dfsp_corridor_and_name_keys.of_corridor(payment.payer_dfsp, payment.payee_dfsp): Stopped.CORRIDOR,
     }
     found |= {key: Stopped.PAYER for key in (payment.payer, payment.payer_alias) if key is not None}
     found |= {key: Stopped.PAYEE for key in (payment.payee, payment.payee_alias) if key is not None}
@@ -73,9 +73,9 @@ def key_of(kind: str, *, party: int | None = None, payer_dfsp: str = "", payee_d
             assert party is not None
             return party
         case KillSwitch.Kind.DFSP, None, True, False:
-            return keys.of_dfsp(payer_dfsp)
+            return dfsp_corridor_and_name_keys.of_dfsp(payer_dfsp)
         case KillSwitch.Kind.CORRIDOR, None, True, True:
-            return keys.of_corridor(payer_dfsp, payee_dfsp)
+            return dfsp_corridor_and_name_keys.of_corridor(payer_dfsp, payee_dfsp)
     raise NotChanged(_("A kill switch stops one alias, one DFSP, or the payments from one DFSP to another DFSP."))
 
 

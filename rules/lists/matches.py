@@ -2,14 +2,14 @@
 
 For each party, the caller passes two keys. If a list entry contains an identifier, the key of the entry is the party's
 key from `rules.party_keys.key_of`. If a party's name matches a listed name, the key is the common key of the party and
-the DFSP, from `rules.lists.keys.served`. The key of a kill switch maps to the name `KILL_SWITCH`: see
-`rules.lists.kill_switches`.
+the DFSP, from `rules.lists.dfsp_corridor_and_name_keys.served`. The key of a kill switch maps to the name
+`KILL_SWITCH`: see `rules.lists.kill_switches`.
 """
 
 from collections.abc import Collection, Mapping
 
 from rules.lists.change_numbers import LISTS
-from rules.refreshed_key_sets import RefreshedKeySets
+from rules.refreshed_name_sets import RefreshedKeySets
 
 KILL_SWITCH = "kill-switch"
 

@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from rules.lists.guards import needs_approval
+from rules.lists.approval_trigger import needs_approval
 
 
 class ChangeNumber(models.Model):
@@ -184,7 +184,7 @@ class SeenName(models.Model):
 class NamedParty(models.Model):
     """A party and the DFSP that serves the party, with the latest name that this DFSP sent.
 
-    The key is a hash of party and DFSP together: see `rules.lists.keys.served`.
+    The key is a hash of party and DFSP together: see `rules.lists.dfsp_corridor_and_name_keys.served`.
     """
 
     key = models.BigIntegerField(primary_key=True)
@@ -249,7 +249,7 @@ class KillSwitch(models.Model):
         CORRIDOR = "CORRIDOR"
 
     kind = models.CharField(max_length=8, choices=Kind)
-    key = models.BigIntegerField()  # the party's key, or a hash of the DFSPs: `rules.lists.keys`
+    key = models.BigIntegerField()  # the party's key, or a hash of the DFSPs: `rules.lists.dfsp_corridor_and_name_keys`
     payer_dfsp = models.CharField(max_length=30, blank=True)  # for the kind DFSP, the DFSP whose payments are stopped
     payee_dfsp = models.CharField(max_length=30, blank=True)
     reason = models.CharField(max_length=512)

@@ -22,7 +22,7 @@ from hub.sql_execution import execute
 from hub.sweeps.store import not_skipped
 from rules.alerts import services as alerts
 from rules.alerts.services import Sighting
-from rules.lists import change_numbers, keys, loaded_names
+from rules.lists import change_numbers, dfsp_corridor_and_name_keys, loaded_names
 from rules.lists.name_index import NameIndex, Similar
 from rules.lists.names import folded
 from rules.party_keys import key_of
@@ -94,15 +94,15 @@ def see(parties: Sequence[Named]) -> None:
     """In separate database transactions, stores and screens the names that are new to the hub.
 
     The caller must not be in a database transaction. `rules.lists.matches` finds the stored matches by the key
-    `keys.served`. Runs no SQL statement if there is no new name. The number of SQL statements does not depend on the
-    number of parties.
+    `dfsp_corridor_and_name_keys.served`. Runs no SQL statement if there is no new name. The number of SQL statements
+    does not depend on the number of parties.
     """
     found: dict[int, Named] = {}
     hashes: dict[int, int] = {}
     texts: dict[int, str] = {}
     for each in parties:
         text = folded(each.name)
-        key, name = keys.served(each.party, each.dfsp), keys.of_name(text)
+        key, name = dfsp_corridor_and_name_keys.served(each.party, each.dfsp), dfsp_corridor_and_name_keys.of_name(text)
         if text and key ^ name not in _remembered:
             found[key], hashes[key], texts[name] = each, name, text
     if found:

@@ -11,11 +11,11 @@ from django.utils.translation import gettext as _
 
 from hub.audit import record
 from hub.sql_execution import execute
+from rules.change_refused import NotChanged
 from rules.lists import change_numbers, party_files
 from rules.lists.models import Entry, ListVersion, PartyList, StagedFile
 from rules.lists.party_files import Line
-from rules.not_changed import NotChanged
-from rules.refreshed_key_sets import MOST_KEYS
+from rules.refreshed_name_sets import MOST_KEYS
 
 MOST_NAMES = 100_000
 """The largest number of names on all lists together. If a process screens names, the process keeps all listed names in

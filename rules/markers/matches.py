@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from functools import lru_cache
 
 from rules.lists.change_numbers import MARKERS
-from rules.refreshed_key_sets import RefreshedKeySets
+from rules.refreshed_name_sets import RefreshedKeySets
 
 CONFIRMED = "CONFIRMED"
 """An additional kind of marker.

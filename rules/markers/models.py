@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from hub.participants.models import Participant
-from rules.lists.guards import needs_approval
+from rules.lists.approval_trigger import needs_approval
 
 
 class Marker(models.Model):

@@ -19,10 +19,10 @@ from hub.audit import record
 from hub.sql_execution import execute
 from rules.alerts import services as alerts
 from rules.alerts.services import Sighting
+from rules.change_refused import NotChanged
 from rules.lists import change_numbers
 from rules.markers import queries
 from rules.markers.models import Appeal, Marker
-from rules.not_changed import NotChanged
 from rules.signals import token_buckets
 
 LIFT = "lift_marker"

@@ -6,7 +6,7 @@ class ProfilesConfig(AppConfig):
     label = "rules_profiles"
 
     def ready(self) -> None:
-        from rules.profiles import payment_counts
-        from rules.signals import counters
+        from rules.profiles import payment_counts_for_signals
+        from rules.signals import payee_counters
 
-        counters.payments_come_from(payment_counts.of_party)
+        payee_counters.payments_come_from(payment_counts_for_signals.of_party)

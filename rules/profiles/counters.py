@@ -12,7 +12,7 @@ from rules.profiles import features
 from rules.profiles.counted_payments import microseconds
 from rules.profiles.events_and_buckets import Direction, Profile
 from rules.profiles.features import SECOND, Series, Tally
-from rules.profiles.subjects import is_refund, key_of_subject
+from rules.profiles.profiles_of_payment import is_refund, key_of_subject
 
 _SENT, _RECEIVED = Direction.SENT, Direction.RECEIVED
 _SENDS = frozenset({"payer", "pair", "payer_dfsp"})

@@ -31,11 +31,11 @@ from rules.language.checks import accept_text
 from rules.language.compile import compile_rules
 from rules.language.compiled_types import CompiledRules
 from rules.language.faults import RuleSetRefused
-from rules.language.lists_and_markers import is_about_labels
 from rules.language.needed_counters import comparisons
+from rules.language.needed_lists_and_markers import is_about_labels
 from rules.language.rule_types import Refuse, RuleSet
-from rules.rulesets import store
-from rules.rulesets.store import Active
+from rules.rulesets import sql_for_payments
+from rules.rulesets.sql_for_payments import Active
 
 log = structlog.get_logger("rules")
 
@@ -133,7 +133,7 @@ def current_at() -> tuple[ActiveRules, datetime] | None:
     asked_at = time.monotonic()
     if not process.was_ever_active and asked_at - process.asked_at < _REFRESH_S:
         return None
-    active = store.active()
+    active = sql_for_payments.active()
     if active.was_ever:
         process.was_ever_active = True
     elif not process.was_ever_active and not active.is_any_switch_on:
@@ -152,7 +152,9 @@ def _rules(process: _Process, active: Active, number: int) -> ActiveRules:
     with process.compiling:
         kept = process.kept
         version = kept.rules if kept is not None and kept.version == number else process.compiled.get(number)
-        process.kept = ActiveRules(version or read(number), store.variances(active.variances), active.variances)
+        process.kept = ActiveRules(
+            version or read(number), sql_for_payments.variances(active.variances), active.variances
+        )
         return process.kept
 
 
@@ -165,7 +167,7 @@ def _prepare(process: _Process, active: Active) -> None:
         return
     compiled = process.compiled
     try:
-        contents = {number: store.content(number) for number in new[:_MOST_EXPECTED]}
+        contents = {number: sql_for_payments.content(number) for number in new[:_MOST_EXPECTED]}
         kept = {number: version for number, version in compiled.items() if number in active.expected}
         process.compiled = kept | dict.fromkeys(contents)
         threading.Thread(target=_compile, args=(process, contents), name="rules", daemon=True).start()
@@ -192,7 +194,7 @@ _MOST_EXPECTED = 4
 def read(number: int) -> Version:
     """Returns a compiled version. Raises CannotBeRead if the rules use a version of the language that this release
     cannot read."""
-    return _version(number, store.content(number))
+    return _version(number, sql_for_payments.content(number))
 
 
 def _version(number: int, content: bytes) -> Version:

@@ -15,8 +15,8 @@ from rules import facts as facts_of_payments
 from rules.alerts.services import RULE, SKIPPED, Sighting, raise_alerts
 from rules.decide import Hit, Verdict
 from rules.facts import Facts
-from rules.rulesets import store
-from rules.rulesets.store import DecisionRow
+from rules.rulesets import sql_for_payments
+from rules.rulesets.sql_for_payments import DecisionRow
 
 _ONE_IN = 100
 _MOST_NAMED = 100  # the largest number of skipped rules that one report names
@@ -46,7 +46,7 @@ def save(version: int | None, judged: Sequence[Judged]) -> None:
         judged = [each for each in judged if each.verdict.outcome != "ALLOW"]
     rows = [_row(version, each) for each in judged if is_kept(each.subject, each.verdict)]
     if rows:
-        store.add_decisions(rows)
+        sql_for_payments.add_decisions(rows)
     raise_alerts(sighting for each in judged for sighting in _sightings(version, each))
 
 

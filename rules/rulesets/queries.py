@@ -7,8 +7,8 @@ from django.db.models.functions import Now
 
 from rules.language.checks import accept
 from rules.language.faults import RuleSetRefused
-from rules.language.lists_and_markers import list_names, marker_kinds
 from rules.language.needed_counters import limits_that_refunds_pass as limits_of_a_set
+from rules.language.needed_lists_and_markers import list_names, marker_kinds
 from rules.rulesets.models import Activation, Decision, RuleSetVersion, Variance
 
 

@@ -18,7 +18,7 @@ from hub.participants.models import Participant
 from hub.sql_execution import execute
 from rules.language.checks import accept, accept_text
 from rules.language.rule_types import RuleSet
-from rules.rulesets import active_rules, queries, store
+from rules.rulesets import active_rules, queries, sql_for_payments
 from rules.rulesets.models import Activation, RuleSetVersion, Variance
 
 LONGEST_VARIANCE = timedelta(days=366)
@@ -96,7 +96,7 @@ def activate(
     """
     if number is not None:
         _check_version(number)
-    store.exclude_groups()
+    sql_for_payments.exclude_groups()
     now = _now()
     if valid_from is not None and valid_from < now:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "the time from which the rules apply must not be in the past")
@@ -131,7 +131,7 @@ def _check_version(number: int) -> None:
 @transaction.atomic
 def cancel(activation_id: int, *, reason: str, actor: str) -> Activation:
     """Cancels an activation that has not begun."""
-    store.exclude_groups()
+    sql_for_payments.exclude_groups()
     activation = Activation.objects.filter(pk=activation_id, cancelled_at__isnull=True).first()
     if activation is None or activation.valid_from <= _now():
         raise FspiopError(ErrorCode.CLIENT_ERROR, "these rules already apply, or their activation is cancelled")
@@ -152,7 +152,7 @@ def grant_variance(rule: str, dfsp: str, *, until: datetime, reason: str, actor:
         raise FspiopError(ErrorCode.ID_NOT_FOUND, f"{dfsp} is not a DFSP of this hub")
     if not RuleSetVersion.objects.filter(content__rules__contains=[{"id": rule}]).exists():
         raise FspiopError(ErrorCode.ID_NOT_FOUND, f"no version has a rule {rule}")
-    store.exclude_groups()
+    sql_for_payments.exclude_groups()
     now = _now()
     if until > now + LONGEST_VARIANCE:
         raise FspiopError(

@@ -9,8 +9,8 @@ from django.db import transaction
 from fspiop.errors import ErrorCode, FspiopError
 from hub.sql_execution import execute
 from rules.markers.matches import CONFIRMED, markers
-from rules.signals import counters, token_buckets
-from rules.signals.counters import Count
+from rules.signals import payee_counters, token_buckets
+from rules.signals.payee_counters import Count
 
 BUCKET = "signals"
 UNKNOWN_COSTS = 5
@@ -51,7 +51,7 @@ def ask(key: int, *, participant_id: int) -> Known:
     known = Known(
         markers=[(number, kind, at) for number, kind, at in execute(_MARKERS, [key, _MOST_MARKERS])],
         is_confirmed=CONFIRMED in markers([key]).get(key, ()),
-        counts=counters.of_party(key),
+        counts=payee_counters.of_party(key),
     )
     if not known.is_known:
         _take(participant_id, UNKNOWN_COSTS - 1, is_owed=True)

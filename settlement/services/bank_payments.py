@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from ledger import settlement_payments
+from ledger import settlement_funds_in_and_out
 from ledger.models import Account
 from settlement.models import Payment, Settlement, SettlementAccount, Statement, StatementLine
 from settlement.services import settlements
@@ -105,7 +105,7 @@ def settle(
     rows = _with_net(settlement)
     covers = _covers(rows)
     settlements.lock_contents(settlement)
-    settlement_payments.lock(covers.values())
+    settlement_funds_in_and_out.lock(covers.values())
     proposals = _agreed_proposals(settlement, statement, agreed, rows, covers)
     refused = settlements.advance(settlement_id, to=State.SETTLED, reason=reason, actor=actor, references=references)
     if refused:
@@ -119,7 +119,7 @@ def check_agreed(settlement: Settlement, *, statement_id: int, agreed: Sequence[
     statement = _agreed_statement(settlement, statement_id)
     rows = _with_net(settlement)
     proposals = _agreed_proposals(settlement, statement, agreed, rows, _covers(rows))
-    settlement_payments.check(settlement.pk, list(_payments_of(proposals).values()))
+    settlement_funds_in_and_out.check(settlement.pk, list(_payments_of(proposals).values()))
 
 
 def _agreed_statement(settlement: Settlement, statement_id: int) -> Statement:
@@ -157,7 +157,7 @@ def check(proposals: Sequence[Proposal]) -> None:
 
 def _pay(settlement: Settlement, proposals: Sequence[Proposal], reason: str, actor: str) -> None:
     payments = _payments_of(proposals)
-    settlement_payments.post(settlement.pk, list(payments.values()), reason=reason, actor=actor)
+    settlement_funds_in_and_out.post(settlement.pk, list(payments.values()), reason=reason, actor=actor)
     Payment.objects.bulk_create(
         Payment(
             account_id=each.account_id,
@@ -169,11 +169,11 @@ def _pay(settlement: Settlement, proposals: Sequence[Proposal], reason: str, act
     )
 
 
-def _payments_of(proposals: Iterable[Proposal]) -> dict[int, settlement_payments.Payment]:
+def _payments_of(proposals: Iterable[Proposal]) -> dict[int, settlement_funds_in_and_out.Payment]:
     """Returns the bank's payments by account id. Leaves out the accounts for which the hub has no amount left to
     record."""
     return {
-        each.account_id: settlement_payments.Payment(
+        each.account_id: settlement_funds_in_and_out.Payment(
             _movement_id(each), each.settlement_account_id, each.amount, each.is_out
         )
         for each in proposals
@@ -211,7 +211,7 @@ def _proposals(
 ) -> list[Proposal]:
     lines = {line.account_id: line for line in StatementLine.objects.filter(statement=statement)}
     names = {covers[row.pk]: {str(settlement.pk), row.transfer_id, *_references(lines[row.pk])} - {""} for row in rows}
-    recorded = settlement_payments.recorded(
+    recorded = settlement_funds_in_and_out.recorded(
         settlement.pk, settlement.created_at, {covers[row.pk]: int(row.net) for row in rows}, names
     )
     return [

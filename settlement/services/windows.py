@@ -13,7 +13,7 @@ from hub.sweeps import isolating_batches
 from hub.sweeps.queries import is_skipped
 from ledger.models import Entry, SettlementWindow
 from ledger.window_lock import WINDOW_LOCK
-from settlement import gross_settlement, store
+from settlement import gross_settlement, window_totals_and_commits
 from settlement.models import ContentTotal, WindowContent
 from settlement.netting import obligations
 from settlement.states import WindowState, window_state
@@ -72,7 +72,7 @@ def _close(*, reason: str, actor: str, window_id: int | None) -> Closed:
 def total_up(window_id: int) -> SettlementWindow:
     """Computes a closed window's totals. If the totals already exist, the call does nothing, because no entry is ever
     added to a closed window."""
-    store.allow_time_for_totals()
+    window_totals_and_commits.allow_time_for_totals()
     return _total_up(SettlementWindow.objects.select_for_update(no_key=True).get(pk=window_id))
 
 
@@ -84,7 +84,9 @@ def _total_up(window: SettlementWindow) -> SettlementWindow:
     for model in immediate.values():
         gross_settlement.settle_window(model, window_id)
     states = []
-    for (currency, account_type), rows in groupby(store.window_totals(window_id), key=lambda row: row[:2]):
+    for (currency, account_type), rows in groupby(
+        window_totals_and_commits.window_totals(window_id), key=lambda row: row[:2]
+    ):
         totals = [total for _, _, total in rows]
         obligations(totals)  # this call asserts that the totals add up to zero
         is_gross = (currency, account_type) in immediate
@@ -121,7 +123,7 @@ def _find_left(most: int) -> list[str]:
 
 @transaction.atomic(durable=True)
 def _total_up_some(window_ids: list[str]) -> int:
-    store.allow_time_for_totals()
+    window_totals_and_commits.allow_time_for_totals()
     # The process that closed the window can still hold the lock of the window's row. Without SKIP LOCKED, all workers
     # would wait for this process.
     free = SettlementWindow.objects.select_for_update(no_key=True, skip_locked=True).filter(pk__in=window_ids)

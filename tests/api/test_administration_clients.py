@@ -12,7 +12,7 @@ from django.db import IntegrityError, ProgrammingError, connection, transaction
 from django.test import override_settings
 from django.utils import timezone
 
-from hub.administration import secret_hashes, services
+from hub.administration import secret_hash_cache, services
 from hub.administration.models import READ, WRITE, AdministrationClient
 from hub.api import tokens
 from hub.audit.models import Approval, Entry
@@ -214,7 +214,7 @@ def test_a29_wrong_secrets_for_an_administration_client_do_not_keep_it_out(world
 def test_wrong_secrets_cost_the_database_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
 ) -> None:
-    monkeypatch.setattr(secret_hashes, "_READ_EVERY_S", 1000.0)
+    monkeypatch.setattr(secret_hash_cache, "_READ_EVERY_S", 1000.0)
     client, secret = operators.make_client()
     operators.token_of(client, secret)
     with django_assert_num_queries(0):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fspiop.errors import FspiopError
 from hub.api import dfsp_limits, request_body
-from hub.api.bulk_limits import Answered, Bulks, Ended
+from hub.api.bulk_concurrency import Answered, Bulks, Ended
 from hub.api.dfsp_limits import Limits
 from tests.api import messages
 from tests.api.caller import description_of, dfsp, error_of

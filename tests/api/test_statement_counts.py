@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from hub.outbox import backlog
+from hub.outbox import backlog_limit
 from hub.outbox.models import Message
 from hub.participants import queries
 from hub.postgresql.base import DatabaseWrapper
@@ -53,7 +53,7 @@ def told() -> list[tuple[str, str, str]]:
 @pytest.fixture
 def asked(committed_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The hub has begun: an alias is known, and so are the callers' ids. Nothing is read once a second."""
-    for read_each_second in (active_rules, backlog):
+    for read_each_second in (active_rules, backlog_limit):
         monkeypatch.setattr(read_each_second, "_REFRESH_S", 3600.0)
     register("MSISDN/255655001001", "blue")
     open_kes(committed_world, "blue")
@@ -85,7 +85,8 @@ def test_a_lookup_and_a_quote_alone_take_fifteen_statements() -> None:
 
 @pytest.mark.usefixtures("asked")
 def test_the_thread_of_a_request_uses_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backlog, "_REFRESH_S", 1000)  # which one request a second does, and returns the connection
+    # One request a second does this, and returns the connection.
+    monkeypatch.setattr(backlog_limit, "_REFRESH_S", 1000)
     ensure, here = DatabaseWrapper.ensure_connection, threading.get_ident()
 
     def ensure_elsewhere(self: DatabaseWrapper) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fspiop.time import http_date
 from hub import urls as root_urls
-from hub.api import middleware
+from hub.api import dfsp_routing_middleware
 from hub.api.wsgi_handler import LeanHandler, LeanRequest
 from tests.world import World
 
@@ -127,8 +127,10 @@ def test_a_door_that_a_process_does_not_serve_is_closed_on_the_short_way_too() -
 
 
 def test_each_resource_has_its_own_routes_and_all_together_are_the_api() -> None:
-    routes = {first: middleware.resolver_of(first).url_patterns for first in middleware.DFSP_DOORS}
+    routes = {
+        first: dfsp_routing_middleware.resolver_of(first).url_patterns for first in dfsp_routing_middleware.DFSP_DOORS
+    }
     assert all(routes.values())
-    assert sum(len(each) for each in routes.values()) == len(middleware.dfsp_routes())
+    assert sum(len(each) for each in routes.values()) == len(dfsp_routing_middleware.dfsp_routes())
     of_all = [each for each in root_urls.urlpatterns if str(each.pattern).startswith("dfsp/")]
     assert of_all == routes["dfsp"], "a route below dfsp/ belongs to own_api_urlpatterns in hub.dfsp_urls"

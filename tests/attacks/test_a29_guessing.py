@@ -6,7 +6,7 @@ import pytest
 from django.core.cache import cache
 from django.test import Client, override_settings
 
-from hub.api import password_attempts
+from hub import sign_in_attempts
 from tests.factories import PASSWORD, UserFactory
 from tests.world import World
 
@@ -47,7 +47,7 @@ def test_a29_without_its_cache_the_hub_can_still_be_administrated(
 
         add = incr = set = get
 
-    monkeypatch.setattr(password_attempts, "cache", Gone())
+    monkeypatch.setattr(sign_in_attempts, "cache", Gone())
     UserFactory.create(is_staff=True)
     assert ask("olga", "wrong") == 401
     assert ask("olga", PASSWORD) == 200

@@ -9,8 +9,8 @@ from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from django.core.cache import cache
 from django.test import Client, override_settings
 
-from hub.api import password_attempts
-from portal import known_browsers
+from hub import sign_in_attempts
+from portal import known_browsers_for_lockout
 from portal.permissions import Role
 from tests import proofs
 from tests.api.caller import dfsp
@@ -26,8 +26,8 @@ ELSEWHERE = [f"203.0.113.{host}" for host in range(1, 5)]
 
 @pytest.fixture(autouse=True)
 def _fewer_are_enough(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(password_attempts, "MOST_OF_AN_ADDRESS", 8)
-    monkeypatch.setattr(password_attempts, "MOST_OF_A_NAME_ELSEWHERE", 12)
+    monkeypatch.setattr(sign_in_attempts, "MOST_OF_AN_ADDRESS", 8)
+    monkeypatch.setattr(sign_in_attempts, "MOST_OF_A_NAME_ELSEWHERE", 12)
     cache.clear()
     yield
     cache.clear()
@@ -133,7 +133,7 @@ def test_a29_what_one_persons_browser_is_known_as_is_nothing_to_anothers_name(vi
     (cookie,) = [morsel for name, morsel in browser.cookies.items() if name.startswith("kitovu_browser_")]
     assert (cookie["httponly"], cookie["samesite"], cookie["path"]) == (True, "Strict", "/portal/")
     thief = at(HOME)
-    thief.cookies[known_browsers._cookie("auditor")] = cookie.value
+    thief.cookies[known_browsers_for_lockout._cookie("auditor")] = cookie.value
     for number in range(5):
         thief.post(SIGN_IN, {"login": "auditor", "password": f"wrong {number}"})
     # All five counted for the address, as a stranger's do: with three more it is full.
@@ -184,10 +184,10 @@ def test_a29_wrong_secrets_for_a_dfsps_client_do_not_keep_it_out(world: World) -
 
 
 def test_a29_a_count_that_began_without_an_end_gets_one(world: World) -> None:
-    attempt = password_attempts.Attempt("viewer", HOME, "", 12)
+    attempt = sign_in_attempts.Attempt("viewer", HOME, "", 12)
     for key, _ in attempt._places():
         cache.set(key, 0, timeout=None)  # as counting leaves it that meets the end of the one before
     assert attempt.begin()
     client = cache._cache.get_client(None)  # type: ignore[attr-defined]
     for key, _ in attempt._places():
-        assert 0 < client.ttl(cache.make_key(key)) <= password_attempts.FORGOTTEN_AFTER_S
+        assert 0 < client.ttl(cache.make_key(key)) <= sign_in_attempts.FORGOTTEN_AFTER_S

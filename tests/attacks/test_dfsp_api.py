@@ -13,7 +13,7 @@ from django.http import HttpResponse
 
 from fspiop.errors import FspiopError
 from hub.api import dfsp_limits
-from hub.api.bulk_limits import Answered, Bulks
+from hub.api.bulk_concurrency import Answered, Bulks
 from hub.audit.models import Approval
 from hub.dfsp_api import dfsp_view
 from hub.dfsp_api.dfsp_view import DfspView

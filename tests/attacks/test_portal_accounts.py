@@ -17,7 +17,7 @@ from django.test import Client, override_settings
 from hub.audit.approvals import NotApproved, mailbox
 from hub.audit.models import Approval, Entry
 from hub.notifications.models import Notification
-from portal import changes, first_sign_in, invitations, users
+from portal import changes, first_sign_in_confirmation, invitations, users
 from portal.models import Confirmation, Invitation, Profile
 from portal.permissions import HUB_ROLES, READING, RIGHTS, Role
 from portal.visitor import visitor_for
@@ -258,8 +258,8 @@ def test_a30_two_second_accounts_do_not_confirm_each_other(world: World, second_
     for by, name in (("neema", "other"), ("neema", "neema")):
         user, administrator = (User.objects.get(username=each) for each in (name, by))
         signed_in_at = Profile.objects.get(user=user).signed_in_at
-        with pytest.raises(first_sign_in.NotConfirmed):
-            first_sign_in.confirm(user, signed_in_at=signed_in_at, confirmed_by=administrator)
+        with pytest.raises(first_sign_in_confirmation.NotConfirmed):
+            first_sign_in_confirmation.confirm(user, signed_in_at=signed_in_at, confirmed_by=administrator)
     assert not may_act()
     assert not may_act("other")
 
@@ -284,7 +284,7 @@ def test_a30_the_sign_in_that_is_confirmed_is_the_one_that_was_looked_at(
     zuri = browser(Role.ADMINISTRATOR, name="zuri")
     looked_at = Profile.objects.get(user__username="neema").signed_in_at.isoformat()
     users.reset_second_factor(User.objects.get(username="neema"), actor="test")
-    first_sign_in.note_sign_in(User.objects.get(username="neema"), browser="another")
+    first_sign_in_confirmation.note_sign_in(User.objects.get(username="neema"), browser="another")
     for sent in (looked_at, "", "yesterday", "2026-01-01", "2026-01-01T00:00:00"):
         answer = zuri.post("/portal/users/neema/confirm/", {"signed_in_at": sent}, follow=True)
         assert answer.status_code == 200
@@ -329,7 +329,7 @@ def test_a30_a_form_that_was_read_before_a_reset_does_not_confirm_the_account_ag
     def read_and_then_reset(*args: object, **kwargs: object) -> object:
         found = list(real(*args, **kwargs))
         monkeypatch.undo()
-        first_sign_in.unconfirm(neema)
+        first_sign_in_confirmation.unconfirm(neema)
 
         class Read:
             def first(self) -> object:

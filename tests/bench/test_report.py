@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import asdict, replace
 
 from bench import report
-from bench.measure import Outcome
+from bench.latency_and_cpu_figures import Outcome
 from bench.run import Plan, Result
 
 PLAN = Plan(rate=50, seconds=10, warmup=1, drain=1, dfsps=2, hot=0)

@@ -10,10 +10,10 @@ from django.utils import timezone
 
 from hub.participants.models import Participant
 from portal.certification import report, starting_and_ending_runs
-from portal.certification.exchanges import Exchange
 from portal.certification.faults import fault
 from portal.certification.models import Certification, CertificationCase
 from portal.certification.options import Options
+from portal.certification.shown_messages import Exchange
 from portal.permissions import Role
 from tests.browser import scheme
 from tests.browser.conftest import Open

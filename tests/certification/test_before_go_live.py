@@ -18,7 +18,13 @@ from hub.test_currency import TEST_CURRENCY
 from ledger import accounts_and_funds
 from ledger.commands_and_outcomes import Committed, Refusal, Refused, Reserved
 from ledger.fx.commands_and_outcomes import FxRefused
-from portal.certification import certifier_participant, process, report, starting_and_ending_runs, test_accounts
+from portal.certification import (
+    certifier_participant,
+    certifying_process,
+    report,
+    starting_and_ending_runs,
+    test_accounts,
+)
 from portal.certification.models import Certification
 from portal.certification.options import Options
 from tests import fx_world
@@ -124,7 +130,7 @@ def test_a_tested_dfsp_converts_nothing(world: World, tested: Certification) -> 
     "end",
     [
         report.finish,
-        lambda made: process._give_up([made], "x"),
+        lambda made: certifying_process._give_up([made], "x"),
         lambda made: starting_and_ending_runs.interrupt(Q(pk=made.pk)),
         lambda made: offboarding.begin(made.participant, actor="test"),
     ],

@@ -18,13 +18,13 @@ from hub.participants import credential_cache
 from hub.participants import services as participants
 from hub.participants.models import Participant
 from hub.recordings.models import RecordedRequest, Recording
-from portal.certification import certifier_participant, process, starting_and_ending_runs
-from portal.certification.aliases import ALIASES, PAID
-from portal.certification.exchanges import shown
+from portal.certification import certifier_participant, certifying_process, starting_and_ending_runs
 from portal.certification.models import Certification, CertificationCase
 from portal.certification.options import UNKNOWN, Options
 from portal.certification.recorded_requests import _read
 from portal.certification.run_for_one_dfsp import Run
+from portal.certification.shown_messages import shown
+from portal.certification.telephone_numbers_of_cases import ALIASES, PAID
 from tests import proofs
 from tests.api.caller import dfsp
 from tests.proofs import by_proxy
@@ -115,7 +115,7 @@ def test_text_that_the_database_cannot_store_is_replaced(green: Participant) -> 
     case = made.cases.get(name="payee-quote")
     assert case.faults == [{"code": "a�b�c", "values": {"a�b�c": ["a�b�c", "nan", 1]}}]
     assert case.exchanges == [{"body": "a�b�c"}]
-    process._give_up([made], ODD)
+    certifying_process._give_up([made], ODD)
     made.refresh_from_db()
     assert made.fault == "a�b�c"
 
@@ -135,7 +135,7 @@ def test_an_error_ends_only_the_certification_in_which_it_arises(
 
     monkeypatch.setattr(Run, "play_all", fails)
     nothing: Any = SimpleNamespace(on=lambda *_: None)
-    asyncio.run(process._run_one(mine, nothing, nothing, nothing, lambda *_: None))
+    asyncio.run(certifying_process._run_one(mine, nothing, nothing, nothing, lambda *_: None))
     mine.refresh_from_db()
     other.refresh_from_db()
     assert (mine.state, other.state) == ("INTERRUPTED", "RUNNING")
@@ -150,7 +150,7 @@ def test_the_end_of_a_dfsps_accounts_ends_only_its_own_certification(green: Part
     left = {"is_active": False, "may_send": False, "may_receive": False, "leaving_since": now, "closed_at": now}
     Participant.objects.filter(name="brown").update(**left)
     participant = certifier_participant.set_up(endpoint=ENDPOINT).participant
-    assert asyncio.run(process._with_accounts([closed, other], participant)) == [other]
+    assert asyncio.run(certifying_process._with_accounts([closed, other], participant)) == [other]
     closed.refresh_from_db()
     assert closed.state == "INTERRUPTED"
     assert "closed for good" in closed.fault

@@ -14,10 +14,10 @@ from hub.audit.models import Entry
 from hub.participants.models import Participant
 from portal.certification import report, starting_and_ending_runs
 from portal.certification.cases import CASES
-from portal.certification.exchanges import Exchange
 from portal.certification.faults import TEXTS, fault, texts
 from portal.certification.models import Certification, CertificationCase
 from portal.certification.options import Options, read
+from portal.certification.shown_messages import Exchange
 from portal.permissions import Role
 from portal.tasks import certify
 from tests.portal.people import browser_of, person

@@ -26,12 +26,12 @@ from fspiop.time import format_datetime, http_date
 from hub.local.net import free_port
 from kitovu_connector.backend import IncomingMoney, PartyDetails, Terms, TermsWanted
 from kitovu_connector.config import Config
+from kitovu_connector.connector import Connector
 from kitovu_connector.events import Handler
 from kitovu_connector.group_commit import Connection, Database
 from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_states import Payment
-from kitovu_connector.records import Records
-from kitovu_connector.service import Connector
+from kitovu_connector.record_store import Records
 from kitovu_connector.store import Store
 from tests import proofs
 from tests.keys import CONDITION, FULFILMENT, PACKET

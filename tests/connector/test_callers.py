@@ -14,7 +14,7 @@ from hub.local.net import free_port
 from kitovu_connector import doctor
 from kitovu_connector.config import Config, ConfigError
 from kitovu_connector.doctor import Finding, Verdict, examine
-from kitovu_connector.requests_to_connector import CoreRequests, NotRunning, RequestRefused
+from kitovu_connector.running_connector_client import CoreRequests, NotRunning, RequestRefused
 from tests import proofs
 from tests.connector.hub_stub import Scheme, scheme
 

@@ -18,12 +18,12 @@ from cryptography import x509
 
 from fspiop import jws
 from hub.local.net import free_port
-from kitovu_connector import command_line, configuration_files, payment_files
+from kitovu_connector import command_line, new_connector_files, payment_files
 from kitovu_connector.backend import HttpBackend, Unavailable
 from kitovu_connector.config import load
 from kitovu_connector.health import Health
 from kitovu_connector.payment_states import State
-from kitovu_connector.reconciliation import Result, Side, compare
+from kitovu_connector.reconciliation_differences import Result, Side, compare
 from tests.connector.hub_stub import PAYEE, Scheme, quote, scheme, told, transfer
 
 INIT = ["init", "--yes", "--dfsp", "green", "--hub-url", "https://hub.example", "--backend-url", "http://core:8080"]
@@ -428,6 +428,6 @@ def test_what_the_hub_received_at_another_time_is_no_fault_of_this_one() -> None
 
 
 def test_a_key_of_a_signing_request_has_one_name() -> None:
-    key = configuration_files.new_tls_key()
-    first, second = (configuration_files.signing_request("green", key) for _ in range(2))
-    assert configuration_files.key_id_of_request(first) == configuration_files.key_id_of_request(second)
+    key = new_connector_files.new_tls_key()
+    first, second = (new_connector_files.signing_request("green", key) for _ in range(2))
+    assert new_connector_files.key_id_of_request(first) == new_connector_files.key_id_of_request(second)

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from example_dfsp.bank import Bank
+from example_dfsp.bank_application import Bank
 from example_dfsp.books import Books, Conflict, Incoming, Outgoing, Overdrawn
 from example_dfsp.customers import Customer
 from hub.local.net import free_port

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from kitovu_connector import payment_files
-from kitovu_connector.requests_to_connector import CoreRequests
+from kitovu_connector.running_connector_client import CoreRequests
 from tests.connector.hub_stub import Scheme, scheme
 from tests.connector.test_hostile_dfsp import ORDER
 

@@ -17,7 +17,7 @@ from fspiop.bodies.fx_quotes import FxConversion, FxQuotePost
 from fspiop.bodies.fx_transfers import FxTransferPost
 from fspiop.time import format_datetime
 from hub.local.net import free_port
-from kitovu_connector import idle_connections, payment_conversion
+from kitovu_connector import idle_incoming_connections, payment_conversion
 from kitovu_connector.backend import PartyDetails
 from kitovu_connector.conflicts import Conflict
 from kitovu_connector.fxp import ConversionEnd
@@ -466,7 +466,7 @@ async def connected(port: int, sent: bytes = b"") -> tuple[asyncio.StreamReader,
 
 
 def test_a_connection_without_a_request_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(idle_connections, "_FIRST_REQUEST_S", 0.5)
+    monkeypatch.setattr(idle_incoming_connections, "_FIRST_REQUEST_S", 0.5)
     line = b"GET /health HTTP/1.1\r\nHost: x\r\n"
 
     async def story(world: Scheme) -> None:
@@ -485,7 +485,7 @@ def test_a_connection_without_a_request_is_closed(tmp_path: Path, monkeypatch: p
 def test_of_too_many_connections_the_longest_idle_ones_are_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(idle_connections, "_MOST", 3)
+    monkeypatch.setattr(idle_incoming_connections, "_MOST", 3)
 
     async def story(world: Scheme) -> None:
         first = [await connected(world.config.inbound_port) for _ in range(3)]

@@ -174,7 +174,7 @@ def test_a_request_for_terms_is_not_acknowledged_before_it_is_stored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the core takes longer than the hub waits, the hub is told to send it again."""
-    monkeypatch.setattr("kitovu_connector.customer_checks._WAIT_FOR_A_LOOKUP_S", 0.2)
+    monkeypatch.setattr("kitovu_connector.customer_existence_checks._WAIT_FOR_A_LOOKUP_S", 0.2)
 
     class Slow(Knows):
         async def find_party(self, id_type: str, id_value: str, sub_id: str | None) -> PartyDetails | None:

@@ -20,7 +20,7 @@ from fspiop import base64url, bodies, ilp
 from fspiop.bodies.common import Party
 from fspiop.bodies.quotes import QuotePost, QuotePut
 from hub.local.net import free_port
-from kitovu_connector import terms
+from kitovu_connector import payee_terms
 from kitovu_connector.backend import HttpBackend, PartyDetails, Terms
 from kitovu_connector.config import Config
 from kitovu_connector.payment_order import party_of, ref_of
@@ -78,7 +78,7 @@ def offered(asked: dict[str, Any], given_: Terms, config: Config) -> tuple[Quote
     """The connector's answer to a quote, and the Transaction in its packet."""
     raw = json.dumps(asked).encode()
     stored = QuoteGiven(quote_id=asked["quoteId"], digest=b"", request=raw, payer_fsp="blue")
-    found = terms.offer(stored, terms.wanted_of(stored, "green"), given_, config, now=1_800_000_000)
+    found = payee_terms.offer(stored, payee_terms.wanted_of(stored, "green"), given_, config, now=1_800_000_000)
     packet = ilp.decode_payment(found.packet)
     return bodies.read(QuotePut, found.answer), json.loads(base64url.decode(packet.data.decode()))
 

@@ -14,9 +14,9 @@ from hub.local.net import free_port
 from hub.outbox.courier import Courier
 from kitovu_connector.backend import IncomingMoney, PartyDetails, Terms, TermsWanted
 from kitovu_connector.config import Config
+from kitovu_connector.connector import Connector
 from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_states import State
-from kitovu_connector.service import Connector
 from ledger import invariants
 from ledger.models import Transfer
 from tests import proofs

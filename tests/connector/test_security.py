@@ -17,14 +17,14 @@ from pytest_django.live_server_helper import LiveServer
 
 from fspiop import jws
 from fspiop.time import http_date
-from hub.curl import Curl
+from hub.http_client import Curl
 from hub.local.net import free_port
 from hub.outbox import client
 from hub.outbox.claims import Claimed
 from kitovu_connector.backend import HttpBackend
 from kitovu_connector.client import HubClient, Said
 from kitovu_connector.config import Config, ConfigError
-from kitovu_connector.service import Connector
+from kitovu_connector.connector import Connector
 from tests import proofs
 from tests.api import messages
 from tests.proofs import key_of

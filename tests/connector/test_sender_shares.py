@@ -78,7 +78,7 @@ def test_terms_of_a_bulk_for_nobody_are_answered_and_not_stored(tmp_path: Path) 
 def test_the_check_of_a_bulk_with_many_unknown_customers_ends_in_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kitovu_connector.customer_checks._LONGEST_CHECK_S", 0.5)
+    monkeypatch.setattr("kitovu_connector.customer_existence_checks._LONGEST_CHECK_S", 0.5)
 
     class Slow(OneCustomer):
         async def find_party(self, id_type: str, id_value: str, sub_id: str | None) -> PartyDetails | None:

@@ -25,27 +25,27 @@ from kitovu_connector import (
     Order,
     PartyRef,
     StartError,
-    earlier_ids,
     event_records,
     instances,
-    records,
+    record_store,
     relay,
+    sent_request_ids_upgrade,
     state_schema,
 )
 from kitovu_connector.bulk_transactions import BulkTransaction, Progress
 from kitovu_connector.config import Config, ConfigError, load
 from kitovu_connector.conflicts import Conflict
+from kitovu_connector.connector import Connector
 from kitovu_connector.doctor import Verdict, _state
 from kitovu_connector.event_records import EventRecord
-from kitovu_connector.front_end_submission_states import Submission
+from kitovu_connector.front_end_conversion_and_bulk_states import Submission
 from kitovu_connector.fxp import Conversion, Offer, OfferState
 from kitovu_connector.payment_conversion import commit_id
 from kitovu_connector.payment_record import Payment, State
 from kitovu_connector.payments_of_requests import RequestLinks
 from kitovu_connector.postgresql_state import PostgresqlDatabase
-from kitovu_connector.records import Records
+from kitovu_connector.record_store import Records
 from kitovu_connector.request_to_pay_records import RequestMade, RequestOrder, RequestState
-from kitovu_connector.service import Connector
 from kitovu_connector.sqlite_state import SqliteDatabase
 from kitovu_connector.store import Incoming, QuoteGiven, Stage, Store
 from tests.connector import odd_requests
@@ -295,7 +295,7 @@ def test_the_ids_of_earlier_requests_are_stored_once_in_pages(
     pages: list[int] = []
 
     def stopped_after(most: int) -> Callable[..., None]:
-        kept = earlier_ids._store
+        kept = sent_request_ids_upgrade._store
 
         def store(conn: Any, **page: Any) -> None:
             if len(pages) == most:
@@ -307,10 +307,10 @@ def test_the_ids_of_earlier_requests_are_stored_once_in_pages(
 
     async def interrupted(store: Store) -> None:
         with pytest.raises(OSError, match="stopped"):
-            await earlier_ids.claim_all(store.database)
+            await sent_request_ids_upgrade.claim_all(store.database)
 
     async def started(store: Store) -> None:
-        await earlier_ids.claim_all(store.database)
+        await sent_request_ids_upgrade.claim_all(store.database)
         own = [each.id for each in (*bulks, conversion)] + items + [commit_id(converted)]
         for one in own:
             with pytest.raises(Conflict):
@@ -320,10 +320,10 @@ def test_the_ids_of_earlier_requests_are_stored_once_in_pages(
             await store.add_incoming(incoming(transfer_id=items[-1]))
 
     with monkeypatch.context() as patched:
-        patched.setattr(earlier_ids, "_store", stopped_after(1))
+        patched.setattr(sent_request_ids_upgrade, "_store", stopped_after(1))
         run(tmp_path, url, kind, interrupted)
     with monkeypatch.context() as patched:
-        patched.setattr(earlier_ids, "_store", stopped_after(1000))
+        patched.setattr(sent_request_ids_upgrade, "_store", stopped_after(1000))
         run(tmp_path, url, kind, started)
         assert len(pages) == 7  # two pages of bulks, one of conversions, one of payments, and the three ends
         run(tmp_path, url, kind, started)
@@ -435,7 +435,7 @@ def test_events_that_are_delivered_cost_the_next_look_nothing(tmp_path: Path) ->
         received = Records(store.database, "conversion_received", Conversion)
         await received.changed_since(7.0, "", suffix="/FXP", limit=10)
         reader.set_trace_callback(None)
-        asked.append(records.DELETE_OLD.replace("?", "1"))
+        asked.append(record_store.DELETE_OLD.replace("?", "1"))
         plans = [[row["detail"] for row in reader.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()] for sql in asked]
         assert plans[0] == ["SEARCH exchange USING INDEX exchange_due (kind=? AND owner=?)"]  # and no sorting
         # SQLite finds the record of a page by its primary key.
@@ -463,8 +463,8 @@ def test_in_postgresql_old_and_waiting_records_are_found_by_an_index(url: str) -
                 plans = [
                     "\n".join(row[0] for row in conn.execute(f"EXPLAIN {sql.replace('?', '%s')}".encode(), values))
                     for sql, values in (
-                        (records.OLDEST_OPEN, ("event", "me", 10)),
-                        (records.DELETE_OLD, ("event", 10_009.0, 100)),
+                        (record_store.OLDEST_OPEN, ("event", "me", 10)),
+                        (record_store.DELETE_OLD, ("event", 10_009.0, 100)),
                         (relay.DELETE_OLD, (60.0,)),
                     )
                 ]

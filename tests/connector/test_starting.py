@@ -14,7 +14,7 @@ import pytest
 
 from hub.local.net import free_port
 from kitovu_connector.config import Config, ConfigError, load
-from kitovu_connector.service import Connector
+from kitovu_connector.connector import Connector
 from tests import proofs
 from tests.connector.hub_stub import Core, config_of
 from tests.proofs import key_of

@@ -21,10 +21,10 @@ from fspiop.bodies.fx_quotes import FxConversion, FxQuotePost
 from fspiop.bodies.fx_transfers import FxTransferPost
 from fspiop.time import format_datetime
 from kitovu_connector import payment_conversion as conversion
-from kitovu_connector.bulk_terms import BulkTerms
-from kitovu_connector.front_end_submission_states import Sent, Submission
+from kitovu_connector.answering_bulk_quotes import BulkTerms
+from kitovu_connector.front_end_conversion_and_bulk_states import Sent, Submission
 from kitovu_connector.fxp import Conversion, ConversionEnd, ConversionState, Offer, OfferState
-from kitovu_connector.incoming_bulks import BulkState, IncomingBulk
+from kitovu_connector.incoming_bulk_records import BulkState, IncomingBulk
 from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_record import Payment, State
 from kitovu_connector.request_to_pay_records import RequestMade, RequestOrder, RequestReceived, RequestState
@@ -315,7 +315,7 @@ def test_a_stranger_ends_and_alters_nothing_by_any_message_of_any_kind_of_paymen
 
 
 def _is_about_a_sent_transfer(green: Everything, path: str) -> bool:
-    """Claims of the payment's own payee DFSP are in test_message_trust, test_front_end_submission_states and
+    """Claims of the payment's own payee DFSP are in test_message_trust, test_front_end_conversion_and_bulk_states and
     test_proven_payment."""
     sent = [found.transfer_id for found in green.connector._payer._open.values() if found.state is State.ACCEPTED]
     submitted = [row[1] for row in green.records()["exchange"] if row[0] in ("bulkTransfers", "fxTransfers")]

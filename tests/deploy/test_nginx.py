@@ -290,7 +290,7 @@ def test_a40_each_door_opens_to_its_own_apis_only(front: Front) -> None:
 
 
 def test_what_we_ship_names_every_resource_that_the_hub_serves() -> None:
-    from hub.api.middleware import DFSP_DOORS
+    from hub.api.dfsp_routing_middleware import DFSP_DOORS
 
     named = re.search(r"location ~ \^/\(([\w|]+)\)\(/\|\$\)", (DEPLOY / "dfsp.conf.template").read_text())
     assert named is not None

@@ -15,17 +15,17 @@ from yarl import URL
 
 from example_dfsp import payments, requests_to_pay
 from example_dfsp.all_pages import web_site
-from example_dfsp.bank import Bank
-from example_dfsp.batches import AT_ONCE
+from example_dfsp.bank_application import Bank
 from example_dfsp.books import Books
 from example_dfsp.customers import Customer, read_customers
 from example_dfsp.emv_codes import PaymentCode, written
 from example_dfsp.instructions import Instruction
+from example_dfsp.localization import amount_entered
 from example_dfsp.pages import requesting, wallet
+from example_dfsp.payment_batches import AT_ONCE
 from example_dfsp.payment_lists import Line
 from example_dfsp.qr_pictures import svg_of
 from example_dfsp.requests_to_pay import RequestMade
-from example_dfsp.texts import amount_entered
 from hub.local.net import free_port
 from tests.example_dfsp.cases import each
 from tests.example_dfsp.test_emv_codes import pixels_of

@@ -9,7 +9,7 @@ import pytest
 
 from example_dfsp.arrivals import Arrivals, arrival_of
 from example_dfsp.books import Books, Conflict, Incoming, Outgoing, Overdrawn
-from example_dfsp.counter import Counter, CounterEntry
+from example_dfsp.cash_entries import Counter, CounterEntry
 from example_dfsp.instructions import AboveThePayment, Instruction, Instructions
 from tests.example_dfsp.cases import each
 

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from example_dfsp import payments
-from example_dfsp.bank import Bank
+from example_dfsp.bank_application import Bank
 from example_dfsp.books import Books, Overdrawn
 from example_dfsp.customers import Customer
 from example_dfsp.instructions import Instruction

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from example_dfsp.bank import Bank
+from example_dfsp.bank_application import Bank
 from example_dfsp.books import Books
 from example_dfsp.connector_calls import Answer
 from example_dfsp.customers import Customer

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 
 from bench.hubs import use_rules
-from bench.measure import percentile
+from bench.latency_and_cpu_figures import percentile
 from bench.onboard import Administration
 from hub.local import net
 from hub.local.errors import LocalError

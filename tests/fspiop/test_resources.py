@@ -3,7 +3,7 @@
 from fspiop.resources import RESOURCES
 from fspiop.versions import SUPPORTED
 from hub import dfsp_urls
-from hub.api.middleware import DFSP_DOORS
+from hub.api.dfsp_routing_middleware import DFSP_DOORS
 from hub.participants import endpoint_types_and_urls
 
 

@@ -30,9 +30,9 @@ from hub.local.stack import PROJECT, Stack
 from hub.participants import certificate_authority
 from kitovu_connector import doctor
 from kitovu_connector.config import Config
+from kitovu_connector.connector import Connector
 from kitovu_connector.doctor import Finding, Verdict
 from kitovu_connector.hub_api import HubUnreachable
-from kitovu_connector.service import Connector
 from tests import proofs, wheels
 from tests.connector.hub_stub import Core
 from tests.live_hubs import own_hub

@@ -14,7 +14,7 @@ from portal.models import AccountMark, LedgerBlock
 from portal.permissions import Role
 from portal.queries import account_statements, balance_checkpoints
 from portal.queries.balance_checkpoints import SIZE
-from settlement import store
+from settlement import window_totals_and_commits
 from tests import fx_world
 from tests.portal.people import browser, browser_of, person
 from tests.portal.test_pages import pay, text_of
@@ -31,7 +31,7 @@ def url_of(world: World, name: str = "green", account_type: str = "POSITION") ->
 
 def everything_is_old(monkeypatch: pytest.MonkeyPatch) -> None:
     """As a minute later: nothing can appear any more among the entries that are there."""
-    monkeypatch.setattr(store, "surely_seen", lambda: Entry.objects.latest("id").pk)
+    monkeypatch.setattr(window_totals_and_commits, "surely_seen", lambda: Entry.objects.latest("id").pk)
 
 
 def begin_block() -> None:

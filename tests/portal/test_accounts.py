@@ -18,7 +18,7 @@ from hub.audit.models import Approval, Entry
 from hub.encryption import fernet
 from hub.notifications.models import Notification
 from hub.notifications.services import SEAL
-from portal import first_sign_in, invitations, users
+from portal import first_sign_in_confirmation, invitations, users
 from portal.models import Confirmation, Invitation, Profile
 from portal.permissions import Role
 from portal.visitor import visitor_for
@@ -245,7 +245,7 @@ def test_one_who_is_let_in_again_is_confirmed_again(world: World, asha: Client, 
     assert User.objects.get(username="neema").is_active
     assert not may_act()
     client = browser_of(User.objects.get(username="neema"))
-    first_sign_in.note_sign_in(User.objects.get(username="neema"), browser="x")
+    first_sign_in_confirmation.note_sign_in(User.objects.get(username="neema"), browser="x")
     assert client.get("/portal/participants/green/TZS/cap/").status_code == 403
     assert "neither requested" in judge(asha)
     judge(zuri)

@@ -23,7 +23,7 @@ from portal.alarms.kinds import KINDS
 from portal.history import PAYEE, PAYER
 from portal.models import Alarm, HistoryMark, HistoryRow, LedgerCheck, LimitUse
 from portal.permissions import Role
-from portal.queries import limit_uses
+from portal.queries import limit_use_per_minute
 from tests.portal.people import browser, browser_of, person
 from tests.world import World, fulfil, prepare, reject, run
 
@@ -294,8 +294,8 @@ def test_the_metrics_have_a_figure_for_each_kind(world: World) -> None:
 def test_the_chart_of_limits_has_its_history_at_each_load(world: World) -> None:
     cache.clear()
     run(prepare(world, "green", "blue", 500))
-    limit_uses.store()
-    limit_uses.store()  # the same minute
+    limit_use_per_minute.store()
+    limit_use_per_minute.store()  # the same minute
     LimitUse.objects.update(minute=datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=7))
     page = browser_of(person(Role.VIEWER)).get("/portal/overview/")
     used = json.loads(page.context["chart"])["used"]

@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from directory import builtin_oracle
 from directory.aliases import Alias
-from fspiop import keys
+from fspiop import keys_and_certificates
 from hub.audit.models import Entry as AuditEntry
 from hub.participants.models import Participant
 from ledger import accounts_and_funds
@@ -276,7 +276,7 @@ def test_the_files_of_a_payment_are_signed_and_a_change_is_found(found: dict[str
     content = json.loads(base64.urlsafe_b64decode(signed["payload"] + "=="))
     assert content["transfer"]["amount"] == "3.5"
     assert content["customers"][1]["name"] == "Amina Juma"
-    public = keys.public_pem(private.public_key())
+    public = keys_and_certificates.public_pem(private.public_key())
     assert signed["header"]["kid"] == hashlib.sha256(public.encode()).hexdigest()
     assert AuditEntry.objects.filter(action="payment_exported", subject=found["paid"]).count() == 3
     unsigned = client.get(f"/portal/transfers/{found['paid']}/payment.json")

@@ -7,7 +7,7 @@ from portal import changes
 from portal.changes import NotApproved
 from portal.permissions import Role
 from portal.visitor import visitor_for
-from rules.alerts.actions import PERFORM, Payload, subject_of
+from rules.alerts.requested_changes import PERFORM, Payload, subject_of
 from rules.lists import loaded_names, matches, screening, services
 from rules.lists.models import NameMatch
 from rules.lists.screening import Named

@@ -11,8 +11,8 @@ from django.conf import settings
 from django.test import override_settings
 from django.utils import translation
 
-from fspiop import base64url, jws, keys
-from fspiop.registered_value_errors import EncodingFault, Fault, InvalidValue, KeyFault
+from fspiop import base64url, jws, keys_and_certificates
+from fspiop.invalid_value_codes import EncodingFault, Fault, InvalidValue, KeyFault
 from hub import egress
 from hub.egress import AddressFault
 from hub.participants import certificate_authority, networks_and_contacts
@@ -50,21 +50,46 @@ _SHORT = rsa.generate_private_key(public_exponent=65537, key_size=1024)
 @pytest.mark.parametrize(
     ("read", "text", "fault", "said"),
     [
-        (keys.read_signing_key, "x" * 20_000, KeyFault.TOO_LONG, "too long"),
-        (keys.read_signing_key, "-----BEGIN PRIVATE KEY-----", KeyFault.PRIVATE_KEY, "this is a private key"),
-        (keys.read_signing_key, "{}", KeyFault.NO_JWK, "not a JWK of an RSA key"),
-        (keys.read_signing_key, _jwk(d="AQAB"), KeyFault.PRIVATE_KEY, "this is a private key"),
-        (keys.read_signing_key, _jwk(n="+"), EncodingFault.NOT_BASE64URL, "not base64url"),
-        (keys.read_signing_key, _jwk(n="AR"), EncodingFault.NOT_CANONICAL_BASE64URL, "not canonical base64url"),
+        (keys_and_certificates.read_signing_key, "x" * 20_000, KeyFault.TOO_LONG, "too long"),
         (
-            keys.read_signing_key,
-            keys.public_pem(_SHORT.public_key()),
+            keys_and_certificates.read_signing_key,
+            "-----BEGIN PRIVATE KEY-----",
+            KeyFault.PRIVATE_KEY,
+            "this is a private key",
+        ),
+        (keys_and_certificates.read_signing_key, "{}", KeyFault.NO_JWK, "not a JWK of an RSA key"),
+        (keys_and_certificates.read_signing_key, _jwk(d="AQAB"), KeyFault.PRIVATE_KEY, "this is a private key"),
+        (keys_and_certificates.read_signing_key, _jwk(n="+"), EncodingFault.NOT_BASE64URL, "not base64url"),
+        (
+            keys_and_certificates.read_signing_key,
+            _jwk(n="AR"),
+            EncodingFault.NOT_CANONICAL_BASE64URL,
+            "not canonical base64url",
+        ),
+        (
+            keys_and_certificates.read_signing_key,
+            keys_and_certificates.public_pem(_SHORT.public_key()),
             KeyFault.UNUSABLE_PUBLIC_KEY,
             "not a usable public key in PEM, X.509 or JWK: an RSA key must have 2048 to 4096 bits, not 1024",
         ),
-        (keys.read_certificate, "nothing", KeyFault.NOT_ONE_CERTIFICATE, "give one X.509 certificate in PEM"),
-        (keys.read_certificate, "-----BEGIN CERTIFICATE-----", KeyFault.UNREADABLE_CERTIFICATE, "cannot be read"),
-        (keys.read_signing_request, "nothing", KeyFault.UNREADABLE_REQUEST, "the signing request cannot be read"),
+        (
+            keys_and_certificates.read_certificate,
+            "nothing",
+            KeyFault.NOT_ONE_CERTIFICATE,
+            "give one X.509 certificate in PEM",
+        ),
+        (
+            keys_and_certificates.read_certificate,
+            "-----BEGIN CERTIFICATE-----",
+            KeyFault.UNREADABLE_CERTIFICATE,
+            "cannot be read",
+        ),
+        (
+            keys_and_certificates.read_signing_request,
+            "nothing",
+            KeyFault.UNREADABLE_REQUEST,
+            "the signing request cannot be read",
+        ),
     ],
 )
 def test_readers_of_keys_give_a_code_and_the_apis_text(
@@ -103,10 +128,10 @@ def test_the_parameters_of_a_fault_are_in_the_text_of_each_language() -> None:
 def test_the_cause_is_said_in_the_same_language_and_a_library_s_text_stays_as_it_is() -> None:
     curve = ec.generate_private_key(ec.SECP256R1()).public_key()
     with pytest.raises(InvalidValue) as raised:
-        keys.read_signing_key(keys.public_pem(curve))  # type: ignore[arg-type]
+        keys_and_certificates.read_signing_key(keys_and_certificates.public_pem(curve))  # type: ignore[arg-type]
     assert str(raised.value) == "not a usable public key in PEM, X.509 or JWK: not an RSA key"
     with pytest.raises(InvalidValue) as unreadable:
-        keys.read_signing_key("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----")
+        keys_and_certificates.read_signing_key("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----")
     library = unreadable.value.parameters["error"]
     assert isinstance(library, ValueError)
     assert not isinstance(library, InvalidValue)

@@ -16,7 +16,7 @@ from hub.participants.models import Participant
 from ledger.decide import PREPARE_IS_REFUSED_BY
 from ledger.models import SettlementWindow, Transfer
 from portal.permissions import Role
-from portal.queries import prepare_checks
+from portal.queries import transfer_prepare_checks
 from portal.queries.transfer_history import lookup_of
 from quotes.models import Quote
 from settlement import services
@@ -108,10 +108,10 @@ def test_a_signature_is_said_to_be_checked_only_where_the_hub_checks(paid: str) 
 
 
 def test_each_rule_by_which_a_prepare_is_refused_is_shown_as_one_check() -> None:
-    checks = [check for check, _rules in prepare_checks.CHECKS]
+    checks = [check for check, _rules in transfer_prepare_checks.CHECKS]
     assert len(checks) == len(set(checks))  # the rules of one are next to each other
-    assert set(checks) == set(prepare_checks.BY_RULE.values())
-    assert [rule for rule in prepare_checks.BY_RULE if rule not in PREPARE_IS_REFUSED_BY] == []
+    assert set(checks) == set(transfer_prepare_checks.BY_RULE.values())
+    assert [rule for rule in transfer_prepare_checks.BY_RULE if rule not in PREPARE_IS_REFUSED_BY] == []
 
 
 def test_a_payments_page_says_what_was_checked_and_which_rule_refused_it(world: World) -> None:

@@ -18,7 +18,7 @@ from fspiop.errors import FspiopError
 from hub import agreement_engine
 from hub.agreement_engine import Command, Waiting, take
 from hub.agreement_outcomes import Forwarded, Outcome
-from hub.outbox import backlog
+from hub.outbox import backlog_limit
 from hub.outbox.models import Message
 from quotes import services
 from quotes import store as quotes_store
@@ -44,7 +44,7 @@ def kinds(outcomes: Sequence[Outcome]) -> list[str]:
 def test_the_number_of_statements_does_not_depend_on_the_size_of_the_group(
     world: World, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backlog, "_REFRESH_S", 1000)  # they are read once a second
+    monkeypatch.setattr(backlog_limit, "_REFRESH_S", 1000)  # they are read once a second
     for n in range(size):
         register(f"MSISDN/{number(n)}", "blue")
     agreement_engine.run([ask_party(world.ids, number=number(0), to="red")])

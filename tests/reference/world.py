@@ -21,8 +21,8 @@ from aiohttp import web
 
 from hub.local import net
 from kitovu_connector.config import Config
+from kitovu_connector.connector import Connector
 from kitovu_connector.reference_api.backend import ReferenceBackend
-from kitovu_connector.service import Connector
 from tests.reference.core import KES_ONLY, UNKNOWN, Core
 from tests.reference.operations import Ended
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from rules import refreshed_key_sets
+from rules import refreshed_name_sets
 
 
 @pytest.fixture(autouse=True)
 def _copies_are_read_again(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A test that is rolled back changes lists and reads them at once, as no process does."""
     if "committed_world" not in request.fixturenames:
-        monkeypatch.setattr(refreshed_key_sets, "FRESH_S", 0)
+        monkeypatch.setattr(refreshed_name_sets, "FRESH_S", 0)

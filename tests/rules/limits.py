@@ -13,7 +13,7 @@ from rules.facts import Facts
 from rules.kept_verdicts import Kept
 from rules.language.checks import accept_text
 from rules.party_keys import key_of
-from rules.rulesets import active_rules, store
+from rules.rulesets import active_rules, sql_for_payments
 from rules.rulesets.models import Activation, RuleSetVersion
 from tests.world import World, prepare
 
@@ -50,7 +50,7 @@ def activate(*rules: Mapping[str, Any]) -> RuleSetVersion:
     version = RuleSetVersion.objects.create(
         language=1, name="Test", content=json.loads(content), digest=uuid.uuid4().bytes * 2, author="test"
     )
-    store.exclude_groups()
+    sql_for_payments.exclude_groups()
     Activation.objects.create(version=version, valid_from=timezone.now(), reason="test", actor="test")
     active_rules.notice()
     return version
@@ -58,7 +58,7 @@ def activate(*rules: Mapping[str, Any]) -> RuleSetVersion:
 
 def deactivate() -> None:
     """Ends the rules."""
-    store.exclude_groups()
+    sql_for_payments.exclude_groups()
     Activation.objects.create(version=None, valid_from=timezone.now(), reason="test", actor="test")
 
 

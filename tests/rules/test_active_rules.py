@@ -94,7 +94,7 @@ def test_a_fault_before_a_compilation_begins_does_not_stop_later_compilations(
     process = active_rules._process
     monkeypatch.setattr(active_rules, "_REFRESH_S", 0.0)
     with monkeypatch.context() as faulty:
-        of, name = (active_rules.store, "content") if place == "the content" else (threading.Thread, "start")
+        of, name = (active_rules.sql_for_payments, "content") if place == "the content" else (threading.Thread, "start")
         faulty.setattr(of, name, fails)
         with pytest.raises(RuntimeError, match="no room"):
             active()

@@ -11,11 +11,11 @@ from django.test import override_settings
 from hub.audit.models import Approval
 from hub.audit.models import Entry as AuditEntry
 from hub.notifications.models import Notification
-from rules.alerts import actions, notifications, queries, services, tasks
+from rules.alerts import notifications, queries, requested_changes, services, tasks
 from rules.alerts.models import Alert, SightingRow
 from rules.alerts.services import Sighting
+from rules.change_refused import NotChanged
 from rules.lists import matches
-from rules.not_changed import NotChanged
 from rules.party_keys import dfsp_key
 from tests.rules.test_lists import ADA, BEN, BLOCKED, put
 from tests.rules.two_people import approve, person
@@ -146,7 +146,9 @@ def test_an_action_waits_for_a_second_person(world: World) -> None:
     tasks.merge()
     alert = Alert.objects.get()
     payload = {"list": "blocked", "party": ADA}
-    request = actions.ask(alert.pk, kind="block_party", payload=payload, reason="a mule", maker=person("mary"))
+    request = requested_changes.ask(
+        alert.pk, kind="block_party", payload=payload, reason="a mule", maker=person("mary")
+    )
     assert matches.matches([ADA]) == {}
     approve(request)
     assert matches.matches([ADA]) == {ADA: BLOCKED}
@@ -154,9 +156,9 @@ def test_an_action_waits_for_a_second_person(world: World) -> None:
     assert found is not None
     assert [(each.approval.kind, each.approval.state) for each in found.actions.all()] == [("block_party", "APPROVED")]
     with pytest.raises(NotChanged):
-        actions.ask(alert.pk, kind="give_money", payload={}, reason="", maker=person("mary"))
+        requested_changes.ask(alert.pk, kind="give_money", payload={}, reason="", maker=person("mary"))
     with pytest.raises(NotChanged):
-        actions.ask(alert.pk + 1, kind="block_party", payload=payload, reason="", maker=person("mary"))
+        requested_changes.ask(alert.pk + 1, kind="block_party", payload=payload, reason="", maker=person("mary"))
     assert Approval.objects.count() == 2  # with the one of the list
 
 

@@ -8,14 +8,14 @@ import pytest
 from django.db import DatabaseError, IntegrityError, transaction
 
 from hub.audit.models import Entry as AuditEntry
-from rules import refreshed_key_sets
-from rules.lists import keys, kill_switches, matches, services
+from rules import refreshed_name_sets
+from rules.change_refused import NotChanged
+from rules.lists import dfsp_corridor_and_name_keys, kill_switches, matches, services
 from rules.lists.kill_switches import Payment, Stopped
 from rules.lists.models import Entry, KillSwitch, ListVersion, PartyList, StagedFile, StagedLine
 from rules.lists.party_files import BadFile, Line
-from rules.not_changed import NotChanged
 from rules.party_keys import key_of
-from rules.refreshed_key_sets import RefreshedKeySets
+from rules.refreshed_name_sets import RefreshedKeySets
 from tests.concurrency.together import together
 from tests.rules.two_people import approve, ask, decide, person
 from tests.world import World
@@ -50,13 +50,13 @@ def another_process() -> RefreshedKeySets:
 def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The statements that copies of tables run."""
     found: list[str] = []
-    execute = refreshed_key_sets.execute
+    execute = refreshed_name_sets.execute
 
     def run(statement: str, parameters: Any = ()) -> Any:
         found.append(statement)
         return execute(statement, parameters)
 
-    monkeypatch.setattr(refreshed_key_sets, "execute", run)
+    monkeypatch.setattr(refreshed_name_sets, "execute", run)
     return found
 
 
@@ -158,7 +158,7 @@ def test_each_process_sees_a_change_within_a_second_and_runs_no_statement_meanwh
         assert time.monotonic() - changed_at < 1
         time.sleep(0.02)
     statements.clear()
-    time.sleep(refreshed_key_sets.FRESH_S)
+    time.sleep(refreshed_name_sets.FRESH_S)
     another_process.of([ADA])
     assert len(statements) == 1, "without a change only the number is read"
 
@@ -166,28 +166,28 @@ def test_each_process_sees_a_change_within_a_second_and_runs_no_statement_meanwh
 def test_a_change_that_is_rolled_back_is_in_no_copy(committed_world: World, statements: list[str]) -> None:
     put(ADA)
     assert matches.matches([ADA, BEN]) == {ADA: BLOCKED}
-    time.sleep(refreshed_key_sets.FRESH_S)
+    time.sleep(refreshed_name_sets.FRESH_S)
     with transaction.atomic():
         services.add_entry("blocked", Line(BEN, "", "", ""), actor="mary")
         assert matches.matches([ADA, BEN]) == {ADA: BLOCKED, BEN: BLOCKED}, "the transaction sees its own change"
         transaction.set_rollback(True)
     assert matches.matches([ADA, BEN]) == {ADA: BLOCKED}
     decide("block_party", {"list": "blocked", "party": CLEO})  # with the number that was rolled back
-    time.sleep(refreshed_key_sets.FRESH_S)
+    time.sleep(refreshed_name_sets.FRESH_S)
     assert matches.matches([ADA, BEN, CLEO]) == {ADA: BLOCKED, CLEO: BLOCKED}
 
 
 def test_more_parties_than_a_copy_may_have_are_found_by_a_statement(
     committed_world: World, another_process: RefreshedKeySets, monkeypatch: pytest.MonkeyPatch, statements: list[str]
 ) -> None:
-    monkeypatch.setattr(refreshed_key_sets, "MOST_KEYS", 1)
+    monkeypatch.setattr(refreshed_name_sets, "MOST_KEYS", 1)
     put(ADA, BEN)
     for _ in range(2):
         statements.clear()
         assert another_process.of([ADA, BEN, CLEO]) == {ADA: BLOCKED, BEN: BLOCKED}
     assert len(statements) == 1
     put(ADA)
-    time.sleep(refreshed_key_sets.FRESH_S)
+    time.sleep(refreshed_name_sets.FRESH_S)
     statements.clear()
     assert another_process.of([ADA, BEN]) == {ADA: BLOCKED}
     assert len(statements) == 2, "a table that was too long is not read again at each change"
@@ -196,7 +196,7 @@ def test_more_parties_than_a_copy_may_have_are_found_by_a_statement(
 def test_a_copy_is_read_in_pages(
     committed_world: World, another_process: RefreshedKeySets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refreshed_key_sets, "_PAGE", 1)
+    monkeypatch.setattr(refreshed_name_sets, "_PAGE", 1)
     put(ADA, BEN, CLEO)
     put(ADA, CLEO, into="excluded")
     assert another_process.of([ADA, BEN, CLEO]) == {
@@ -234,7 +234,7 @@ def test_kill_switches_stop_an_alias_a_dfsp_or_a_corridor(world: World) -> None:
     switch("CORRIDOR", payer_dfsp="green", payee_dfsp="blue", on=False)
     switch("DFSP", payer_dfsp="red", on=False)
     assert kill_switches.stopped(PAYMENTS) == [None] * 4
-    assert matches.matches([ADA, keys.of_dfsp("red")]) == {}
+    assert matches.matches([ADA, dfsp_corridor_and_name_keys.of_dfsp("red")]) == {}
     with pytest.raises(NotChanged, match="not on"):
         switch("DFSP", payer_dfsp="red", on=False)
 

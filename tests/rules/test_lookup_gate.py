@@ -3,7 +3,7 @@
 import pytest
 
 from directory.models import PartyLookup
-from rules import refreshed_key_sets
+from rules import refreshed_name_sets
 from rules.facts import from_bytes
 from rules.party_keys import key_of
 from rules.rulesets import active_rules
@@ -55,7 +55,7 @@ def test_a_kill_switch_stops_lookups_without_any_rules(world: World) -> None:
 
 
 def test_without_rules_of_the_lookup_one_statement_is_added(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refreshed_key_sets, "FRESH_S", 1000)  # copies of lists, which are read twice a second
+    monkeypatch.setattr(refreshed_name_sets, "FRESH_S", 1000)  # copies of lists, which are read twice a second
     register("MSISDN/255655001001", "blue")
     dfsp("GET", PARTY)
     with counted_statements() as without:

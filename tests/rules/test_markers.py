@@ -18,7 +18,7 @@ from rules.markers.models import Appeal, Marker
 from rules.party_keys import dfsp_key, key_of
 from rules.profiles import store
 from rules.profiles.events_and_buckets import Profile
-from rules.refreshed_key_sets import RefreshedKeySets
+from rules.refreshed_name_sets import RefreshedKeySets
 from tests.api.caller import description_of, dfsp, error_of
 from tests.directory.requests import register
 from tests.rules.two_people import decide

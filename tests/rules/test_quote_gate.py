@@ -16,7 +16,7 @@ from hub import agreement_engine
 from hub.outbox.models import Message
 from quotes.commands_and_facts import AskTerms
 from quotes.models import BulkQuote, FxQuote, Quote
-from rules import kept_verdicts, refreshed_key_sets
+from rules import kept_verdicts, refreshed_name_sets
 from rules.alerts.models import SightingRow
 from rules.facts import Facts
 from rules.lists import loaded_names
@@ -98,7 +98,7 @@ def test_a_quote_at_the_cap_goes_on_with_its_facts(world: World) -> None:
 def test_the_number_of_statements_does_not_grow_and_without_rules_none_is_added(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refreshed_key_sets, "FRESH_S", 1000)  # copies of lists, which are read twice a second
+    monkeypatch.setattr(refreshed_name_sets, "FRESH_S", 1000)  # copies of lists, which are read twice a second
     ask()
     with counted_statements() as without:
         ask()
@@ -314,7 +314,7 @@ def group_of(world: World, size: int) -> list[AskTerms]:
 def test_a_group_of_any_size_takes_as_many_statements_and_is_judged_by_one_version(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refreshed_key_sets, "FRESH_S", 1000)
+    monkeypatch.setattr(refreshed_name_sets, "FRESH_S", 1000)
     daily = {"fact": "payer.sent_count", "window": "PT24H", "is": "above", "value": 5}
     activate(rule("daily", daily, refuse("4240")), rule("watch", above("10"), {"action": "alert"}))
     agreement_engine.run(group_of(world, 1))

@@ -9,7 +9,7 @@ from fspiop import bodies
 from fspiop.bodies.common import Party
 from rules.alerts import tasks as alert_tasks
 from rules.alerts.models import Alert
-from rules.lists import keys, loaded_names, matches, name_matches, screening, tasks
+from rules.lists import dfsp_corridor_and_name_keys, loaded_names, matches, name_match_clearing, screening, tasks
 from rules.lists.models import NamedParty, NameMatch, SeenName
 from rules.lists.screening import Named
 from rules.party_keys import key_of
@@ -19,7 +19,11 @@ from tests.sweeps.poison import pause_is_over, poisoned, skipped
 from tests.world import World
 
 ADA, BEN = key_of("MSISDN", "255712001001"), key_of("MSISDN", "255712001002")
-AT_BLUE, AT_RED, BEN_AT_BLUE = keys.served(ADA, "blue"), keys.served(ADA, "red"), keys.served(BEN, "blue")
+AT_BLUE, AT_RED, BEN_AT_BLUE = (
+    dfsp_corridor_and_name_keys.served(ADA, "blue"),
+    dfsp_corridor_and_name_keys.served(ADA, "red"),
+    dfsp_corridor_and_name_keys.served(BEN, "blue"),
+)
 LISTED = frozenset({"sanctions"})
 
 
@@ -35,7 +39,7 @@ def test_a_party_is_screened_when_it_is_first_seen(world: World) -> None:
     assert matches.matches([AT_BLUE, BEN_AT_BLUE, ADA]) == {AT_BLUE: LISTED}
     match = NameMatch.objects.get()
     assert (match.key, match.score >= 88, match.entry.name) == (AT_BLUE, True, "Joseph Kony")
-    assert name_matches.open_matches().count() == 1
+    assert name_match_clearing.open_matches().count() == 1
 
 
 def test_the_name_of_a_party_in_a_message() -> None:
@@ -138,7 +142,7 @@ def test_two_people_clear_a_match_and_it_stays_cleared(committed_world: World) -
     screening.see([Named(ADA, "blue", "Joseph Kony")])
     match = NameMatch.objects.get()
     with pytest.raises(IntegrityError, match="was not approved"), transaction.atomic():
-        name_matches.clear(match.pk, actor="mary")
+        name_match_clearing.clear(match.pk, actor="mary")
     decide("clear_name_match", {"match": match.pk})
     matches.forget()
     assert matches.matches([AT_BLUE]) == {}

@@ -10,9 +10,9 @@ from hub.participants import credential_cache
 from hub.participants.models import AllowedNetwork
 from rules.markers.models import Marker
 from rules.party_keys import key_of
-from rules.signals import answering_requests, counters
-from rules.signals.counters import Count
+from rules.signals import answering_requests, payee_counters
 from rules.signals.models import SignalAccess, TokenBucket
+from rules.signals.payee_counters import Count
 from tests import proofs
 from tests.api.caller import dfsp, error_of
 from tests.rules.test_markers import ADA, NUMBER, PLAIN, call, file, report
@@ -61,10 +61,10 @@ def test_counters_of_payments_are_rounded(world: World, monkeypatch: pytest.Monk
     def payments(key: int, hours: Any) -> list[Count]:
         return [Count("RECEIVED", each, 47) for each in hours] if key == ADA else []
 
-    monkeypatch.setattr(counters, "_payments", [payments])
+    monkeypatch.setattr(payee_counters, "_payments", [payments])
     found = [(each["name"], each["hours"], each["atLeast"]) for each in signals()["counters"] if each["atLeast"]]
     assert found == [("RECEIVED", 72, 20), ("RECEIVED", 720, 20), ("RECEIVED", 4320, 20)]
-    assert [counters.rounded(number) for number in (-1, 0, 1, 2, 4, 5, 9, 10, 19, 20, 99, 100, 12345)] == [
+    assert [payee_counters.rounded(number) for number in (-1, 0, 1, 2, 4, 5, 9, 10, 19, 20, 99, 100, 12345)] == [
         0, 0, 1, 2, 2, 5, 5, 10, 10, 20, 50, 100, 10000,
     ]  # fmt: skip
 

@@ -22,7 +22,7 @@ from rules.profiles import folding, store
 from rules.profiles.models import CountedTransfer, Profile, UnfoldedCount
 from rules.rulesets import active_rules, decisions
 from rules.rulesets.models import Decision
-from rules.signals import counters
+from rules.signals import payee_counters
 from tests.api import fx_messages, messages
 from tests.api.test_fx_agreement import fx
 from tests.bulks import bulk_prepare
@@ -269,7 +269,7 @@ def test_a_party_s_signals_have_its_payments(world: World) -> None:
     activate(limit(above=9))
     engine.run([*(pay(world, 1, 2) for _ in range(3)), *(pay(world, 3, 1) for _ in range(2))])
     folding.fold_profiles(store.waiting(100, 100))
-    found = {(each.name, each.hours): each.number for each in counters.of_party(key_of_customer(1))}
+    found = {(each.name, each.hours): each.number for each in payee_counters.of_party(key_of_customer(1))}
     assert (found["SENT", 72], found["RECEIVED", 720]) == (3, 2)
 
 

@@ -6,7 +6,7 @@ from django.contrib.auth.models import User
 
 from hub.audit import approvals
 from hub.audit.models import Approval
-from rules.alerts.actions import PERFORM, subject_of
+from rules.alerts.requested_changes import PERFORM, subject_of
 from tests.factories import UserFactory
 
 

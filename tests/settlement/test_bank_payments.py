@@ -14,12 +14,12 @@ from django.test.utils import CaptureQueriesContext
 from hub.audit.models import Approval, Entry
 from hub.audit.trail import broken_links
 from hub.sql_execution import execute
-from ledger import accounts_and_funds, queries, settlement_payments, settlement_postings
+from ledger import accounts_and_funds, queries, settlement_funds_in_and_out, settlement_postings
 from ledger.models import Account, CoverHold, FundsMovement
 from portal import changes
 from portal.changes import NotApproved
 from portal.changes.change_kind import Outdated
-from portal.changes.settlement import payment_terms
+from portal.changes.settlements_and_cover_holds import payment_terms
 from portal.permissions import Role
 from portal.visitor import visitor_for
 from settlement import services
@@ -171,7 +171,7 @@ def _statements(monkeypatch: pytest.MonkeyPatch, work: Callable[[], object]) -> 
         return execute(statement, parameters)
 
     with monkeypatch.context() as patched, CaptureQueriesContext(connection) as captured:
-        for module in (settlement_payments, settlement_postings):
+        for module in (settlement_funds_in_and_out, settlement_postings):
             patched.setattr(module, "execute", counted)
         work()
     return sent + [query["sql"] for query in captured.captured_queries]

@@ -4,7 +4,7 @@ import pytest
 
 from ledger import queries
 from ledger.models import Entry
-from settlement import gross_settlement, services, store
+from settlement import gross_settlement, services, window_totals_and_commits
 from settlement.models import SettlementModel, WindowContent
 from tests.api.caller import admin, error_of
 from tests.settlement.operator_steps import (
@@ -71,7 +71,11 @@ def test_a_long_queue_is_settled_in_its_order_and_looked_through_once(
     shillings: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gross_settlement, "_MOST", 2)
-    monkeypatch.setattr(store, "_SURELY_SEEN", store._SURELY_SEEN.replace("1 minute", "0 seconds"))
+    monkeypatch.setattr(
+        window_totals_and_commits,
+        "_SURELY_SEEN",
+        window_totals_and_commits._SURELY_SEEN.replace("1 minute", "0 seconds"),
+    )
     for _ in range(5):
         pay(shillings, "green", "blue", 10, "KES")
     assert gross_settlement.settle_new_commits() == 5

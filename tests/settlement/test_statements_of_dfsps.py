@@ -11,9 +11,9 @@ import pytest
 from django.db import connection, transaction
 
 from hub.sql_execution import found_by_keys
-from kitovu_connector.book_comparison import AtHub, Here, compare_books
+from kitovu_connector.hub_and_dfsp_books import AtHub, Here, compare_books
 from kitovu_connector.hub_api import ConversionLine, Line, Posting, SettlementPart
-from kitovu_connector.reconciliation import Result, Side
+from kitovu_connector.reconciliation_differences import Result, Side
 from ledger.dfsp_api import statement
 from settlement import gross_settlement
 from settlement.dfsp_api import own_settlements

@@ -18,7 +18,7 @@ from fspiop.errors import ErrorCode, FspiopError
 from hub import client_secrets
 from hub.api.administration.views import AdministrationView, Response, waits_response
 from hub.api.openapi import administration_schema
-from hub.audit import program_requests
+from hub.audit import program_change_requests
 from hub.participants import credentials
 from hub.participants.models import Credential, Participant
 
@@ -152,7 +152,7 @@ class ClientsView(AdministrationView):
                     "valid_until": body.valid_until,
                 },
             )
-        except program_requests.Waits as waits:
+        except program_change_requests.Waits as waits:
             return _not_kept(waits_response(waits.approval, clientKey=client_key, clientSecret=secret))
         credential = credentials.register_client(
             dfsp,

@@ -14,7 +14,7 @@ from rest_framework import exceptions
 from rest_framework.authentication import BasicAuthentication, SessionAuthentication
 from rest_framework.request import Request
 
-from hub.api.password_attempts import attempt_of
+from hub.sign_in_attempts import attempt_of
 
 
 class StaffSession(SessionAuthentication):

@@ -23,9 +23,9 @@ from hub.api.administration import whole_numbers_in_bodies
 from hub.api.administration.client_authentication import ClientToken, Granted
 from hub.api.administration.staff_authentication import StaffPassword, StaffSession
 from hub.api.views import METHODS, PlainView
-from hub.audit import program_requests
+from hub.audit import program_change_requests
 from hub.audit.models import Approval
-from hub.audit.program_requests import Program
+from hub.audit.program_change_requests import Program
 
 T = TypeVar("T")
 
@@ -71,7 +71,7 @@ class AdministrationView(PlainView):
         super().initial(request, *args, **kwargs)
 
     def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]
-        if isinstance(exc, program_requests.Waits):
+        if isinstance(exc, program_change_requests.Waits):
             return waits_response(exc.approval)
         response = errors.response_for(errors.as_fspiop(exc))
         if settings.ADMINISTRATION_AUTH == "oauth2" and response.status_code == 401:
@@ -97,12 +97,12 @@ class AdministrationView(PlainView):
         kind: str,
         *,
         subject: str,
-        payload: Callable[[], program_requests.Payload],
+        payload: Callable[[], program_change_requests.Payload],
         reason: str = "",
         has_own_id: bool = False,
     ) -> None:
         """If a change needs a second person (TWO_PEOPLE), creates a request for approval and responds with 202."""
-        program_requests.ask_where_needed(
+        program_change_requests.ask_where_needed(
             kind, program=self._program, subject=subject, payload=payload, reason=reason, has_own_id=has_own_id
         )
 

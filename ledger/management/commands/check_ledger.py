@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand
 from rich.table import Table
 
 from hub.audit import trail
-from hub.terminal import console_of
+from hub.command_output_and_user import console_of
 from ledger import invariants
 from ledger.rule_history import rebuild
 

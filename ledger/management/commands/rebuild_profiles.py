@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from hub.terminal import console_of
+from hub.command_output_and_user import console_of
 from ledger.rule_history import rebuild
 
 MOST_SHOWN = 20

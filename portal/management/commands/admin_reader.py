@@ -6,8 +6,8 @@ from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from fspiop.errors import FspiopError
-from hub.audit import program_requests
-from hub.terminal import told, who
+from hub.audit import program_change_requests
+from hub.command_output_and_user import told, who
 from portal import users
 
 
@@ -24,14 +24,14 @@ class Command(BaseCommand):
         if user is None:
             raise CommandError(f"no user {username}")
         try:
-            program_requests.ask_where_needed(
+            program_change_requests.ask_where_needed(
                 "set_admin_reader",
-                program=program_requests.Program(who()),
+                program=program_change_requests.Program(who()),
                 subject=username,
                 payload=lambda: {"username": username, "may_read": may_read},
             )
             users.set_admin_reader(user, may_read=may_read, actor="manage.py")
-        except program_requests.Waits as waits:
+        except program_change_requests.Waits as waits:
             self.stdout.write(told(waits))
             return
         except users.Refused as refused:

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from hub.participants.models import Participant
-from portal.certification import instructions, pdf, process, report, starting_and_ending_runs
+from portal.certification import certifying_process, instructions, pdf, report, starting_and_ending_runs
 from portal.certification.cases import BY_NAME, CASES
 from portal.certification.faults import texts
 from portal.certification.models import Certification, CertificationCase
@@ -50,7 +50,7 @@ class Command(BaseCommand):
     def _handle(self, options: dict[str, Any]) -> None:
         if options["waiting"]:
             waiting = Certification.objects.filter(state=Certification.State.WAITING).order_by("pk")
-            process.run(list(waiting.select_related("participant")))
+            certifying_process.run(list(waiting.select_related("participant")))
             return
         if not options["names"]:
             raise CommandError("Name at least one DFSP.")
@@ -112,7 +112,7 @@ class Command(BaseCommand):
                 else:
                     verdicts[values["dfsp"], case] = verdict
 
-            while not process.run(asked, tell):
+            while not certifying_process.run(asked, tell):
                 if time.monotonic() > end:
                     raise CommandError("Another process certifies; try again later.")
                 time.sleep(1)

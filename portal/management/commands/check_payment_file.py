@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from fspiop import jws
-from portal import payment_files
+from portal import signed_payment_documents
 
 
 class Command(BaseCommand):
@@ -21,12 +21,12 @@ class Command(BaseCommand):
         if key is not None:
             public = jws.load_public_key(key.read_bytes())
         else:
-            own = payment_files.Signer.of_hub().key
+            own = signed_payment_documents.Signer.of_hub().key
             if own is None:
                 raise CommandError("HUB_SIGNING_KEY_FILE is not set: name the hub's public key with --key")
             public = own.public_key()
         try:
-            payment_files.check(file.read_bytes(), [public])
-        except payment_files.NotSigned as fault:
+            signed_payment_documents.check(file.read_bytes(), [public])
+        except signed_payment_documents.NotSigned as fault:
             raise CommandError(f"{file}: {fault}") from None
         self.stdout.write(f"{file}: signed by the hub, and not changed since")

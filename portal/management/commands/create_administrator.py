@@ -8,8 +8,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
 from fspiop.errors import FspiopError
-from hub.audit import program_requests
-from hub.terminal import told, who
+from hub.audit import program_change_requests
+from hub.command_output_and_user import told, who
 from portal import invitations, users
 from portal.permissions import Role
 
@@ -33,13 +33,13 @@ class Command(BaseCommand):
 
         The first two administrators need no approval, because nobody could approve these accounts.
         """
-        if settings.TWO_PEOPLE == program_requests.EVERYWHERE and users.administrators() < _FEWEST:
+        if settings.TWO_PEOPLE == program_change_requests.EVERYWHERE and users.administrators() < _FEWEST:
             if roles != {Role.ADMINISTRATOR}:
                 raise CommandError("nobody can approve this account yet: create two administrators first")
             return
-        program_requests.ask_where_needed(
+        program_change_requests.ask_where_needed(
             "create_user",
-            program=program_requests.Program(who()),
+            program=program_change_requests.Program(who()),
             subject=username[:128],
             payload=lambda: {"username": username, "email": email, "roles": sorted(roles), "participant": ""},
         )
@@ -58,7 +58,7 @@ class Command(BaseCommand):
                     is_confirmed=True,
                 )
                 link = options["url"].rstrip("/") + invitations.make_for_console(user)
-        except program_requests.Waits as waits:
+        except program_change_requests.Waits as waits:
             self.stdout.write(told(waits))
             return
         except users.Refused as refused:

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from hub.terminal import console_of
+from hub.command_output_and_user import console_of
 from portal.history import recomputing
 
 _MOST_SHOWN = 20

@@ -7,8 +7,8 @@ from rich.table import Table
 
 from fspiop.errors import FspiopError
 from fspiop.money import format_amount
-from hub.audit import program_requests
-from hub.terminal import console_of, told, who
+from hub.audit import program_change_requests
+from hub.command_output_and_user import console_of, told, who
 from ledger.queries import value_of
 from settlement import change_request_terms, queries, services
 from settlement.decide import Answer
@@ -47,7 +47,7 @@ class Command(BaseCommand):
             number = options["id"] or self._create(options["model"], options["window"], options["reason"])
             self._needs_two(number, State(options["to"]), options["reason"], options["without_statement"])
             refused = self._take_on(number, State(options["to"]), options["reason"])
-        except program_requests.Waits as waits:
+        except program_change_requests.Waits as waits:
             self.stdout.write(told(waits))
             return
         except FspiopError as error:
@@ -70,9 +70,9 @@ class Command(BaseCommand):
         """Raises Waits if a second person must approve the change or abort of a settlement."""
         kind = "abort_settlement" if to == State.ABORTED else "advance_settlement"
         try:
-            program_requests.ask_where_needed(
+            program_change_requests.ask_where_needed(
                 kind,
-                program=program_requests.Program(who()),
+                program=program_change_requests.Program(who()),
                 subject=f"settlement {number}",
                 payload=lambda: change_request_terms.terms(queries.settlement(number), to.value, reason, because),
                 reason=reason,

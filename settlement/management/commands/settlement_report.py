@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.table import Table
 
 from fspiop.money import format_amount
-from hub.terminal import console_of
+from hub.command_output_and_user import console_of
 from ledger.models import SettlementWindow
 from settlement import window_nets
 

@@ -9,13 +9,13 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 from rich.table import Table
 
-from fspiop import jws, keys
+from fspiop import jws, keys_and_certificates
 from fspiop.errors import FspiopError
 from hub import client_secrets
-from hub.audit import program_requests
+from hub.audit import program_change_requests
+from hub.command_output_and_user import console_of, told, who
 from hub.participants import credentials
 from hub.participants.models import Credential, Participant
-from hub.terminal import console_of, told, who
 
 _ACTIONS = {
     "list": "list all of a participant's credentials",
@@ -37,7 +37,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             self._do(options["action"], options["participant"], options["what"] or "")
-        except program_requests.Waits as waits:
+        except program_change_requests.Waits as waits:
             self.stdout.write(told(waits))
         except (FspiopError, OSError, ValueError) as error:
             raise CommandError(getattr(error, "description", str(error))) from None
@@ -70,9 +70,9 @@ class Command(BaseCommand):
                 self._say(credentials.revoke(participant, credential_id=found.pk, actor=actor))
 
     def _needs_two(self, change: str, participant: Participant, /, **payload: Any) -> None:
-        program_requests.ask_where_needed(
+        program_change_requests.ask_where_needed(
             change,
-            program=program_requests.Program(who()),
+            program=program_change_requests.Program(who()),
             subject=participant.name,
             payload=lambda: payload | {"participant": participant.name},
         )
@@ -88,7 +88,7 @@ class Command(BaseCommand):
         told = f"client key     {client_key}\nclient secret  {secret}"
         try:
             self._needs_two("add_client", participant, label=client_key, secret_sha256=sha256, valid_until=None)
-        except program_requests.Waits:
+        except program_change_requests.Waits:
             self.stdout.write(told)
             raise
         credential = credentials.register_client(participant, client_key=client_key, sha256=sha256, actor=actor)
@@ -112,4 +112,6 @@ class Command(BaseCommand):
 def _hub_key() -> str:
     if not settings.HUB_SIGNING_KEY_FILE:
         raise CommandError("HUB_SIGNING_KEY_FILE is not set")
-    return keys.public_pem(jws.load_private_key(Path(settings.HUB_SIGNING_KEY_FILE).read_bytes()).public_key())
+    return keys_and_certificates.public_pem(
+        jws.load_private_key(Path(settings.HUB_SIGNING_KEY_FILE).read_bytes()).public_key()
+    )

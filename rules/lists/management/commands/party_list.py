@@ -6,12 +6,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from fspiop.errors import FspiopError
-from hub.audit import program_requests
-from hub.terminal import told, who
+from hub.audit import program_change_requests
+from hub.command_output_and_user import told, who
+from rules.change_refused import NotChanged
 from rules.lists import queries, services
 from rules.lists.models import PartyList
 from rules.lists.party_files import COLUMNS, BadFile
-from rules.not_changed import NotChanged
 
 ACTOR = "manage.py"
 
@@ -37,7 +37,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             getattr(self, f"_{options['command']}")(**options)
-        except program_requests.Waits as waits:
+        except program_change_requests.Waits as waits:
             self.stdout.write(told(waits))
         except BadFile as refused:
             faults = "\n".join(f"  {fault}" for fault in refused.faults)
@@ -61,9 +61,9 @@ class Command(BaseCommand):
         staged = services.stage(name, file_name=file.name, raw=file.read_bytes(), actor=ACTOR)
         payload = {"list": name, "file": staged.pk, "sha256": staged.sha256}
         try:
-            program_requests.ask_where_needed(
+            program_change_requests.ask_where_needed(
                 "activate_list",
-                program=program_requests.Program(who()),
+                program=program_change_requests.Program(who()),
                 subject=f"list {name}",
                 payload=lambda: payload,
                 reason=reason,

@@ -11,9 +11,9 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.table import Table
 
 from fspiop.errors import FspiopError
-from hub.audit import program_requests
-from hub.audit.program_requests import Program
-from hub.terminal import console_of, told, who
+from hub.audit import program_change_requests
+from hub.audit.program_change_requests import Program
+from hub.command_output_and_user import console_of, told, who
 from rules.language.checks import GATES, costs_ns
 from rules.language.faults import RuleSetRefused
 from rules.language.rule_types import RuleSet
@@ -47,7 +47,7 @@ class Command(BaseCommand):
                 getattr(self, f"_{options['action']}")(options)
             elif code := more.run(console_of(self), options):
                 sys.exit(code)
-        except program_requests.Waits as waits:
+        except program_change_requests.Waits as waits:
             self.stdout.write(told(waits))
         except RuleSetRefused as refused:
             raise CommandError("\n".join(str(fault) for fault in refused.faults)) from None
@@ -107,7 +107,7 @@ class Command(BaseCommand):
     def _activate(self, options: dict[str, Any]) -> None:
         number = None if options["version"] == "none" else int(options["version"])
         begins, until, reason, actor = options["begins"], options["until"], options["reason"], who()
-        program_requests.ask_where_needed(
+        program_change_requests.ask_where_needed(
             "activate_rules",
             program=Program(actor),
             subject="rules",
