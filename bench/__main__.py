@@ -22,7 +22,7 @@ from bench import (
     report,
     rules_cost_in_pairs,
 )
-from bench.bad import trials
+from bench.bad import run_trials
 from bench.bad.misbehaviours import ALL
 from bench.hubs import GivenHub, Hub, own_hub
 from bench.load import CALM_S
@@ -38,7 +38,7 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Parses the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "--rate", type=float, help=f"transfers begun per second ({_RATE:g}, with --bad {trials.RATE:g})"
+        "--rate", type=float, help=f"transfers begun per second ({_RATE:g}, with --bad {run_trials.RATE:g})"
     )
     parser.add_argument("--seconds", type=float, default=30, help="seconds of measurement (30)")
     parser.add_argument("--warmup", type=float, default=5, help="seconds of load before the measurement (5)")
@@ -116,7 +116,7 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     options = parser.parse_args(arguments)
     if options.rate is None:
-        options.rate = trials.RATE if options.bad else _RATE
+        options.rate = run_trials.RATE if options.bad else _RATE
     if options.dfsps < 2 or options.rate <= 0 or options.seconds <= 0 or not 0 <= options.hot <= 1:
         parser.error("a run needs two DFSPs, a rate and a time above 0, and a share between 0 and 1")
     if options.stored and options.hub:
@@ -133,7 +133,7 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     if options.bad:
         if options.hub or options.signed or options.iso20022:
             parser.error("--bad cannot be used with --hub, --signed or --iso20022")
-        if unknown := [name for name in trials.names(options.bad) if name not in ALL]:
+        if unknown := [name for name in run_trials.names(options.bad) if name not in ALL]:
             parser.error(f"--bad: {', '.join(unknown)} is not one of {', '.join(ALL)}")
     return options
 
@@ -179,7 +179,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.replay:
             return replayed.run(str(Path(state) / "replay"), options.replay, options.rules or replayed.RULES, console)
         if options.bad:
-            return trials.run(options, state, console)
+            return run_trials.run(options, state, console)
         beside = None
         if not options.hub and not options.no_limit and not options.curve and not options.pairs:
             beside = engine_vs_database_ceiling.run(str(Path(state) / "limit"))

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from rules.decide import judge, verdict_of
 from rules.facts import Facts, Gate
-from rules.language.checks import accept, costs_ns
+from rules.language.checks_of_well_formed_rules import accept, costs_ns
 from rules.language.compile import compile_rules
 from rules.language.compiled_types import CompiledRules
 from rules.language.counter_types import Need

@@ -14,7 +14,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from rest_framework.request import Request
 
 from hub.api.fspiop_document import SCHEMES
-from hub.api.fspiop_guide import LANES, steps
+from hub.api.guide_payment_steps import LANES, steps
 from hub.api.openapi import APIS
 from hub.dfsp_urls import own_api_urlpatterns
 from hub.dfsp_urls import urlpatterns as dfsp_urlpatterns

@@ -25,7 +25,7 @@ from fspiop.bodies.bulk_transfers import (
 )
 from fspiop.bodies.transfers import TransferPost, TransferPut
 from fspiop.errors import ErrorCode, FspiopError
-from kitovu_connector import asking_the_core, logs, payee_terms, sent_request_ids
+from kitovu_connector import asking_the_core, logs, own_ids_closed_to_others, payee_terms
 from kitovu_connector.asking_the_core import No
 from kitovu_connector.backend import Backend, IncomingMoney
 from kitovu_connector.background import Background, Rounds
@@ -110,7 +110,7 @@ class BulkPayee:
                 self._rejections.start(self._background, new.payer_fsp, lambda: self._send_rejection(new, body))
                 return 202
         stored, _ = await self._bulks.add(
-            new, None if is_on_us else partial(sent_request_ids.check_is_not_own, ids=[new.id])
+            new, None if is_on_us else partial(own_ids_closed_to_others.check_is_not_own, ids=[new.id])
         )
         self._carry_on(stored.id)
         return 202

@@ -14,8 +14,8 @@ from fspiop.bodies.bulk_transfers import BulkTransferPut
 from fspiop.bodies.fx_transfers import FxTransferPut
 from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector import front_end_conversion_and_bulk_states as states
+from kitovu_connector import own_ids_closed_to_others
 from kitovu_connector import payment_conversion as conversion
-from kitovu_connector import sent_request_ids
 from kitovu_connector.abort_cause import cause_in
 from kitovu_connector.background import Background
 from kitovu_connector.bulk_payee import BulkPayee
@@ -95,7 +95,7 @@ class Submissions:
         """
         ids = list(dict.fromkeys([new.id, *new.conditions]))
         found, is_new = await self._records[new.resource].add(
-            new, lambda conn: sent_request_ids.claim(conn, ids, self._instance)
+            new, lambda conn: own_ids_closed_to_others.claim(conn, ids, self._instance)
         )
         if is_new:
             self._background.start(self._post(found))

@@ -21,7 +21,7 @@ from fspiop import time as fsptime
 from fspiop.bodies.fx_quotes import FxConversion, FxQuotePost, FxQuotePut
 from fspiop.bodies.fx_transfers import FxTransferPatch, FxTransferPost, FxTransferPut
 from fspiop.errors import ErrorCode, FspiopError
-from kitovu_connector import asking_the_core, logs, payee_terms, sent_request_ids
+from kitovu_connector import asking_the_core, logs, own_ids_closed_to_others, payee_terms
 from kitovu_connector.asking_the_core import No
 from kitovu_connector.backend import Backend
 from kitovu_connector.background import Background, Rounds
@@ -264,7 +264,7 @@ class Fxp:
                 self._send_no(f"/fxTransfers/{new.id}", No(_REJECTED, problem), new.source)
                 return 202
         found, _ = await self._conversions.add(
-            new, None if is_on_us else partial(sent_request_ids.check_is_not_own, ids=[new.id])
+            new, None if is_on_us else partial(own_ids_closed_to_others.check_is_not_own, ids=[new.id])
         )
         if found.state in (ConversionState.RESERVED, ConversionState.ENDED) and found.answer:
             # a repeated request gets the stored answer

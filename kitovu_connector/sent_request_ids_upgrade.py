@@ -9,8 +9,8 @@ from typing import Protocol
 
 import msgspec
 
+from kitovu_connector import own_ids_closed_to_others
 from kitovu_connector import payment_conversion as conversion
-from kitovu_connector import sent_request_ids
 from kitovu_connector.front_end_conversion_and_bulk_states import Submission
 from kitovu_connector.group_commit import Connection, Database, Row
 from kitovu_connector.payment_record import Payment
@@ -84,7 +84,7 @@ def _mark(conn: Connection) -> _Mark:
 
 
 def _store(conn: Connection, ids: Sequence[str], mark: _Mark, owner: str) -> None:
-    sent_request_ids.store(conn, list(dict.fromkeys(ids)), owner)
+    own_ids_closed_to_others.store(conn, list(dict.fromkeys(ids)), owner)
     conn.execute(
         "INSERT INTO exchange (kind, id, digest, state, is_open, record, changed_at, owner)"
         " VALUES (?, ?, ?, '', 0, ?, seconds_now(), ?)"

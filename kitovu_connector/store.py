@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 import structlog
 
-from kitovu_connector import sent_request_ids
+from kitovu_connector import own_ids_closed_to_others
 from kitovu_connector.conflicts import Conflict
 from kitovu_connector.group_commit import Connection, Database, Duplicate, Row
 from kitovu_connector.payment_order import spelled
@@ -130,9 +130,9 @@ class Store:
                 ),
             )
             if added.rowcount == 1:
-                sent_request_ids.check_is_free(conn, [payment.transfer_id])
+                own_ids_closed_to_others.check_is_free(conn, [payment.transfer_id])
                 if payment.fx_commit_id is not None:
-                    sent_request_ids.claim(conn, [payment.fx_commit_id], self._db.instance)
+                    own_ids_closed_to_others.claim(conn, [payment.fx_commit_id], self._db.instance)
                 return payment
             row = conn.execute("SELECT record FROM payment WHERE home_id = ?", (order.home_id,)).fetchone()
             if row is None:  # the transfer's id belongs to another payment
@@ -293,7 +293,7 @@ class Store:
 
     async def check_is_not_own(self, *ids: str) -> None:
         """Raises Conflict if one of these ids belongs to a transfer, a bulk or a conversion that this DFSP has sent."""
-        await self._db.read(partial(sent_request_ids.check_is_not_own, ids=ids))
+        await self._db.read(partial(own_ids_closed_to_others.check_is_not_own, ids=ids))
 
     async def add_incoming(self, incoming: Incoming, *, may_be_own: bool = False) -> tuple[Incoming, bool]:
         """Stores a transfer. Returns the stored record, and whether this call has stored it as a new record.
@@ -304,7 +304,7 @@ class Store:
 
         def job(conn: Connection) -> tuple[Incoming, bool]:
             if not may_be_own:
-                sent_request_ids.check_is_not_own(conn, [incoming.transfer_id])
+                own_ids_closed_to_others.check_is_not_own(conn, [incoming.transfer_id])
             added = conn.execute(
                 "INSERT INTO incoming (transfer_id, digest, state, is_open, record, changed_at, owner)"
                 " VALUES (?, ?, ?, 1, ?, seconds_now(), ?) ON CONFLICT DO NOTHING",

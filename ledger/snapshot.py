@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from ledger.fx.snapshot import ConversionState
-from ledger.held_transfers.hold_end_time import Hold
+from ledger.held_transfers.hold_ends_in_time import Hold
 from ledger.states import State
 from rules.decide import Verdict
 from rules.kept_verdicts import Kept

@@ -9,11 +9,11 @@ import msgspec
 
 from rules.facts import Facts
 from rules.language.compiled_types import CompiledRules
-from rules.language.condition_readings import Reading, read_conditions
 from rules.language.counter_types import Counters
 from rules.language.local_time import seconds_until
 from rules.language.refusal_codes import text_of
 from rules.language.rule_types import Alert, Hold, Kind, Refuse, Rule
+from rules.language.values_of_conditions import Reading, read_conditions
 
 Outcome = Literal["ALLOW", "ALERT", "HOLD", "REFUSE"]
 Variances = Mapping[str, Mapping[str, datetime]]

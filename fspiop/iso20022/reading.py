@@ -21,7 +21,7 @@ from fspiop.bodies.parties import PartyPut
 from fspiop.bodies.quotes import QuotePost, QuotePut
 from fspiop.bodies.transfers import TransferPatch, TransferPost, TransferPut
 from fspiop.errors import MAX_DESCRIPTION, ErrorCode, FspiopError, text_of
-from fspiop.iso20022 import ilp4, messages, names, transaction_details
+from fspiop.iso20022 import ilp4, messages, names, transaction_type_in_instruction
 
 T = TypeVar("T")
 
@@ -94,7 +94,9 @@ def _quote_post(m: messages.QuoteRequest) -> QuotePost:
         # in pacs.081.
         amount_type="RECEIVE" if asked.bearer == "DEBT" else "SEND",
         amount=_money(asked.amount),
-        transaction_type=transaction_details.with_details(kind, asked.details.text if asked.details else None),
+        transaction_type=transaction_type_in_instruction.with_details(
+            kind, asked.details.text if asked.details else None
+        ),
         note=(asked.note.text or "")[:_MOST_NOTE] or None if asked.note else None,
         expiration=m.header.expiration,
     )

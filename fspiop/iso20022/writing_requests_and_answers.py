@@ -21,7 +21,7 @@ from fspiop.bodies.parties import PartyPut
 from fspiop.bodies.quotes import QuotePost, QuotePut
 from fspiop.bodies.transfers import TransferPost
 from fspiop.errors import FspiopError
-from fspiop.iso20022 import ilp4, names, transaction_details
+from fspiop.iso20022 import ilp4, names, transaction_type_in_instruction
 from fspiop.iso20022.message_ids import message_id
 
 _MOST_ID = 35  # Max35Text
@@ -67,7 +67,7 @@ def _quote_post(message: QuotePost, header: dict[str, str], envelope: Envelope) 
         "IntrBkSttlmAmt": _settled(message.amount),
         "ChrgBr": "DEBT" if message.amount_type == "RECEIVE" else "CRED",
         "Purp": {"Prtry": kind.scenario},
-        "InstrForCdtrAgt": {"InstrInf": transaction_details.text_of(kind)},
+        "InstrForCdtrAgt": {"InstrInf": transaction_type_in_instruction.text_of(kind)},
     }
     if message.note is not None:
         asked["InstrForNxtAgt"] = {"InstrInf": message.note}

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from fspiop.time import format_datetime
 from ledger.commands_and_outcomes import Prepare
-from ledger.held_transfers.hold_end_time import Hold, ends_in_time
+from ledger.held_transfers.hold_ends_in_time import Hold, ends_in_time
 from ledger.snapshot import Snapshot
 from rules.decide import Verdict
 from rules.kept_verdicts import Kept

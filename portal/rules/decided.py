@@ -10,8 +10,8 @@ from msgspec import DecodeError, to_builtins
 from portal.rules import sentences
 from rules import facts as facts_of_payments
 from rules.facts import Gate
-from rules.language.condition_readings import read_conditions
 from rules.language.interpret import applies, reader_of
+from rules.language.values_of_conditions import read_conditions
 from rules.recorded_counters import RecordedCounters
 from rules.rulesets import active_rules, queries
 from rules.rulesets.models import Decision

@@ -24,7 +24,7 @@ from portal.rules.versions import Document
 from portal.search_forms import DayField
 from portal.views.request_change import AskForm, asking
 from portal.visitor import visitor_of
-from rules.language import checks
+from rules.language import checks_of_well_formed_rules
 from rules.language.faults import Fault, RuleSetRefused
 from rules.language.parse import MOST_BYTES
 from rules.language.rule_types import LANGUAGE, RuleSet
@@ -84,7 +84,10 @@ def show(request: HttpRequest, number: int) -> HttpResponse:
 
 
 def _costs(rule_set: RuleSet) -> list[tuple[Any, int]]:
-    return [(sentences.GATES[gate], max(checks.costs_ns(rule_set, gate), default=0) // 1000) for gate in checks.GATES]
+    return [
+        (sentences.GATES[gate], max(checks_of_well_formed_rules.costs_ns(rule_set, gate), default=0) // 1000)
+        for gate in checks_of_well_formed_rules.GATES
+    ]
 
 
 def _shown(faults: tuple[Fault, ...]) -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@
 Pure.
 
 This module checks the form of the rules: members, types, names, units (`rules.language.document_values`).
-`rules.language.checks` finds the faults of well-formed rules.
+`rules.language.checks_of_well_formed_rules` finds the faults of well-formed rules.
 """
 
 import codecs

@@ -1,7 +1,7 @@
 """Creates the JSON schema of rule sets from the catalogue of facts. Pure.
 
-The hub refuses a document that does not match the schema. `rules.language.checks` can also refuse a document that
-matches the schema.
+The hub refuses a document that does not match the schema. `rules.language.checks_of_well_formed_rules` can also refuse
+a document that matches the schema.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """Forms that create the rules that most schemes need. Each form creates rules of the language from a few values. Pure.
 
 A template returns rules as JSON values, so that a person can read and change the rules of a form.
-`rules.language.checks` checks the rules of a template in the same way as imported rules.
+`rules.language.checks_of_well_formed_rules` checks the rules of a template in the same way as imported rules.
 """
 
 from collections.abc import Callable, Mapping

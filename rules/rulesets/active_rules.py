@@ -27,7 +27,7 @@ from msgspec.structs import replace
 
 from rules.decide import Variances
 from rules.facts import Gate
-from rules.language.checks import accept_text
+from rules.language.checks_of_well_formed_rules import accept_text
 from rules.language.compile import compile_rules
 from rules.language.compiled_types import CompiledRules
 from rules.language.faults import RuleSetRefused

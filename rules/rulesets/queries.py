@@ -5,7 +5,7 @@ from collections.abc import Collection
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
-from rules.language.checks import accept
+from rules.language.checks_of_well_formed_rules import accept
 from rules.language.faults import RuleSetRefused
 from rules.language.needed_counters import limits_that_refunds_pass as limits_of_a_set
 from rules.language.needed_lists_and_markers import list_names, marker_kinds

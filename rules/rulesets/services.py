@@ -16,7 +16,7 @@ from fspiop.errors import ErrorCode, FspiopError
 from hub.audit import record
 from hub.participants.models import Participant
 from hub.sql_execution import execute
-from rules.language.checks import accept, accept_text
+from rules.language.checks_of_well_formed_rules import accept, accept_text
 from rules.language.rule_types import RuleSet
 from rules.rulesets import active_rules, queries, sql_for_payments
 from rules.rulesets.models import Activation, RuleSetVersion, Variance

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bench.bad import trials
+from bench.bad import run_trials
 from bench.bad.figures import Interval, change, memory, seen_in, verdict
 from bench.bad.memory import Sample
 
@@ -112,11 +112,11 @@ def test_the_last_line_and_the_table_say_who_was_harmed() -> None:
     shares = {"before": {"others": 0.0}, "during": {"others": 0.1}, "after": {"others": 0.0}}
     well = WELL | {"harm": [], "revision": "abc", "cpu_share": shares}
     harmed = well | {"harm": ["transfers p50 during: 50 -> 71 ms"]}
-    assert trials.last_line(well) == "bench: polls: ok"
-    assert trials.last_line(harmed) == "bench: polls: HARMED: transfers p50 during: 50 -> 71 ms"
+    assert run_trials.last_line(well) == "bench: polls: ok"
+    assert run_trials.last_line(harmed) == "bench: polls: HARMED: transfers p50 during: 50 -> 71 ms"
     noisy = well | {"cpu_share": shares | {"after": {"others": 0.5}}}
-    assert trials.last_line(noisy) == "bench: polls: ok (others on this machine used 0.5 cores)"
-    table = trials.table([well, harmed])
+    assert run_trials.last_line(noisy) == "bench: polls: ok (others on this machine used 0.5 cores)"
+    table = run_trials.table([well, harmed])
     assert [next(iter(column.cells)) for column in table.columns] == [
         *("polls", "50 69 50", "100 119 100", "200 239 230", "400 479 470", "0 0 0", "200 900 240", "-", "0.1", "ok")
     ]

@@ -10,7 +10,7 @@ import pytest
 
 from bench.__main__ import read_arguments
 from bench.bad import requests as bodies
-from bench.bad import trials
+from bench.bad import run_trials
 from bench.bad.misbehaviours import ALL
 from bench.bad.scene_and_client import Scene, World
 from bench.http import Reader, header
@@ -110,8 +110,8 @@ def test_each_way_of_misbehaving_says_what_it_is() -> None:
 
 
 def test_all_or_some_are_asked_for_by_name_and_others_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert trials.names(read_arguments(["--bad", "all"]).bad) == list(ALL)
-    assert trials.names(read_arguments(["--bad", "polls,hangs"]).bad) == ["polls", "hangs"]
+    assert run_trials.names(read_arguments(["--bad", "all"]).bad) == list(ALL)
+    assert run_trials.names(read_arguments(["--bad", "polls,hangs"]).bad) == ["polls", "hangs"]
     assert read_arguments(["--bad", "polls"]).rate < read_arguments([]).rate == 50
     for wrong in (["--bad", "polls,politeness"], ["--bad", "polls", "--hub", "http://hub"]):
         with pytest.raises(SystemExit):

@@ -14,7 +14,7 @@ from bench.run import Plan
 from fspiop import bodies, strictjson
 from fspiop.bodies.quotes import QuotePost
 from rules.decide import judge
-from rules.language.checks import accept
+from rules.language.checks_of_well_formed_rules import accept
 from rules.language.compile import compile_rules
 from rules.language.compiled_types import CompiledRules
 from rules.profiles.counters import ProfileCounters

@@ -11,7 +11,7 @@ import pytest
 
 from bench import messages
 from bench.http import Message, Reader, header
-from rules.language.checks import accept
+from rules.language.checks_of_well_formed_rules import accept
 from rules.language.compile import compile_rules
 from tests.faults import rules
 from tests.faults.checkers import LATE_S, Findings, Row, _check_payment, harmed

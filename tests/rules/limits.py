@@ -11,7 +11,7 @@ from ledger.commands_and_outcomes import Prepare
 from ledger.quoted_facts import QuotedFacts
 from rules.facts import Facts
 from rules.kept_verdicts import Kept
-from rules.language.checks import accept_text
+from rules.language.checks_of_well_formed_rules import accept_text
 from rules.party_keys import key_of
 from rules.rulesets import active_rules, sql_for_payments
 from rules.rulesets.models import Activation, RuleSetVersion

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules.language import parse as parsing
-from rules.language.checks import accept, accept_text, costs_ns
+from rules.language.checks_of_well_formed_rules import accept, accept_text, costs_ns
 from rules.language.faults import TEXTS, Fault, RuleSetRefused
 from tests.rules.documents import money, random_rule_set, rule, rule_set
 

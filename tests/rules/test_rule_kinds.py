@@ -7,7 +7,7 @@ import pytest
 
 from rules.decide import judge, verdict_of
 from rules.facts import Facts
-from rules.language.checks import accept
+from rules.language.checks_of_well_formed_rules import accept
 from rules.language.compile import compile_rules
 from rules.language.templates import TEMPLATES, TemplateError, make_rules
 from tests.rules.documents import FixedCounters, facts, money, rule_set

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rules.language.checks import CONDITION_NS, MOST_NS, RULE_NS, accept
+from rules.language.checks_of_well_formed_rules import CONDITION_NS, MOST_NS, RULE_NS, accept
 from rules.language.compile import compile_rules
 from rules.language.counter_types import LONGEST_WINDOW_S, MOST_EVENTS, SHORTEST_WINDOW_S
 from rules.language.fact_catalogue import (

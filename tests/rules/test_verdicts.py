@@ -7,11 +7,11 @@ import pytest
 
 from rules.decide import ALLOW, Hit, Verdict, judge, verdict_of
 from rules.facts import Facts
-from rules.language.checks import accept
+from rules.language.checks_of_well_formed_rules import accept
 from rules.language.compile import compile_rules
-from rules.language.condition_readings import Reading
 from rules.language.counter_types import Need, NoCounters
 from rules.language.local_time import seconds_until
+from rules.language.values_of_conditions import Reading
 from tests.rules.documents import NOON, FixedCounters, facts, money, rule, rule_set
 
 REFUSE, ALERT = {"action": "refuse", "code": "4241"}, {"action": "alert"}

@@ -14,7 +14,7 @@ from fspiop.errors import FspiopError
 from hub.audit import program_change_requests
 from hub.audit.program_change_requests import Program
 from hub.command_output_and_user import console_of, told, who
-from rules.language.checks import GATES, costs_ns
+from rules.language.checks_of_well_formed_rules import GATES, costs_ns
 from rules.language.faults import RuleSetRefused
 from rules.language.rule_types import RuleSet
 from rules.rulesets import more_commands, queries, services

@@ -1,4 +1,4 @@
-"""Decides how long the hub holds a transfer before it sends the transfer to the payee. Pure.
+"""Decides whether a hold ends in time: whether the payee can still answer after the hold. Pure.
 
 A held transfer is reserved like any other transfer. When the hold ends, or when a person releases the transfer, the hub
 sends the transfer's POST to the payee. If a held transfer expires during its hold, or if a person refuses the transfer,
