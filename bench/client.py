@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from bench.http import Message, Reader
+from bench.http_parser import Message, Reader
 
 NO_ANSWER = 0
 Done = Callable[[int], None]

@@ -14,9 +14,9 @@ from typing import Any
 import orjson
 import psycopg
 
-from bench import generated_transfers
-from bench.generated_transfers import Row
+from bench import transfers_for_engine_benches
 from bench.messages import CURRENCY
+from bench.transfers_for_engine_benches import Row
 
 _TRANSFERS = """
     INSERT INTO ledger_transfer (transfer_id, payer_id, payee_id, payee_name, currency, amount, state, condition,
@@ -60,12 +60,15 @@ _DIGEST = b"\0" * 32
 class Writer:
     def __init__(self, url: str, parties: dict[str, tuple[int, int]]) -> None:
         self._connection = psycopg.connect(url)
-        self._payer, self._payee = parties[generated_transfers.PAYER], parties[generated_transfers.PAYEE]
+        self._payer, self._payee = (
+            parties[transfers_for_engine_benches.PAYER],
+            parties[transfers_for_engine_benches.PAYEE],
+        )
         self._there = orjson.dumps(
-            generated_transfers.headers(generated_transfers.PAYER, generated_transfers.PAYEE)
+            transfers_for_engine_benches.headers(transfers_for_engine_benches.PAYER, transfers_for_engine_benches.PAYEE)
         ).decode()
         self._back = orjson.dumps(
-            generated_transfers.headers(generated_transfers.PAYEE, generated_transfers.PAYER)
+            transfers_for_engine_benches.headers(transfers_for_engine_benches.PAYEE, transfers_for_engine_benches.PAYER)
         ).decode()
 
     def reserve(self, batch: list[Row]) -> None:
@@ -76,16 +79,16 @@ class Writer:
         terms = (
             payer,
             payee,
-            generated_transfers.PAYEE,
+            transfers_for_engine_benches.PAYEE,
             CURRENCY,
-            generated_transfers.AMOUNT,
+            transfers_for_engine_benches.AMOUNT,
             payer_account,
             payee_account,
             now,
         )
         arrays = ([row.condition for row in batch], [row.expires_at for row in batch], [_DIGEST for _ in batch])
         self._run(_TRANSFERS, *terms, ids, *arrays)
-        self._run(_RESERVE, generated_transfers.AMOUNT * len(batch), now, payer_account)
+        self._run(_RESERVE, transfers_for_engine_benches.AMOUNT * len(batch), now, payer_account)
         self._run(_EVENTS, "RESERVED", self._there, now, ids, bodies)
         self._run(_MESSAGES, payee, "POST", self._there, "prepare", ids, ["/transfers"] * len(batch), bodies)
         self._connection.commit()
@@ -95,10 +98,10 @@ class Writer:
         now = datetime.now(UTC)
         ids, bodies = [row.transfer_id for row in batch], [row.fulfil for row in batch]
         payer, payee = self._payer[1], self._payee[1]
-        total = generated_transfers.AMOUNT * len(batch)
+        total = transfers_for_engine_benches.AMOUNT * len(batch)
         self._run(_COMMIT, now, ids, [row.fulfilment for row in batch], [_DIGEST for _ in batch])
         self._run(_POST, payer, total, payer, total, payer, total, now, [payer, payee])
-        self._run(_ENTRIES, payer, payee, CURRENCY, generated_transfers.AMOUNT, now, ids)
+        self._run(_ENTRIES, payer, payee, CURRENCY, transfers_for_engine_benches.AMOUNT, now, ids)
         self._run(_EVENTS, "COMMITTED", self._back, now, ids, bodies)
         paths = [f"/transfers/{transfer_id}" for transfer_id in ids]
         self._run(_MESSAGES, self._payer[0], "PUT", self._back, "end-to-payer", ids, paths, bodies)
@@ -115,8 +118,8 @@ def main(count: int, size: int, postgres_pid: int) -> None:
     django.setup()
     from bench.engine_vs_database_ceiling import measure
 
-    writer = Writer(os.environ["DATABASE_URL"], generated_transfers.onboard())
-    found = generated_transfers.batches(generated_transfers.rows(count), size)
+    writer = Writer(os.environ["DATABASE_URL"], transfers_for_engine_benches.onboard())
+    found = transfers_for_engine_benches.batches(transfers_for_engine_benches.rows(count), size)
     steps: list[Callable[[], None]] = []
     for batch in found:
         steps += [lambda batch=batch: writer.reserve(batch), lambda batch=batch: writer.commit(batch)]  # type: ignore[misc]

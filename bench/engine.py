@@ -4,9 +4,9 @@ bench.engine`)."""
 import sys
 from collections.abc import Callable
 
-from bench import generated_transfers
-from bench.generated_transfers import Row
+from bench import transfers_for_engine_benches
 from bench.messages import CURRENCY
+from bench.transfers_for_engine_benches import Row
 
 
 def main(count: int, size: int, postgres_pid: int) -> None:
@@ -20,20 +20,20 @@ def main(count: int, size: int, postgres_pid: int) -> None:
     from ledger.commands_and_outcomes import Committed, Fulfil, PaymentMessage, Prepare, Reserved
 
     outbox.poke = lambda destination_ids: None  # no courier runs
-    parties = generated_transfers.onboard()
+    parties = transfers_for_engine_benches.onboard()
     there, back = (
-        generated_transfers.headers(generated_transfers.PAYER, generated_transfers.PAYEE),
-        generated_transfers.headers(generated_transfers.PAYEE, generated_transfers.PAYER),
+        transfers_for_engine_benches.headers(transfers_for_engine_benches.PAYER, transfers_for_engine_benches.PAYEE),
+        transfers_for_engine_benches.headers(transfers_for_engine_benches.PAYEE, transfers_for_engine_benches.PAYER),
     )
 
     def prepare(row: Row) -> Prepare:
         return Prepare(
             transfer_id=row.transfer_id,
-            source_id=parties[generated_transfers.PAYER][0],
-            payer=generated_transfers.PAYER,
-            payee=generated_transfers.PAYEE,
+            source_id=parties[transfers_for_engine_benches.PAYER][0],
+            payer=transfers_for_engine_benches.PAYER,
+            payee=transfers_for_engine_benches.PAYEE,
             currency=CURRENCY,
-            amount=generated_transfers.AMOUNT,
+            amount=transfers_for_engine_benches.AMOUNT,
             condition=row.condition,
             expires_at=row.expires_at,
             digest=b"\0" * 32,
@@ -43,8 +43,8 @@ def main(count: int, size: int, postgres_pid: int) -> None:
     def fulfil(row: Row) -> Fulfil:
         return Fulfil(
             transfer_id=row.transfer_id,
-            source_id=parties[generated_transfers.PAYEE][0],
-            destination=generated_transfers.PAYER,
+            source_id=parties[transfers_for_engine_benches.PAYEE][0],
+            destination=transfers_for_engine_benches.PAYER,
             fulfilment=row.fulfilment,
             moment_fault=None,
             wants_patch=False,
@@ -57,7 +57,7 @@ def main(count: int, size: int, postgres_pid: int) -> None:
         assert all(isinstance(outcome, expected) for outcome in outcomes), outcomes[:1]
 
     steps: list[Callable[[], None]] = []
-    for batch in generated_transfers.batches(generated_transfers.rows(count), size):
+    for batch in transfers_for_engine_benches.batches(transfers_for_engine_benches.rows(count), size):
         prepares, fulfils = [prepare(row) for row in batch], [fulfil(row) for row in batch]
         steps += [
             lambda prepares=prepares: run(prepares, Reserved),  # type: ignore[misc]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench import messages, presigned
 from bench.client import Done
-from bench.http import Message, Reader, header
+from bench.http_parser import Message, Reader, header
 from bench.load import FirstMessages, Load, Parties
 from bench.signing import Signer
 from bench.simulated_dfsps import Dfsp, Dfsps

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.http import Message, header
+from bench.http_parser import Message, header
 
 FIRSTS = "firsts"
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bench import messages, parties, presigned
 from bench.client import NO_ANSWER, Client, Done, Sender
-from bench.http import Message, Reader, header
+from bench.http_parser import Message, Reader, header
 from bench.message_forms import form_of
 from bench.signing import Signer
 

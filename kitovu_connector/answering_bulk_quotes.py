@@ -26,10 +26,10 @@ from kitovu_connector.customer_existence_checks import CustomerChecks
 from kitovu_connector.inbound_message import Message, Route
 from kitovu_connector.incoming_bulk_records import BulkBackend, BulkState, IncomingBulk, bulk_of, error_of
 from kitovu_connector.party_identifiers import Alias
+from kitovu_connector.payment_and_quote_records import QuoteGiven, Store
 from kitovu_connector.payment_record import moment
 from kitovu_connector.record_store import Records
 from kitovu_connector.sender_shares import shares_of_answers
-from kitovu_connector.store import QuoteGiven, Store
 
 
 class BulkTerms:

@@ -36,9 +36,9 @@ from kitovu_connector.core_errors import NotUnderstood, Refused
 from kitovu_connector.inbound_message import Message, Route, check_fulfilment
 from kitovu_connector.incoming_bulk_records import BulkBackend, BulkState, IncomingBulk, bulk_of, error_of
 from kitovu_connector.payee import Ending, Payee
+from kitovu_connector.payment_and_quote_records import Incoming, QuoteGiven, Stage, Store
 from kitovu_connector.record_store import Records
 from kitovu_connector.sender_shares import shares_of_answers
-from kitovu_connector.store import Incoming, QuoteGiven, Stage, Store
 
 log = structlog.get_logger(__name__)
 

@@ -21,11 +21,11 @@ from kitovu_connector.backend import Backend
 from kitovu_connector.background import Background, Rounds
 from kitovu_connector.config import Config
 from kitovu_connector.payer import Payer
+from kitovu_connector.payment_and_quote_records import Store
 from kitovu_connector.payment_events_and_actions import Cancelled, Confirmed
 from kitovu_connector.payment_order import Order
 from kitovu_connector.payment_record import ENDS, PAUSES, Payment, State
 from kitovu_connector.record_store import Records
-from kitovu_connector.store import Store
 
 log = structlog.get_logger(__name__)
 

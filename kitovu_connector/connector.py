@@ -54,6 +54,7 @@ from kitovu_connector.outbound_reads import OutboundLists
 from kitovu_connector.outbound_request_to_pay_routes import OutboundRequests
 from kitovu_connector.payee import Payee
 from kitovu_connector.payer import Payer
+from kitovu_connector.payment_and_quote_records import Store
 from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_states import Payment
 from kitovu_connector.reference_api.application import HasCalls, application
@@ -65,7 +66,6 @@ from kitovu_connector.reference_api.transfers import Transfers
 from kitovu_connector.relay import Relay
 from kitovu_connector.requests_to_pay import RequestsToPay
 from kitovu_connector.sqlite_state import SqliteDatabase
-from kitovu_connector.store import Store
 from kitovu_connector.transaction_states import TransactionStates
 
 log = structlog.get_logger(__name__)

@@ -19,9 +19,9 @@ from kitovu_connector.fxp import Conversion, ConversionState
 from kitovu_connector.incoming_bulk_records import BulkState, IncomingBulk
 from kitovu_connector.outbound import payment_shown
 from kitovu_connector.outbound_reads import incoming_line
+from kitovu_connector.payment_and_quote_records import DONE, Incoming
 from kitovu_connector.payment_record import ENDS, Payment
 from kitovu_connector.request_to_pay_records import RequestMade, RequestState
-from kitovu_connector.store import DONE, Incoming
 
 log = structlog.get_logger(__name__)
 

@@ -23,8 +23,8 @@ from kitovu_connector.background import Background
 from kitovu_connector.config import Config, ConfigError
 from kitovu_connector.event_messages import Event
 from kitovu_connector.event_records import EventRecord
+from kitovu_connector.payment_and_quote_records import Store
 from kitovu_connector.record_store import Records
-from kitovu_connector.store import Store
 
 log = structlog.get_logger(__name__)
 

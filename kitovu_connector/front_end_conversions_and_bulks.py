@@ -26,9 +26,9 @@ from kitovu_connector.fxp import Fxp
 from kitovu_connector.inbound_message import Message, Route
 from kitovu_connector.keyed_locks import KeyedLocks
 from kitovu_connector.payer import Payer
+from kitovu_connector.payment_and_quote_records import Store
 from kitovu_connector.payment_events_and_actions import AgreementFailed, Ask, ConversionReported
 from kitovu_connector.record_store import Records
-from kitovu_connector.store import Store
 
 log = structlog.get_logger(__name__)
 

@@ -30,9 +30,9 @@ from kitovu_connector.config import Config
 from kitovu_connector.conflicts import Conflict
 from kitovu_connector.core_errors import NotUnderstood, Refused, Unavailable
 from kitovu_connector.inbound_message import Message, Route, check_fulfilment
+from kitovu_connector.payment_and_quote_records import Store
 from kitovu_connector.record_store import Records
 from kitovu_connector.sender_shares import shares_of_answers
-from kitovu_connector.store import Store
 
 log = structlog.get_logger(__name__)
 

@@ -16,11 +16,11 @@ from kitovu_connector.hub_clock import HubClock
 from kitovu_connector.inbound_message import Message, Route, check_fulfilment
 from kitovu_connector.payee import Ending, Payee
 from kitovu_connector.payer import Payer
+from kitovu_connector.payment_and_quote_records import Incoming, QuoteGiven, Store
 from kitovu_connector.payment_events_and_actions import EndClaimed, ErrorReported, QuoteFailed, Reported
 from kitovu_connector.payment_events_and_actions import QuoteGiven as QuoteTold
 from kitovu_connector.payment_order import ref_of
 from kitovu_connector.payment_states import Payment
-from kitovu_connector.store import Incoming, QuoteGiven, Store
 
 
 class PaymentMessages:

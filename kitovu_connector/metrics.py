@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from kitovu_connector.client import HubClient
 from kitovu_connector.config import Config
-from kitovu_connector.store import Store
+from kitovu_connector.payment_and_quote_records import Store
 
 
 class Metrics:

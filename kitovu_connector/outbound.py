@@ -31,11 +31,11 @@ from kitovu_connector.core_messages import (
     RegisteredAlias,
 )
 from kitovu_connector.payer import Payer, entered_password
+from kitovu_connector.payment_and_quote_records import Store
 from kitovu_connector.payment_events_and_actions import Cancelled
 from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_record import moment
 from kitovu_connector.payment_states import ENDS, PAUSES, Payment, State
-from kitovu_connector.store import Store
 
 log = structlog.get_logger(__name__)
 

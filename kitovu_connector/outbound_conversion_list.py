@@ -13,9 +13,9 @@ from kitovu_connector.front_end_conversion_and_bulk_states import Sent, Submissi
 from kitovu_connector.fxp import Conversion, ConversionState
 from kitovu_connector.outbound import shown
 from kitovu_connector.outbound_reads import after_of, date_of, limit_of, next_of, query_of
+from kitovu_connector.payment_and_quote_records import Store
 from kitovu_connector.payment_record import Payment, State
 from kitovu_connector.record_store import Records
-from kitovu_connector.store import Store
 
 _State = Literal["RESERVED", "COMMITTED", "ABORTED"]
 _OF_PAYMENTS: dict[State, _State] = {State.COMMITTED: "COMMITTED", State.ABORTED: "ABORTED"}

@@ -29,9 +29,9 @@ from kitovu_connector.health import Health
 from kitovu_connector.lookups import LookupFailed, Lookups
 from kitovu_connector.metrics import Metrics
 from kitovu_connector.outbound import shown
+from kitovu_connector.payment_and_quote_records import Incoming, Stage, Store
 from kitovu_connector.payment_order import PartyRef, ref_of
 from kitovu_connector.payment_states import ENDS, Payment, State
-from kitovu_connector.store import Incoming, Stage, Store
 
 _MOST = 1000
 _USUAL = 100

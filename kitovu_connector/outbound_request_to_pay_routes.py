@@ -10,10 +10,10 @@ from kitovu_connector.amounts import format_amount
 from kitovu_connector.core_messages import PasswordEntered, RequestShown, RequestWanted
 from kitovu_connector.exchanges import NoAnswer
 from kitovu_connector.outbound import amount_of, party_ref, shown
+from kitovu_connector.payment_and_quote_records import Stage, Store
 from kitovu_connector.payments_of_requests import RequestLinks
 from kitovu_connector.request_to_pay_records import RequestMade, RequestOrder, RequestState
 from kitovu_connector.requests_to_pay import RequestsToPay
-from kitovu_connector.store import Stage, Store
 
 _REJECTED = "REJECTED"
 

@@ -29,9 +29,9 @@ from kitovu_connector.config import Config
 from kitovu_connector.core_errors import NotUnderstood, Refused, Unavailable
 from kitovu_connector.customer_existence_checks import CustomerChecks
 from kitovu_connector.party_identifiers import Alias
+from kitovu_connector.payment_and_quote_records import DONE, Incoming, QuoteGiven, Stage, Store
 from kitovu_connector.payments_of_requests import RequestLinks
 from kitovu_connector.sender_shares import shares_of_answers
-from kitovu_connector.store import DONE, Incoming, QuoteGiven, Stage, Store
 from kitovu_connector.transaction_states import TransactionStates
 
 T = TypeVar("T")

@@ -23,8 +23,8 @@ from kitovu_connector import party_identifiers
 from kitovu_connector.backend import IncomingMoney, Terms, TermsWanted
 from kitovu_connector.config import Config
 from kitovu_connector.core_errors import NotUnderstood
+from kitovu_connector.payment_and_quote_records import Incoming, QuoteGiven
 from kitovu_connector.payment_order import extension_list, extensions_of, party_of, ref_of
-from kitovu_connector.store import Incoming, QuoteGiven
 
 _LONGEST_VALIDITY_S = 8 * 86_400.0  # the hub allows seven days by default
 

@@ -21,6 +21,7 @@ from kitovu_connector.background import Background
 from kitovu_connector.client import HubClient, Said
 from kitovu_connector.config import Config
 from kitovu_connector.keyed_locks import KeyedLocks
+from kitovu_connector.payment_and_quote_records import Store
 from kitovu_connector.payment_events_and_actions import (
     Ask,
     Cancelled,
@@ -38,7 +39,6 @@ from kitovu_connector.payment_events_and_actions import (
 from kitovu_connector.payment_hub_requests import request_of
 from kitovu_connector.payment_order import Order, spelled
 from kitovu_connector.payment_states import ENDS, PAUSES, SENT, Payment, Policy, State, step
-from kitovu_connector.store import Store
 
 log = structlog.get_logger(__name__)
 

@@ -7,10 +7,10 @@ import msgspec
 from fspiop import bodies, money
 from fspiop.bodies.quotes import QuotePost
 from kitovu_connector import party_identifiers
+from kitovu_connector.payment_and_quote_records import QuoteGiven, Store
 from kitovu_connector.payment_order import ref_of
 from kitovu_connector.record_store import Records
 from kitovu_connector.request_to_pay_records import RequestMade, RequestOrder, RequestTransfers
-from kitovu_connector.store import QuoteGiven, Store
 
 
 class RequestLinks:

@@ -14,7 +14,7 @@ from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector import logs
 from kitovu_connector.conflicts import Conflict
 from kitovu_connector.group_commit import Connection, Database, Duplicate
-from kitovu_connector.store import readable
+from kitovu_connector.payment_and_quote_records import readable
 
 log = structlog.get_logger(__name__)
 

@@ -28,6 +28,7 @@ from kitovu_connector.exchanges import Exchanges, NoAnswer
 from kitovu_connector.inbound_message import Message, Route
 from kitovu_connector.keyed_locks import KeyedLocks
 from kitovu_connector.lookups import LookupFailed, Lookups
+from kitovu_connector.payment_and_quote_records import Store
 from kitovu_connector.record_store import Records
 from kitovu_connector.request_to_pay_records import (
     RequestMade,
@@ -37,7 +38,6 @@ from kitovu_connector.request_to_pay_records import (
     RequestTransfers,
 )
 from kitovu_connector.sender_shares import shares_of_answers
-from kitovu_connector.store import Store
 
 log = structlog.get_logger(__name__)
 

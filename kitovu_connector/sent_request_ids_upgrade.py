@@ -13,8 +13,8 @@ from kitovu_connector import own_ids_closed_to_others
 from kitovu_connector import payment_conversion as conversion
 from kitovu_connector.front_end_conversion_and_bulk_states import Submission
 from kitovu_connector.group_commit import Connection, Database, Row
+from kitovu_connector.payment_and_quote_records import readable
 from kitovu_connector.payment_record import Payment
-from kitovu_connector.store import readable
 
 _BULKS_AT_ONCE = 10  # the number of bulks on a page; a bulk has up to a thousand items
 _AT_ONCE = 1000

@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS quote (           -- terms given
     digest      BLOB NOT NULL,
     condition   TEXT UNIQUE,                -- by which an incoming transfer finds its terms
     is_open     INTEGER NOT NULL,           -- the hub has not taken our answer yet
-    record      BLOB NOT NULL,              -- kitovu_connector.store.QuoteGiven
+    record      BLOB NOT NULL,              -- kitovu_connector.payment_and_quote_records.QuoteGiven
     changed_at  REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS quote_unfinished ON quote (quote_id) WHERE is_open = 1;
@@ -41,7 +41,7 @@ CREATE TABLE IF NOT EXISTS incoming (        -- incoming transfers
     quote_id    TEXT UNIQUE,                -- terms pay once
     state       TEXT NOT NULL,
     is_open     INTEGER NOT NULL,
-    record      BLOB NOT NULL,              -- kitovu_connector.store.Incoming
+    record      BLOB NOT NULL,              -- kitovu_connector.payment_and_quote_records.Incoming
     changed_at  REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS incoming_unfinished ON incoming (transfer_id) WHERE is_open = 1;

@@ -14,9 +14,9 @@ from kitovu_connector.background import Background
 from kitovu_connector.client import HubClient
 from kitovu_connector.config import Config
 from kitovu_connector.inbound_message import Message, Route
+from kitovu_connector.payment_and_quote_records import Incoming, QuoteGiven, Stage, Store
 from kitovu_connector.record_store import Records
 from kitovu_connector.sender_shares import Shares
-from kitovu_connector.store import Incoming, QuoteGiven, Stage, Store
 
 _MOST_WAITING = 64
 _MOST_OF_ONE_DFSP = 16

@@ -12,11 +12,11 @@ class LedgerConfig(AppConfig):
         from ledger.rule_history.replay_command import ReplayCommand
         from rules import originals, paid_before
         from rules.alerts import requested_changes
-        from rules.rulesets import more_commands
+        from rules.rulesets import command_registry
 
         metrics.READERS.append(limit_alarms.show)
         originals.come_from(rules_gate.originals)
         paid_before.come_from(rules_gate.paid_before)
         requested_changes.PERFORM.update(held_transfers.PERFORM)
-        more_commands.BY_NAME["replay"] = ReplayCommand()
+        command_registry.BY_NAME["replay"] = ReplayCommand()
         participants.currencies_come_from(queries.CURRENCIES_OF_A_PARTICIPANT)

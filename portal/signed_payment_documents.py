@@ -26,7 +26,7 @@ from fpdf.enums import XPos, YPos
 from fspiop import base64url, jws, keys_and_certificates, money
 from ledger.models import Transfer
 from portal.amounts_and_durations import money as shown
-from portal.queries.payment_verdict import Verdict
+from portal.queries.payment_outcome import Verdict
 from portal.queries.transfer_history import Story
 
 _MARK = b"\n%kitovu-signature "

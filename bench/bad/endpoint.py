@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
 
-from bench.http import Message, Reader
+from bench.http_parser import Message, Reader
 
 SLOW_S = 4.5  # slightly less than the hub's time limit for one delivery
 

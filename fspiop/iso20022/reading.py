@@ -21,7 +21,7 @@ from fspiop.bodies.parties import PartyPut
 from fspiop.bodies.quotes import QuotePost, QuotePut
 from fspiop.bodies.transfers import TransferPatch, TransferPost, TransferPut
 from fspiop.errors import MAX_DESCRIPTION, ErrorCode, FspiopError, text_of
-from fspiop.iso20022 import ilp4, messages, names, transaction_type_in_instruction
+from fspiop.iso20022 import ilp4, message_types, names, transaction_type_in_instruction
 
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ def content(raw: bytes) -> object:
     return value
 
 
-def _party_put(m: messages.Verification) -> PartyPut:
+def _party_put(m: message_types.Verification) -> PartyPut:
     found = m.report.updated
     party = _party(found.party, found.agent, "Rpt.UpdtdPtyAndAcctId.Pty")
     currency = found.account.currency if found.account else None
@@ -74,7 +74,7 @@ def _party_put(m: messages.Verification) -> PartyPut:
     return PartyPut(party)
 
 
-def _quote_post(m: messages.QuoteRequest) -> QuotePost:
+def _quote_post(m: message_types.QuoteRequest) -> QuotePost:
     asked = m.proposal
     scenario = asked.purpose.scenario if asked.purpose else None
     kind = TransactionType(
@@ -102,7 +102,7 @@ def _quote_post(m: messages.QuoteRequest) -> QuotePost:
     )
 
 
-def _quote_put(m: messages.QuoteAnswer) -> QuotePut:
+def _quote_put(m: message_types.QuoteAnswer) -> QuotePut:
     found = m.confirmation
     transfer, received = _money(found.amount), _same_currency(found.received, found.amount)
     fee = _same_currency(found.charges.amount, found.amount) if found.charges else None
@@ -117,7 +117,9 @@ def _quote_put(m: messages.QuoteAnswer) -> QuotePut:
     )
 
 
-def _same_currency(amount: messages.InstructedAmount | None, transfer: messages.SettledAmount) -> Money | None:
+def _same_currency(
+    amount: message_types.InstructedAmount | None, transfer: message_types.SettledAmount
+) -> Money | None:
     """Returns an amount of the terms, or None if the amount's currency differs from the currency of the transfer. After
     a conversion, the two currencies can differ."""
     return _money(amount) if amount is not None and amount.currency == transfer.currency else None
@@ -137,7 +139,7 @@ def _commission(transfer: Money, received: Money | None, fee: Money | None) -> M
         return None
 
 
-def _fx_quote_post(m: messages.ConversionQuote) -> FxQuotePost:
+def _fx_quote_post(m: message_types.ConversionQuote) -> FxQuotePost:
     terms = _conversion(m)
     # ISO 20022 requires both the source amount and the target amount. In a request, the amount that the FXP has to
     # state is 0.
@@ -147,11 +149,11 @@ def _fx_quote_post(m: messages.ConversionQuote) -> FxQuotePost:
     return FxQuotePost(m.terms.payment_id.request_id, terms)
 
 
-def _fx_quote_put(m: messages.ConversionQuote) -> FxQuotePut:
+def _fx_quote_put(m: message_types.ConversionQuote) -> FxQuotePut:
     return FxQuotePut(_conversion(m), _condition(m.terms.lock) if m.terms.lock else None)
 
 
-def _conversion(m: messages.ConversionQuote) -> FxConversion:
+def _conversion(m: message_types.ConversionQuote) -> FxConversion:
     terms = m.terms
     return FxConversion(
         conversion_id=terms.payment_id.conversion_id,
@@ -165,7 +167,7 @@ def _conversion(m: messages.ConversionQuote) -> FxConversion:
     )
 
 
-def _transfer_post(m: messages.CreditTransfer) -> TransferPost:
+def _transfer_post(m: message_types.CreditTransfer) -> TransferPost:
     transfer = m.transfer
     return TransferPost(
         transfer_id=transfer.payment_id.id,
@@ -178,18 +180,18 @@ def _transfer_post(m: messages.CreditTransfer) -> TransferPost:
     )
 
 
-def _transfer_put(m: messages.StatusReport) -> TransferPut:
+def _transfer_put(m: message_types.StatusReport) -> TransferPut:
     return TransferPut(STATES[m.transaction.status], m.transaction.fulfilment, _completed(m), _cause(m))
 
 
-def _transfer_patch(m: messages.StatusReport) -> TransferPatch:
+def _transfer_patch(m: message_types.StatusReport) -> TransferPatch:
     completed = _completed(m)
     if completed is None:
         raise FspiopError(ErrorCode.MISSING_ELEMENT, "TxInfAndSts.PrcgDt is required")
     return TransferPatch(completed, STATES[m.transaction.status], _cause(m))
 
 
-def _fx_transfer_post(m: messages.InstitutionTransfer) -> FxTransferPost:
+def _fx_transfer_post(m: message_types.InstitutionTransfer) -> FxTransferPost:
     conversion = m.conversion
     return FxTransferPost(
         commit_request_id=conversion.payment_id.request_id,
@@ -203,19 +205,19 @@ def _fx_transfer_post(m: messages.InstitutionTransfer) -> FxTransferPost:
     )
 
 
-def _fx_transfer_put(m: messages.StatusReport) -> FxTransferPut:
+def _fx_transfer_put(m: message_types.StatusReport) -> FxTransferPut:
     return FxTransferPut(STATES[m.transaction.status], m.transaction.fulfilment, _completed(m), _cause(m))
 
 
-def _fx_transfer_patch(m: messages.StatusReport) -> FxTransferPatch:
+def _fx_transfer_patch(m: message_types.StatusReport) -> FxTransferPatch:
     return FxTransferPatch(STATES[m.transaction.status], _completed(m), _cause(m))
 
 
-def _completed(m: messages.StatusReport) -> str | None:
+def _completed(m: message_types.StatusReport) -> str | None:
     return m.transaction.completed_at.moment if m.transaction.completed_at else None
 
 
-def _cause(m: messages.StatusReport) -> ExtensionList | None:
+def _cause(m: message_types.StatusReport) -> ExtensionList | None:
     """Returns the reason for an abort as an extension list of the plain form."""
     cause = m.transaction.cause
     code = (cause.reason.proprietary or cause.reason.code) if cause else None
@@ -225,22 +227,22 @@ def _cause(m: messages.StatusReport) -> ExtensionList | None:
     return ExtensionList([Extension("cause", value)])
 
 
-def _refusal(m: messages.RefusalReport) -> ErrorPut:
+def _refusal(m: message_types.RefusalReport) -> ErrorPut:
     return _error(m.transaction.why.reason, m.transaction.why.text, "TxInfAndSts.StsRsnInf.Rsn.Prtry")
 
 
-def _party_refusal(m: messages.RefusedVerification) -> ErrorPut:
+def _party_refusal(m: message_types.RefusedVerification) -> ErrorPut:
     return _error(m.report.reason, None, "Rpt.Rsn.Cd")
 
 
-def _error(reason: messages.Reason, text: str | None, path: str) -> ErrorPut:
+def _error(reason: message_types.Reason, text: str | None, path: str) -> ErrorPut:
     code = reason.proprietary or reason.code
     if code is None:
         raise FspiopError(ErrorCode.MISSING_ELEMENT, f"{path} is required")
     return ErrorPut(ErrorInformation(code, (text or text_of(code))[:MAX_DESCRIPTION]))
 
 
-def _party(customer: messages.Customer, agent: messages.Agent | None, path: str) -> Party:
+def _party(customer: message_types.Customer, agent: message_types.Agent | None, path: str) -> Party:
     found = customer.id.person or customer.id.organisation
     if found is None:
         raise FspiopError(ErrorCode.MISSING_ELEMENT, f"{path}.Id.PrvtId is required")
@@ -248,7 +250,7 @@ def _party(customer: messages.Customer, agent: messages.Agent | None, path: str)
     return names.with_names(party, customer.name)
 
 
-def _condition(lock: messages.Lock) -> str:
+def _condition(lock: message_types.Lock) -> str:
     if lock.packet is None:
         if lock.condition is None:
             raise FspiopError(ErrorCode.MISSING_ELEMENT, f"{_LOCK}.IlpV4PrepPacket is required")
@@ -262,11 +264,11 @@ def _condition(lock: messages.Lock) -> str:
     return condition
 
 
-def _money(amount: messages.SettledAmount | messages.InstructedAmount) -> Money:
+def _money(amount: message_types.SettledAmount | message_types.InstructedAmount) -> Money:
     return Money(amount.currency, _amount_text(amount.amount))
 
 
-def _fx_money(amount: messages.SettledAmount | messages.InstructedAmount) -> FxMoney:
+def _fx_money(amount: message_types.SettledAmount | message_types.InstructedAmount) -> FxMoney:
     return FxMoney(amount.currency, _amount_text(amount.amount))
 
 
@@ -283,18 +285,18 @@ class _Form(NamedTuple):
     translate: Callable[[Any], Any]
 
 
-_PARTY_REFUSAL = _Form(messages.RefusedVerification, _party_refusal)
+_PARTY_REFUSAL = _Form(message_types.RefusedVerification, _party_refusal)
 _FORMS: Mapping[type, _Form] = {
-    PartyPut: _Form(messages.Verification, _party_put),
-    QuotePost: _Form(messages.QuoteRequest, _quote_post),
-    QuotePut: _Form(messages.QuoteAnswer, _quote_put),
-    FxQuotePost: _Form(messages.ConversionQuote, _fx_quote_post),
-    FxQuotePut: _Form(messages.ConversionQuote, _fx_quote_put),
-    TransferPost: _Form(messages.CreditTransfer, _transfer_post),
-    TransferPut: _Form(messages.StatusReport, _transfer_put),
-    TransferPatch: _Form(messages.StatusReport, _transfer_patch),
-    FxTransferPost: _Form(messages.InstitutionTransfer, _fx_transfer_post),
-    FxTransferPut: _Form(messages.StatusReport, _fx_transfer_put),
-    FxTransferPatch: _Form(messages.StatusReport, _fx_transfer_patch),
-    ErrorPut: _Form(messages.RefusalReport, _refusal),
+    PartyPut: _Form(message_types.Verification, _party_put),
+    QuotePost: _Form(message_types.QuoteRequest, _quote_post),
+    QuotePut: _Form(message_types.QuoteAnswer, _quote_put),
+    FxQuotePost: _Form(message_types.ConversionQuote, _fx_quote_post),
+    FxQuotePut: _Form(message_types.ConversionQuote, _fx_quote_put),
+    TransferPost: _Form(message_types.CreditTransfer, _transfer_post),
+    TransferPut: _Form(message_types.StatusReport, _transfer_put),
+    TransferPatch: _Form(message_types.StatusReport, _transfer_patch),
+    FxTransferPost: _Form(message_types.InstitutionTransfer, _fx_transfer_post),
+    FxTransferPut: _Form(message_types.StatusReport, _fx_transfer_put),
+    FxTransferPatch: _Form(message_types.StatusReport, _fx_transfer_patch),
+    ErrorPut: _Form(message_types.RefusalReport, _refusal),
 }

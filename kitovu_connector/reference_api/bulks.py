@@ -27,6 +27,7 @@ from kitovu_connector.front_end_conversion_and_bulk_states import Sent, Submissi
 from kitovu_connector.front_end_conversions_and_bulks import Submissions
 from kitovu_connector.hub_clock import HubClock
 from kitovu_connector.lookups import LookupFailed, Lookups
+from kitovu_connector.payment_and_quote_records import Store
 from kitovu_connector.payment_order import party_of
 from kitovu_connector.payment_record import moment
 from kitovu_connector.record_store import Records
@@ -40,7 +41,6 @@ from kitovu_connector.reference_api.bulk_bodies import (
 )
 from kitovu_connector.reference_api.errors import TIMED_OUT, ApiError, failed, last_error
 from kitovu_connector.reference_api.shown_payments import COMPLETED, ERROR_OCCURRED
-from kitovu_connector.store import Store
 
 _NOT_KNOWN = "the outcome is not known yet: the money may move; repeat the request, and do not refund"
 

@@ -12,6 +12,7 @@ from kitovu_connector.config import Config
 from kitovu_connector.core_http import party_shown, present
 from kitovu_connector.exchanges import NoAnswer
 from kitovu_connector.payer import Payer
+from kitovu_connector.payment_and_quote_records import Store
 from kitovu_connector.payment_events_and_actions import Cancelled, Confirmed
 from kitovu_connector.payment_order import Order, party_of
 from kitovu_connector.payment_record import ENDS, PAUSES, Payment, State
@@ -26,7 +27,6 @@ from kitovu_connector.reference_api.errors import TIMED_OUT, ApiError, failed, l
 from kitovu_connector.reference_api.shown_payments import ABORTED, COMPLETED, ERROR_OCCURRED, common
 from kitovu_connector.request_to_pay_records import RequestMade, RequestOrder, RequestState
 from kitovu_connector.requests_to_pay import RequestsToPay
-from kitovu_connector.store import Store
 
 _TRANSFER = "requestToPayTransfers/"
 _STATES = {

@@ -16,6 +16,7 @@ from fspiop.paths import path_of
 from kitovu_connector.config import Config
 from kitovu_connector.exchanges import Exchanges
 from kitovu_connector.payer import Payer
+from kitovu_connector.payment_and_quote_records import Store
 from kitovu_connector.payment_events_and_actions import Accepts, Cancelled, Confirmed
 from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_record import ENDS, PAUSES, SENT, Payment, State
@@ -28,7 +29,6 @@ from kitovu_connector.reference_api.shown_payments import (
     payment_shown,
     state_shown,
 )
-from kitovu_connector.store import Store
 
 _SIMPLE = "simpleTransfers/"
 _ACCEPTED: dict[State, Accepts] = {

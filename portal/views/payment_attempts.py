@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from portal.parse_typed_values import spellings_of_id
 from portal.permissions import Right
-from portal.queries import payment_verdict
+from portal.queries import payment_outcome
 from portal.queries.transfer_history import Moment, looked_up, lookup_of, quoted, text, told
 from portal.rules import decided
 from portal.visitor import visitor_of
@@ -33,7 +33,7 @@ def show_quote(request: HttpRequest, quote_id: str) -> HttpResponse:
         "heading": _("Quote"),
         "attempt": quote,
         "amount": rows.values_list(requested_amount(), requested_currency()).first(),
-        "verdict": payment_verdict.of_quote(quote, lookup),
+        "verdict": payment_outcome.of_quote(quote, lookup),
         "moments": _sorted(moments),
         "transaction_id": quote.transaction_id,
     }
@@ -60,7 +60,7 @@ def show_request(request: HttpRequest, request_id: str) -> HttpResponse:
         "heading": _("Request to pay"),
         "attempt": found,
         "amount": rows.values_list(requested_amount(), requested_currency()).first(),
-        "verdict": payment_verdict.of_request(found),
+        "verdict": payment_outcome.of_request(found),
         "moments": _sorted(moments),
         "transaction_id": "",
     }

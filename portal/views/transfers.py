@@ -27,9 +27,9 @@ from portal.fields import AmountField
 from portal.parse_typed_values import spellings_of_id
 from portal.permissions import Right
 from portal.posted_text import posted
-from portal.queries import keyset, payment_verdict, transfers
+from portal.queries import keyset, payment_outcome, transfers
 from portal.queries.keyset import Found, Key
-from portal.queries.payment_verdict import Verdict
+from portal.queries.payment_outcome import Verdict
 from portal.queries.transfer_history import Story, story_of
 from portal.queries.transfers import Wish
 from portal.rules import decided
@@ -175,7 +175,7 @@ def _judged(transfer: Transfer, visitor: Visitor) -> _Judged:
     # transfer.
     hold = hold_of(transfer.transfer_id) if visitor.may(Right.SEE_RULES) else None
     story = story_of(transfer, dfsp_id=visitor.dfsp_id)
-    verdict = payment_verdict.of_transfer(transfer, story, hold=hold, sees_limits=visitor.may_see(transfer.payer_id))
+    verdict = payment_outcome.of_transfer(transfer, story, hold=hold, sees_limits=visitor.may_see(transfer.payer_id))
     return _Judged(story, hold, verdict)
 
 

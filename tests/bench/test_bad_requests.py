@@ -13,7 +13,7 @@ from bench.bad import requests as bodies
 from bench.bad import run_trials
 from bench.bad.misbehaviours import ALL
 from bench.bad.scene_and_client import Scene, World
-from bench.http import Reader, header
+from bench.http_parser import Reader, header
 from fspiop import bodies as wire
 from fspiop import strictjson
 from fspiop.bodies.authorizations import AuthorizationPut

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.http import Message, Reader, header
+from bench.http_parser import Message, Reader, header
 
 POST = b"POST /transfers HTTP/1.1\r\nHost: hub\r\nContent-Length: 4\r\n\r\n{..}"
 EMPTY = b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\nserver: granian\r\n\r\n"

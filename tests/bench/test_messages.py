@@ -7,7 +7,7 @@ from typing import TypeVar
 import pytest
 
 from bench import messages
-from bench.http import Reader, header
+from bench.http_parser import Reader, header
 from bench.iso20022_messages import ISO20022
 from bench.load import CALM_S, Load, pairs
 from bench.messages import PLAIN, Form

@@ -11,7 +11,7 @@ import pytest
 
 from bench import messages, presign, presigned
 from bench.client import Done
-from bench.http import Message, Reader, header
+from bench.http_parser import Message, Reader, header
 from bench.load import FirstMessages, Load
 from bench.message_forms import form_of
 from bench.run import PRESIGNED_S

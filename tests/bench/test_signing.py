@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import messages
-from bench.http import Reader, header
+from bench.http_parser import Reader, header
 from bench.signing import Signer, make_key
 from fspiop import jws
 

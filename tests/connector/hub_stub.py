@@ -29,10 +29,10 @@ from kitovu_connector.config import Config
 from kitovu_connector.connector import Connector
 from kitovu_connector.events import Handler
 from kitovu_connector.group_commit import Connection, Database
+from kitovu_connector.payment_and_quote_records import Store
 from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_states import Payment
 from kitovu_connector.record_store import Records
-from kitovu_connector.store import Store
 from tests import proofs
 from tests.keys import CONDITION, FULFILMENT, PACKET
 from tests.proofs import key_of

@@ -25,10 +25,10 @@ from kitovu_connector.bulk_transactions import BulkTransaction, Progress
 from kitovu_connector.front_end_conversion_and_bulk_states import Sent, Submission
 from kitovu_connector.fxp import Conversion, ConversionEnd, ConversionState
 from kitovu_connector.incoming_bulk_records import BulkState, IncomingBulk
+from kitovu_connector.payment_and_quote_records import Store
 from kitovu_connector.payment_order import PartyRef
 from kitovu_connector.record_store import Records
 from kitovu_connector.request_to_pay_records import RequestMade, RequestOrder, RequestState
-from kitovu_connector.store import Store
 from tests.connector.hub_stub import Core, Scheme, config_of, quote, rows_of, scheme, told, transfer
 from tests.keys import CONDITION, FULFILMENT
 

@@ -24,10 +24,10 @@ from kitovu_connector.backend import IncomingMoney, PartyDetails, Terms, TermsWa
 from kitovu_connector.bulk_transactions import BulkTransaction
 from kitovu_connector.core_errors import Refused
 from kitovu_connector.fxp import ConversionEnd
+from kitovu_connector.payment_and_quote_records import Incoming
 from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_record import Payment
 from kitovu_connector.request_to_pay_records import RequestMade, RequestOrder, RequestState
-from kitovu_connector.store import Incoming
 from tests.connector.hub_stub import PAYEE, Core, Scheme, quote, rows_of, scheme, told, transfer
 
 FAULTS = ("raises", "cancels itself", "hangs", "ignores that it is cut off", "answers nonsense")

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from hub.local.net import free_port
 from kitovu_connector.backend import HttpBackend, PartyDetails
-from kitovu_connector.store import QuoteGiven, Store
+from kitovu_connector.payment_and_quote_records import QuoteGiven, Store
 from tests.connector.hub_stub import PAYEE, Core, Scheme, quote, rows_of, scheme, told, transfer
 
 

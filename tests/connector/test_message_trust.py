@@ -16,8 +16,8 @@ import pytest
 
 from kitovu_connector import tls
 from kitovu_connector.config import ConfigError
+from kitovu_connector.payment_and_quote_records import QuoteGiven
 from kitovu_connector.payment_states import ENDS, Payment, State
-from kitovu_connector.store import QuoteGiven
 from tests import proofs
 from tests.connector.hub_stub import (
     AUTHORITY,

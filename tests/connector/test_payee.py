@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from kitovu_connector.payee import Ending, Payee
-from kitovu_connector.store import Incoming, Stage, Store
+from kitovu_connector.payment_and_quote_records import Incoming, Stage, Store
 from tests.connector.hub_stub import Core, config_of
 
 TRANSFER = "b51ec534-ee48-4575-b6a9-ead2955b8069"

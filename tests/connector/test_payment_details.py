@@ -23,8 +23,8 @@ from hub.local.net import free_port
 from kitovu_connector import payee_terms
 from kitovu_connector.backend import HttpBackend, PartyDetails, Terms
 from kitovu_connector.config import Config
+from kitovu_connector.payment_and_quote_records import QuoteGiven
 from kitovu_connector.payment_order import party_of, ref_of
-from kitovu_connector.store import QuoteGiven
 from ledger import ilp_packets
 from tests.connector.hub_stub import PAYEE, Scheme, config_of, quote, scheme, transfer
 from tests.examples import examples

@@ -11,8 +11,8 @@ import pytest
 
 from kitovu_connector.backend import IncomingMoney
 from kitovu_connector.core_errors import Refused
+from kitovu_connector.payment_and_quote_records import Incoming
 from kitovu_connector.payment_states import Payment, State
-from kitovu_connector.store import Incoming
 from tests.connector.hub_stub import Core, Scheme, logged, quote, scheme, stored, told, transfer
 
 

@@ -40,6 +40,7 @@ from kitovu_connector.doctor import Verdict, _state
 from kitovu_connector.event_records import EventRecord
 from kitovu_connector.front_end_conversion_and_bulk_states import Submission
 from kitovu_connector.fxp import Conversion, Offer, OfferState
+from kitovu_connector.payment_and_quote_records import Incoming, QuoteGiven, Stage, Store
 from kitovu_connector.payment_conversion import commit_id
 from kitovu_connector.payment_record import Payment, State
 from kitovu_connector.payments_of_requests import RequestLinks
@@ -47,7 +48,6 @@ from kitovu_connector.postgresql_state import PostgresqlDatabase
 from kitovu_connector.record_store import Records
 from kitovu_connector.request_to_pay_records import RequestMade, RequestOrder, RequestState
 from kitovu_connector.sqlite_state import SqliteDatabase
-from kitovu_connector.store import Incoming, QuoteGiven, Stage, Store
 from tests.connector import odd_requests
 from tests.connector.hub_stub import PAYEE, Scheme, error, logged, quote, scheme, terms, told, transfer
 

@@ -25,10 +25,10 @@ from kitovu_connector.answering_bulk_quotes import BulkTerms
 from kitovu_connector.front_end_conversion_and_bulk_states import Sent, Submission
 from kitovu_connector.fxp import Conversion, ConversionEnd, ConversionState, Offer, OfferState
 from kitovu_connector.incoming_bulk_records import BulkState, IncomingBulk
+from kitovu_connector.payment_and_quote_records import Incoming, QuoteGiven, Stage
 from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_record import Payment, State
 from kitovu_connector.request_to_pay_records import RequestMade, RequestOrder, RequestReceived, RequestState
-from kitovu_connector.store import Incoming, QuoteGiven, Stage
 from tests.connector.hub_stub import Core, Scheme, error, quote, rows_of, scheme, terms, told, transfer
 from tests.keys import CONDITION, FULFILMENT, PACKET
 

@@ -11,7 +11,7 @@ import pytest
 
 from kitovu_connector.client import Answer, Said
 from kitovu_connector.inbound_message import Message
-from kitovu_connector.store import Incoming, QuoteGiven, Stage, Store
+from kitovu_connector.payment_and_quote_records import Incoming, QuoteGiven, Stage, Store
 from kitovu_connector.transaction_states import TransactionStates
 from tests.connector.hub_stub import config_of
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from bench import messages
 from bench.client import Client
-from bench.http import Message, Reader, header
+from bench.http_parser import Message, Reader, header
 from tests.faults.history import History, Payment
 from tests.faults.outsiders import ROGUE, Rogue
 from tests.faults.quotes import Quotes

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.client import Client, _Connection
-from bench.http import header
+from bench.http_parser import header
 from hub.local import net, proc
 from hub.local.postgres import DATABASE, USER, Postgres
 from hub.local.stack import Stack

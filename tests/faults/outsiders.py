@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from bench import messages
-from bench.http import Message
+from bench.http_parser import Message
 
 if TYPE_CHECKING:
     from tests.faults.dfsps import Scheme

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from bench import messages
-from bench.http import Message, header
+from bench.http_parser import Message, header
 from tests.faults.history import Payment
 
 if TYPE_CHECKING:

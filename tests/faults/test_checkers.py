@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bench import messages
-from bench.http import Message, Reader, header
+from bench.http_parser import Message, Reader, header
 from rules.language.checks_of_well_formed_rules import accept
 from rules.language.compile import compile_rules
 from tests.faults import rules

@@ -27,10 +27,10 @@ from fspiop.bodies.transfers import TransferPost
 from kitovu_connector import logs
 from kitovu_connector.config import Config
 from kitovu_connector.connector import Connector
+from kitovu_connector.payment_and_quote_records import Incoming, QuoteGiven, Store
 from kitovu_connector.payment_record import Payment
 from kitovu_connector.record_store import Records
 from kitovu_connector.reference_api.backend import ReferenceBackend
-from kitovu_connector.store import Incoming, QuoteGiven, Store
 from tests.reference.core import KES_ONLY
 
 _PR_SET_PDEATHSIG = 1

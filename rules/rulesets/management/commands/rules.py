@@ -17,7 +17,7 @@ from hub.command_output_and_user import console_of, told, who
 from rules.language.checks_of_well_formed_rules import GATES, costs_ns
 from rules.language.faults import RuleSetRefused
 from rules.language.rule_types import RuleSet
-from rules.rulesets import more_commands, queries, services
+from rules.rulesets import command_registry, queries, services
 from rules.rulesets.models import Activation, RuleSetVersion
 
 
@@ -37,12 +37,12 @@ class Command(BaseCommand):
         activate.add_argument("--from", dest="begins", type=_moment, help="such as 2026-12-01T00:00:00Z (default: now)")
         activate.add_argument("--until", type=_moment)
         activate.add_argument("--reason", default="by command")
-        for name, command in more_commands.BY_NAME.items():
+        for name, command in command_registry.BY_NAME.items():
             command.add_arguments(commands.add_parser(name, help=command.help))
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            more = more_commands.BY_NAME.get(options["action"])
+            more = command_registry.BY_NAME.get(options["action"])
             if more is None:
                 getattr(self, f"_{options['action']}")(options)
             elif code := more.run(console_of(self), options):
