@@ -178,10 +178,10 @@ class _Replay:
     def _payment(self, t: StoredTransfer, facts: Facts | None) -> CountedPayment | None:
         """Returns the payment with the values that this replay counts, for example the amount."""
         if self._rules.follows_history or facts is None:
-            return t.counted
+            return t.counted(self._rules.reads_profiles_of)
         return CountedPayment(
             transfer_id=t.transfer_id,
-            keys=keys_to_count(facts, self._rules.counted_too),
+            keys=keys_to_count(facts, self._rules.reads_profiles_of),
             served_by=dfsp_key(t.payee_dfsp) if facts.quoted else NOT_CONFIRMED,
             is_refund=is_refund(facts),
             currency=t.currency,

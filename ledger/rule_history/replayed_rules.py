@@ -19,7 +19,7 @@ from rules.profiles.profiles_of_payment import asks_for, key_of_subject, keys_to
 from rules.rulesets import queries, sql_for_payments
 from rules.rulesets.active_rules import ALSO_AT_TRANSFERS, GATES, for_judging_again
 from rules.rulesets.models import Activation, Variance
-from rules.transfer_gate import counted_too, rules_at_transfer
+from rules.transfer_gate import rules_at_transfer
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,10 @@ class ReplayedRules:
     `follows_history` is True for the live version. A replay of the live version reproduces the stored decisions, and
     counts each stored payment as the hub counted it. A replay of another rule set does not count payments that this
     rule set refuses. A replay of another rule set treats rules in the mode draft as live rules.
+
+    The rules read the profiles of the subjects in `reads_profiles_of`. A replay counts payments in the profiles of
+    parties and of refunds' original payments. A replay counts payments in the profiles of DFSPs and pairs only if the
+    rules read these profiles.
     """
 
     name: str
@@ -37,7 +41,7 @@ class ReplayedRules:
     by_gate: Mapping[Gate, CompiledRules] = field(repr=False)
     without_quote: CompiledRules = field(repr=False)
     judged_again: CompiledRules = field(repr=False)
-    counted_too: frozenset[Subject]
+    reads_profiles_of: frozenset[Subject]
 
     def at_transfer(self, facts: Facts) -> CompiledRules:
         """Returns the rules that judge a transfer with these facts."""
@@ -92,7 +96,7 @@ def _compiled(rule_set: RuleSet, version: int | None, *, follows_history: bool) 
         by_gate,
         compile_rules(rule_set, "transfer", with_rules_of=ALSO_AT_TRANSFERS),
         compile_rules(for_judging_again(rule_set), "transfer", with_rules_of=ALSO_AT_TRANSFERS),
-        counted_too(by_gate.values()),
+        subjects_read([need for compiled in by_gate.values() for need in compiled.needs]),
     )
 
 

@@ -10,7 +10,7 @@ Reads a fixed number of rows at a time, so the memory use is bounded. A separate
 caller uses the present rows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -29,6 +29,7 @@ from rules import facts as facts_of_payments
 from rules import kept_verdicts
 from rules.facts import Facts
 from rules.kept_verdicts import Kept
+from rules.language.counter_types import Subject
 from rules.profiles.counted_payments import COLUMNS, CountedPayment, Keys
 from rules.transfer_gate import TransferToJudge, facts_of
 
@@ -88,13 +89,21 @@ class StoredTransfer(msgspec.Struct, frozen=True, gc=False):
     def is_counted(self) -> bool:
         return self.served_by is not None
 
-    @property
-    def counted(self) -> CountedPayment | None:
-        """Returns the payment with the values that the hub counted."""
+    def counted(self, subjects: Collection[Subject]) -> CountedPayment | None:
+        """Returns the payment with the values that the hub counted.
+
+        Leaves out the keys of the pair and of the DFSPs, unless they are among these subjects.
+        """
         if self.served_by is None or self.is_refund is None:
             return None
         keys = Keys(
-            self.payer, self.payee, self.alias, self.payer_dfsp_key, self.payee_dfsp_key, self.pair, self.original
+            payer=self.payer,
+            payee=self.payee,
+            alias=self.alias,
+            payer_dfsp=self.payer_dfsp_key if "payer_dfsp" in subjects else None,
+            payee_dfsp=self.payee_dfsp_key if "payee_dfsp" in subjects else None,
+            pair=self.pair if "pair" in subjects else None,
+            original=self.original,
         )
         return CountedPayment(
             self.transfer_id, keys, self.served_by, self.is_refund, self.currency, self.amount, self.received_at
