@@ -381,14 +381,14 @@ def test_the_command_shows_whole_ids_in_a_narrow_terminal() -> None:
     assert "".join(line[3].strip() for line in lines if len(line) == 11) == PAYMENT
 
 
-def test_profiles_that_wait_in_the_file_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_profiles_that_were_encoded_or_wait_in_the_file_are_the_same() -> None:
     def payments() -> Iterable[CountedPayment]:
         for number in range(600):
             keys = Keys(payer=number % 50, payee=100 + number % 7)
             yield CountedPayment(f"t{number}", keys, 1, False, "TZS", number + 1, timezone.now())
 
     found = list(payments())
-    with BoundedProfiles(40) as few, BoundedProfiles() as many:
+    with BoundedProfiles(40, most_bytes=8_000) as few, BoundedProfiles() as many:
         for profiles in (few, many):
             for payment in found:
                 for role, key in payment.keys.by_role():
@@ -396,7 +396,11 @@ def test_profiles_that_wait_in_the_file_are_the_same(monkeypatch: pytest.MonkeyP
                     profiles.has_grown()
             for payment in found[:100]:
                 assert payment.remove_from(profiles[payment.keys.payer or 0], Role.PAYER)
-        assert len(few._new) + len(few._old) < 20 < len(many._new)
+        in_file = {key for (key,) in few._file.execute("SELECT key FROM profile")}
+        assert len(few._recent) < 20
+        assert few._encoded
+        assert in_file - few._encoded.keys() - few._recent.keys(), "some profiles are only in the file"
+        assert len(few) == len(many) == len(many._recent) == 57
         for key in set(many):
             assert (few[key].events, few[key].buckets) == (many[key].events, many[key].buckets)
         for number in range(30):  # more than it keeps in memory
