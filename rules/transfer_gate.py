@@ -338,5 +338,5 @@ def limits_known(compiled: CompiledRules) -> Sequence[Limit]:
 
 
 def counted_too(compiled: Iterable[CompiledRules]) -> frozenset[Subject]:
-    """Returns the subjects that the rules of these gates read. Leaves out the parties."""
-    return frozenset(need.subject for rules in compiled for need in rules.needs) & _COUNTED_IF_NEEDED
+    """Returns the subjects whose profiles the rules of these gates read. Leaves out the parties."""
+    return subjects_read({need for rules in compiled for need in rules.needs}) & _COUNTED_IF_NEEDED

@@ -39,7 +39,7 @@ def with_hold(
     """Combines the verdicts about a transfer and its quote. Returns the combined verdict, and the time at which the
     hold of the transfer ends.
     """
-    if verdict.outcome == "REFUSE":
+    if verdict.outcome == "REFUSE" or (kept is None and verdict.hold_for_s is None):
         return verdict, None
     if kept is not None and kept.refusal is not None:
         return _refused(verdict, *kept.refusal), None

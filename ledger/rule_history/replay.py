@@ -162,8 +162,9 @@ class _Replay:
         """Applies the rules to a transfer. Returns whether the replayed rules refuse the transfer or its quote."""
         if not self._rules.follows_history:
             if kept is not None:
-                judged = (kept.facts.currency, kept.facts.amount)
-                facts = replace(facts, is_judged_again=judged != (t.currency, t.amount))
+                is_judged_again = (kept.facts.currency, kept.facts.amount) != (t.currency, t.amount)
+                if facts.is_judged_again != is_judged_again:
+                    facts = replace(facts, is_judged_again=is_judged_again)
             kept = self._kept.pop(t.quote_id or "", None)
             if kept is not None and kept.refusal is not None and not t.is_in_bulk:
                 return True  # the report already contains the refusal of the transfer's quote

@@ -98,6 +98,8 @@ class ProfileCounters:
             series = self._sent[need.subject]
         except KeyError:
             series = self._series_of(need.subject, _SENT, facts)
+        if series is None:
+            return None
         number = self._number(need, series)
         return number if number is None or need.subject not in _SENDS or self._is_refund else number + 1
 
@@ -106,11 +108,13 @@ class ProfileCounters:
             series = self._received[need.subject]
         except KeyError:
             series = self._series_of(need.subject, _RECEIVED, facts)
+        if series is None:
+            return None
         number = self._number(need, series)
         return number if number is None or need.subject not in _RECEIVES or self._is_refund else number + 1
 
-    def _number(self, need: Need, series: Series | None) -> int | None:
-        if series is not None and not series.folded:  # the most frequent case does not need the slower steps below
+    def _number(self, need: Need, series: Series) -> int | None:
+        if not series.folded:  # the most frequent case does not need the slower steps below
             return series.number_since(self._now - need.window_s * SECOND + 1)
         tally = self._tally(need, series)
         return None if tally is None else tally.count
