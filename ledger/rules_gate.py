@@ -37,7 +37,7 @@ class AtGate:
     originals: Mapping[str, Original]
     kept: Mapping[bytes, Kept]  # the rules' verdicts about the quotes, by the digests of the prepares
     terms_expire_at: Mapping[bytes, datetime]  # the expirations of the quotes' terms
-    of_conversions: Mapping[bytes, Facts]  # the facts of the conversions' quotes
+    of_conversions: Mapping[bytes, Kept]  # the facts of the conversions' quotes
 
 
 def of(prepares: Sequence[Prepare], fx_prepares: Sequence[FxPrepare]) -> AtGate | None:
@@ -107,7 +107,7 @@ def open_gate(at_gate: AtGate, ending: Sequence[str], determining: Mapping[str, 
     return open_with([*at_gate.transfers, *conversions], ending, rules=at_gate.rules, originals=at_gate.originals)
 
 
-def _conversion(prepare: FxPrepare, determining: Mapping[str, object], quoted: Facts | None) -> TransferToJudge:
+def _conversion(prepare: FxPrepare, determining: Mapping[str, object], kept: Kept | None) -> TransferToJudge:
     side = Side.PAYEE if prepare.determining_transfer_id in determining else Side.PAYER
     currency, amount = (
         (prepare.source_currency, prepare.source_amount)
@@ -123,7 +123,8 @@ def _conversion(prepare: FxPrepare, determining: Mapping[str, object], quoted: F
         currency=currency,
         amount=amount,
         expires_at=prepare.expires_at,
-        quoted=quoted,
+        quoted=kept.facts if kept is not None else None,
+        judged_by=kept.version if kept is not None else None,
         fx=True,
     )
 

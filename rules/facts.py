@@ -89,7 +89,8 @@ class Facts(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=True
     """Whether the rules of the quote gate also judge this transfer, although the transfer's quote passed through this
     hub.
 
-    The value is True if another version of the rules judged the quote, or if the quote had another amount.
+    The value is True if another version of the rules judged the quote, or if the quote had another amount. The value is
+    also True for a conversion without an FX quote.
     """
 
 

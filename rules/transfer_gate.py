@@ -97,10 +97,9 @@ def rules_at_transfer(
 ) -> CompiledRules:
     """Returns the rules that judge a transfer with these facts. The result has the rules of the transfer gate. The
     result also has rules of the quote gate if the hub has not judged the quote, or if the transfer differs from the
-    judged quote."""
-    if facts.fx:
-        return compiled
-    if not facts.quoted:
+    judged quote. An FX quote has an expiration of its own. So the rules about expirations never judge a conversion in
+    place of its FX quote."""
+    if not facts.quoted and not facts.fx:
         return without_quote
     return judged_again if facts.is_judged_again else compiled
 
@@ -140,11 +139,7 @@ class TransferGate:
         transfer, facts, stopped = self._transfers[digest]
         facts = replace(facts, now=now, expires_in_s=(transfer.expires_at - now) // _SECOND)
         rules = self._rules.of(facts)
-        hits = decide.judge(facts, rules, self._counters, self._rules.variances)
-        if transfer.fx:
-            # Rules about parties judge the transfer to which the conversion belongs, and not the conversion.
-            hits = [hit for hit in hits if not hit.skipped]
-        verdict = decide.verdict_of(hits)
+        verdict = decide.verdict_of(decide.judge(facts, rules, self._counters, self._rules.variances))
         if stopped is not None:
             verdict = replace(stopped, hits=verdict.hits)
         self.judged.append(Judged(transfer, self._as_stored(transfer, facts, verdict), verdict))
@@ -306,10 +301,16 @@ def facts_of(transfer: TransferToJudge, *, version: int | None, now: datetime = 
             payer_alias=transfer.payer_alias,
             bulk=transfer.bulk,
             fx=transfer.fx,
+            is_judged_again=transfer.fx,
             **known,
         )
     judged = transfer.quoted
     is_as_judged = (judged.currency, judged.amount) == (transfer.currency, transfer.amount)
+    if transfer.fx:  # for the payee's conversion, the FXP pays, but in the facts of the FX quote, the FXP is paid
+        is_as_judged = is_as_judged and (judged.payer_dfsp, judged.payee_dfsp) == (
+            transfer.payer_dfsp,
+            transfer.payee_dfsp,
+        )
     return replace(
         judged,
         gate="transfer",
@@ -320,7 +321,7 @@ def facts_of(transfer: TransferToJudge, *, version: int | None, now: datetime = 
         amount=transfer.amount,
         bulk=transfer.bulk,
         fx=transfer.fx,
-        is_judged_again=not transfer.fx and (transfer.judged_by != version or not is_as_judged),
+        is_judged_again=transfer.judged_by != version or not is_as_judged,
         **known,
     )
 

@@ -241,7 +241,11 @@ class _Replay:
             self.report.not_judged += 1
             return
         facts = facts_of_payments.from_bytes(d.decision.facts)
-        compiled = self._rules.by_gate[facts.gate]
+        if facts.fx and facts.gate == "quote" and any(hit.get("skipped") for hit in d.decision.hits):
+            self.report.not_judged += 1  # an earlier release applied rules about parties to FX quotes
+            return
+        at_transfer = facts.gate == "transfer"
+        compiled = self._rules.at_transfer(facts) if at_transfer else self._rules.by_gate[facts.gate]
         self._judged(d.subject, facts, compiled, d.decision, self._in_time if facts.gate == "quote" else _as_it_is)
 
     # --- judging ------------------------------------------------------------------------------------------------------
@@ -280,10 +284,7 @@ class _Replay:
         return verdict
 
     def _verdict(self, facts: Facts, compiled: CompiledRules, counters: Counters) -> Verdict:
-        hits = decide.judge(facts, compiled, counters, self._variances.at(facts.now))
-        if hits and facts.fx and facts.gate == "transfer":
-            hits = [hit for hit in hits if not hit.skipped]  # as `rules.transfer_gate` does
-        return decide.verdict_of(hits)
+        return decide.verdict_of(decide.judge(facts, compiled, counters, self._variances.at(facts.now)))
 
     def _compare(
         self,
@@ -380,7 +381,7 @@ def _in_time(verdict: Verdict, kept: Kept, facts: Facts) -> Verdict:
     `quotes.rules_gate` has the same check.
     """
     until = kept.held_until(facts.now)
-    if until is None or verdict.outcome == "REFUSE" or facts.bulk:
+    if until is None or verdict.outcome == "REFUSE" or facts.bulk or facts.fx:
         return verdict
     latest_s: int = settings.TRANSFER_MAX_VALIDITY_S
     # `expires_in_s` leaves out the fraction of a second, so the time left can be up to a second longer.
