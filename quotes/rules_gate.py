@@ -25,6 +25,7 @@ from rules.facts import Facts
 from rules.kept_verdicts import Kept
 from rules.language.counter_types import Counters, NoCounters
 from rules.language.refusal_codes import OUT_OF_TIME
+from rules.profiles.counters import Original
 from rules.rulesets import active_rules, decisions
 from rules.rulesets.active_rules import ActiveRules
 from rules.rulesets.decisions import Judged
@@ -99,6 +100,9 @@ class QuoteGate:
             self._keep(command, [(quote_id, Kept(facts, NO_VERSION)) for quote_id, facts, _ in payments])
 
     def _keep(self, command: AskTerms, found: Sequence[tuple[str, Kept]]) -> None:
+        if isinstance(command.details, BulkQuotePost):
+            ids = {each.quote_id: each.transaction_id for each in command.details.individual_quotes}
+            found = [(quote_id, replace(kept, transaction_id=ids[quote_id])) for quote_id, kept in found]
         # The first facts of an FX quote are those of the source amount, if the source amount is known.
         self.kept[command.key] = kept_verdicts.to_bytes(dict(reversed(found)))
 
@@ -162,12 +166,15 @@ def open_gate(asked: Collection[AskTerms], *, delays: bool = False) -> QuoteGate
     facts = lists_markers_and_kill_switches.labelled(
         [each for _, _, each in named], lists=bool(compiled.lists), markers=bool(compiled.markers)
     )
+    named_originals: Mapping[str, Original] = {}
+    if originals.are_needed(compiled.needs):
+        facts, named_originals = originals.of(facts)
     payments: dict[str, list[tuple[str, Facts, Verdict | None]]] = {}
     for (key, quote_id, _), each, stopped in zip(
         named, facts, lists_markers_and_kill_switches.stopped(facts), strict=True
     ):
         payments.setdefault(key, []).append((quote_id, each, stopped))
-    counters = counters_unlocked(facts, compiled.needs, originals.of(facts, compiled.needs))
+    counters = counters_unlocked(facts, compiled.needs, named_originals)
     return QuoteGate(rules, payments, counters, faults, now)
 
 

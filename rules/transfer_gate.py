@@ -35,7 +35,7 @@ from rules.profiles.profiles_of_payment import (
     Limit,
     asks_for,
     is_refund,
-    key_of_subject,
+    keys_of_subjects,
     keys_to_count,
     keys_to_lock,
     limits_of,
@@ -271,8 +271,7 @@ def counters_unlocked(
 def keys_to_read(facts: Iterable[Facts], needs: Collection[Need]) -> set[int]:
     """Returns the profiles that contain the counters of these payments."""
     subjects = subjects_read(needs)
-    keys = {key_of_subject(subject, each) for each in facts for subject in subjects}
-    return {key for key in keys if key is not None}
+    return {key for each in facts for key in keys_of_subjects(subjects, each)}
 
 
 def _pairs(facts: Iterable[Facts]) -> set[tuple[int, int]]:

@@ -12,7 +12,7 @@ from rules.profiles import features
 from rules.profiles.counted_payments import microseconds
 from rules.profiles.events_and_buckets import Direction, Profile
 from rules.profiles.features import SECOND, Series, Tally
-from rules.profiles.profiles_of_payment import is_refund, key_of_subject
+from rules.profiles.profiles_of_payment import is_refund, key_of_subject, other_key_of_original
 
 _SENT, _RECEIVED = Direction.SENT, Direction.RECEIVED
 _SENDS = frozenset({"payer", "pair", "payer_dfsp"})
@@ -23,6 +23,9 @@ _RECEIVES = frozenset({"payee", "alias", "payee_dfsp"})
 class Original:
     """A committed payment that a refund names as the original payment."""
 
+    transfer_id: str
+    transaction_id: str | None
+    """The payment's transaction id, if this id is known and differs from the transfer's id."""
     currency: str
     amount: int
     payer: int | None
@@ -160,7 +163,7 @@ class ProfileCounters:
     def _of_original(self, need: Need, facts: Facts) -> int | bool | None:
         if facts.refund_of is None:
             return None
-        original = self._originals.get(facts.refund_of)
+        original = None if facts.original is None else self._originals.get(facts.original)
         if need.measure == "found":
             return original is not None
         if original is None:
@@ -175,7 +178,13 @@ class ProfileCounters:
         profile = self._profile_of("original", facts)
         if profile is None or facts.currency is None:
             return None
-        refunded = features.tally(profile, Direction.SENT, original.currency, 0, refunds=True).value
+        other_key = other_key_of_original(facts)
+        profiles = (profile, None if other_key is None else self.profiles.get(other_key))
+        refunded = sum(
+            features.tally(each, Direction.SENT, original.currency, 0, refunds=True).value
+            for each in profiles
+            if each is not None
+        )
         return facts.currency == original.currency and refunded + facts.amount <= original.amount
 
 
