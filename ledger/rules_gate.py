@@ -7,7 +7,7 @@ the group locks accounts.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django.conf import settings
 
@@ -38,6 +38,7 @@ class AtGate:
     kept: Mapping[bytes, Kept]  # the rules' verdicts about the quotes, by the digests of the prepares
     terms_expire_at: Mapping[bytes, datetime]  # the expirations of the quotes' terms
     of_conversions: Mapping[bytes, Kept]  # the facts of the conversions' quotes
+    now: datetime  # the time at which the hub read the active rules
 
 
 def of(prepares: Sequence[Prepare], fx_prepares: Sequence[FxPrepare]) -> AtGate | None:
@@ -46,10 +47,10 @@ def of(prepares: Sequence[Prepare], fx_prepares: Sequence[FxPrepare]) -> AtGate 
     """
     if not prepares and not fx_prepares:
         return None
-    active = active_rules.current()
+    active = active_rules.current_at()
     if active is None and not settings.RULES_COUNT:
         return None
-    rules = _known(active) if active else None
+    rules, now = (_known(active[0]), active[1]) if active is not None else (None, datetime.now(UTC))
     quoted = quoted_facts.of(prepares) if prepares else {}
     in_packets = {
         each.digest: packet_parties.read(each.ilp_packet, payer_dfsp=each.payer, payee_dfsp=each.payee)
@@ -90,7 +91,7 @@ def of(prepares: Sequence[Prepare], fx_prepares: Sequence[FxPrepare]) -> AtGate 
     expirations = {digest: each.terms_expire_at for digest, each in quoted.items() if each.terms_expire_at is not None}
     conversions = fx_prepares if rules else ()
     of_conversions = quoted_facts.of_conversions(conversions)
-    return AtGate(rules, transfers, conversions, originals, kept, expirations, of_conversions)
+    return AtGate(rules, transfers, conversions, originals, kept, expirations, of_conversions, now)
 
 
 def _named_quotes(
@@ -108,7 +109,7 @@ def open_gate(at_gate: AtGate, ending: Sequence[str], determining: Mapping[str, 
     quoted = at_gate.of_conversions
     conversions = [_conversion(each, determining, quoted.get(each.digest)) for each in at_gate.conversions]
     transfers = [*at_gate.transfers, *conversions]
-    return open_with(transfers, ending, rules=at_gate.rules, originals=at_gate.originals)
+    return open_with(transfers, ending, rules=at_gate.rules, originals=at_gate.originals, now=at_gate.now)
 
 
 def _conversion(prepare: FxPrepare, determining: Mapping[str, object], kept: Kept | None) -> TransferToJudge:

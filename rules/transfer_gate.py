@@ -27,7 +27,7 @@ from rules.facts import Facts
 from rules.language.compiled_types import CompiledRules
 from rules.language.counter_types import Need, Subject
 from rules.party_keys import dfsp_key
-from rules.profiles import store
+from rules.profiles import exact_counts, store
 from rules.profiles.counted_payments import NOT_CONFIRMED, CountedPayment, Keys, Role
 from rules.profiles.counters import Original, ProfileCounters
 from rules.profiles.events_and_buckets import Profile
@@ -226,9 +226,10 @@ def open_gate(
     *,
     rules: RulesAtTransfers | None,
     originals: Mapping[str, Original],
+    now: datetime,
 ) -> TransferGate:
     """Reads and locks the rows that are needed to judge and count these transfers. `ending` has the transfers that the
-    group's messages can abort."""
+    group's messages can abort. `now` is the time at which the group read the active rules."""
     facts = [facts_of(transfer, version=None if rules is None else rules.version) for transfer in transfers]
     stopped: Sequence[Verdict | None] = [None] * len(facts)
     needs: Collection[Need] = ()
@@ -251,10 +252,14 @@ def open_gate(
     for each in pending:
         each.apply_to(locked[each.key])
     to_read = keys_to_read(facts, needs) - to_lock
+    ends = store.counted(ending) if ending and (to_lock or to_read) else {}
+    if rules is not None and locked:
+        pending += exact_counts.keep_again(
+            locked, facts, rules.compiled.needs, now=now, ending=ends.values(), known={each.id for each in pending}
+        )
     profiles = {**locked, **(store.read(to_read) if to_read else {})}
     pairs = _pairs(facts) if asks_for(needs, "paid_before") else set()
     counters = ProfileCounters(profiles, paid_before.of(pairs), originals)
-    ends = store.counted(ending) if ending and profiles else {}
     return TransferGate(rules, judged, counters, locked, [each.id for each in pending], ends)
 
 

@@ -119,6 +119,7 @@ class _Replay:
         self._never_reserved: set[str] = set()
         # a heap of pairs (payer, payee), sorted by the time of their commit
         self._in_flight: list[tuple[datetime, tuple[int, int]]] = []
+        self._is_estimated = False  # whether a limit read an estimated counter of the payment that is judged now
         self._latest_aborts: deque[tuple[datetime, CountedPayment]] = deque(maxlen=_MOST_ABORTS_TRIED)
         self.report = Report()
 
@@ -271,6 +272,7 @@ class _Replay:
                 [facts], lists=bool(compiled.lists), markers=bool(compiled.markers)
             )
         verdict = complete(self._verdict(facts, compiled, self._counters), facts)
+        self._is_estimated = self._counters.has_estimated
         if self._since is not None and facts.now < self._since:
             return verdict
         self.report.add(subject, facts, verdict, decision.outcome if decision is not None else "ALLOW")
@@ -363,7 +365,8 @@ class _Replay:
         *,
         may_be_late: bool = True,
     ) -> None:
-        if may_be_late and rules and all(self._rules.may_be_late(facts, rule) for rule in rules):
+        is_late = self._is_estimated or all(self._rules.may_be_late(facts, rule) for rule in rules)
+        if may_be_late and rules and is_late:
             self.report.late += 1
             return
         now = f"{verdict.outcome} {verdict.code or ''}".strip()
