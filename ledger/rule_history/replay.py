@@ -290,6 +290,9 @@ class _Replay:
                 lambda: complete(self._verdict(replace(facts), compiled, self._counters), facts),
             )
         elif decision is None and verdict.hits and self._active.version_at(facts.now) == self._rules.version:
+            if self._active.has_just_changed(facts.now):
+                self.report.late += 1  # the group perhaps read the active rules before the planned change
+                return verdict
             if facts.gate == "transfer" and stored_payments.has_several_quotes(subject):
                 self.report.not_judged += 1  # these are perhaps the facts of another quote
                 return verdict
