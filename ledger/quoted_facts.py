@@ -75,9 +75,9 @@ def refused(quote_ids: Mapping[bytes, tuple[str, str]]) -> Mapping[bytes, Quoted
     return kept
 
 
-def of_conversions(prepares: Sequence[FxPrepare]) -> Mapping[bytes, Facts]:
-    """Returns the facts of the quotes for these conversions. The keys are the digests of the prepares. Runs one SQL
-    statement.
+def of_conversions(prepares: Sequence[FxPrepare]) -> Mapping[bytes, Kept]:
+    """Returns the facts of the quotes for these conversions, with the version of the rules that judged each quote. The
+    keys are the digests of the prepares. Runs one SQL statement.
 
     Leaves out conversions whose quotes are unknown.
     """
@@ -87,4 +87,4 @@ def of_conversions(prepares: Sequence[FxPrepare]) -> Mapping[bytes, Facts]:
         ConversionClaim(each.digest, each.source_id, each.fxp, each.condition, each.commit_request_id)
         for each in prepares
     ]
-    return {key: kept.facts for key, kept in kept_facts_and_verdicts.of_conversions(claims).items()}
+    return kept_facts_and_verdicts.of_conversions(claims)

@@ -135,5 +135,6 @@ def of_items(bulk_quote_id: str, claims: Sequence[Claim]) -> dict[bytes, Found]:
     for claim in claims:
         one = by_terms.get(digest_of(claim.condition, claim.packet_sha256))
         if one is not None and one.quote_id in kept and claim.payee == payee:
-            found[claim.key] = Found(kept[one.quote_id], None, one.amount, one.currency)
+            of_item = kept[one.quote_id]
+            found[claim.key] = Found(of_item, of_item.transaction_id, one.amount, one.currency)
     return found

@@ -20,6 +20,9 @@ class Tally(msgspec.Struct, frozen=True, gc=False):
     count: int
     value: int
     kept: int  # the number of these payments that the profile keeps separately
+    certain: int
+    """At least this number of payments is in the window: the payments that the profile keeps separately, and the
+    payments in buckets that begin in the window."""
     is_exact: bool
     """False if a bucket with payments inside the window may also have payments before the window.
 
@@ -48,14 +51,15 @@ class Series(msgspec.Struct, gc=False):
         if self.sums is None:
             self.sums = list(accumulate([event.amount for event in self.events], initial=0))
         first = bisect_left(self.moments, moment)
-        count = kept = len(self.moments) - first
-        value, is_exact = self.sums[-1] - self.sums[first], True
+        count = kept = certain = len(self.moments) - first
+        value = self.sums[-1] - self.sums[first]
         for start, latest, number, total in self.folded:
             if latest >= moment:
                 count += number
                 value += total
-                is_exact = is_exact and start >= moment
-        return Tally(count, value, kept, is_exact)
+                if start >= moment:
+                    certain += number
+        return Tally(count, value, kept, certain, certain == count)
 
 
 def series(profile: Profile, direction: Direction, currency: str, *, refunds: bool = False) -> Series:
