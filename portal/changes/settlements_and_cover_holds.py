@@ -316,7 +316,7 @@ KINDS = [
         *_RIGHTS,
         _describe_payments,
         _settle,
-        check_still=_check_still,
+        check_still=_check_payments,
         is_tried_out=False,
         check_asked=_check_payments,
     ),
