@@ -218,9 +218,9 @@ def advance(request: HttpRequest, settlement_id: int) -> HttpResponse:
     left = [(step.value, _NAMES[step]) for step in steps_left(found.state)]
     if not left:
         raise Http404
-    has_statement = change_request_terms.evidence_of(found) is not None
+    lacks_statement = change_request_terms.evidence_of(found) is None and change_request_terms.is_any_owed(found)
     form = change_request_forms.SettlementStep(
-        request.POST or None, steps=left, has_statement=has_statement, initial={"to": left[0][0]}
+        request.POST or None, steps=left, lacks_statement=lacks_statement, initial={"to": left[0][0]}
     )
     none_yet = Line(_("Bank's statement"), _("none uploaded"))
     return asking(
@@ -233,7 +233,7 @@ def advance(request: HttpRequest, settlement_id: int) -> HttpResponse:
         facts=[
             Line(_("Settlement"), found.pk),
             Line(_("Now"), found.state),
-            *([] if has_statement else [none_yet]),
+            *([none_yet] if lacks_statement else []),
         ],
     )
 

@@ -175,7 +175,7 @@ def _judged(transfer: Transfer, visitor: Visitor) -> _Judged:
     # transfer.
     hold = hold_of(transfer.transfer_id) if visitor.may(Right.SEE_RULES) else None
     story = story_of(transfer, dfsp_id=visitor.dfsp_id)
-    verdict = payment_outcome.of_transfer(transfer, story, hold=hold, sees_limits=visitor.may_see(transfer.payer_id))
+    verdict = payment_outcome.of_transfer(transfer, story, hold=hold, may_see=visitor.may_see)
     return _Judged(story, hold, verdict)
 
 

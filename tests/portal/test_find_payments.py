@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from django.core.management import CommandError, call_command
 from django.db import connection
-from django.test import override_settings
+from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -27,10 +27,15 @@ from ledger.models import Transfer
 from portal.models import SavedView
 from portal.permissions import Role
 from quotes.models import Quote
+from settlement import services as settlement
+from settlement.states import State
 from tests.api import messages
 from tests.api.caller import dfsp
+from tests.fx_world import agreed, open_scheme
 from tests.portal.people import browser, browser_of, person
 from tests.portal.test_transfer_history import deliver
+from tests.settlement.operator_steps import add_model, close, pay, set_cap
+from tests.settlement.test_bank_payments import withdraw
 from tests.world import World, fulfil, prepare, run
 
 NUMBER, PAYER = "255655001005", "255712001001"
@@ -230,6 +235,95 @@ def test_a_refusal_says_which_cap_and_how_much_of_it_was_used(committed_world: W
     payee = browser_of(person(Role.PARTICIPANT_VIEWER, participant="red"))
     page = payee.get(f"/portal/transfers/{refused.transfer_id}/").content.decode()
     assert "250.00" not in page
+
+
+def verdict_for(client: Client, transfer_id: str) -> str:
+    return client.get(f"/portal/transfers/{transfer_id}/").content.decode()
+
+
+def test_the_refusal_of_a_converted_payment_names_the_fxp_with_the_fxps_figures(committed_world: World) -> None:
+    world = open_scheme(committed_world)
+    for name, text in (("paid", 3), ("reserved", 5), ("refused", 993)):
+        conversion = agreed(world, target=("KES", text))
+        transfer_id = conversion.determining_transfer_id
+        run(prepare(world, "green", "blue", text, currency="KES", transfer_id=transfer_id))
+        if name == "paid":
+            run(fulfil(world, "blue", transfer_id))
+    assert Transfer.objects.get(pk=transfer_id).reason == "NDC"
+    operator = browser(Role.VIEWER)
+    page = verdict_for(operator, transfer_id)
+    assert "Not paid: the net debit cap of fxp was too low." in page
+    assert (
+        "According to the ledger, the net debit cap of fxp was 1,000.00 KES at that time. 8.00 KES of this cap was in "
+        "use: 3.00 KES posted and 5.00 KES reserved. 992.00 KES was free. This payment needed 993.00 KES."
+    ) in page
+    assert "of green was too low" not in page
+    exported = json.loads(operator.get(f"/portal/transfers/{transfer_id}/payment.json").content)["readable"]
+    assert exported["verdict"]["title"] == "Not paid: the net debit cap of fxp was too low."
+    payer, payee = (
+        browser_of(person(Role.PARTICIPANT_VIEWER, name=f"of-{name}", participant=name)) for name in ("green", "blue")
+    )
+    page = verdict_for(payer, transfer_id)
+    assert "Not paid: the net debit cap of fxp was too low." in page
+    assert "According to the ledger" not in page
+    page = verdict_for(payee, transfer_id)
+    assert "Not paid: the hub refused the payment." in page
+    assert "fxp" not in page
+
+
+def test_the_reserved_amount_of_a_payer_includes_its_conversions(committed_world: World) -> None:
+    world = open_scheme(committed_world)
+    agreed(world, source=("TZS", 100))
+    refused = prepare(world, "green", "blue", 901)
+    run(refused)
+    page = verdict_for(browser(Role.VIEWER), refused.transfer_id)
+    assert "the net debit cap of green was 1,000.00 TZS" in page
+    assert "0.00 TZS posted and 100.00 TZS reserved. 900.00 TZS was free." in page
+
+
+def test_a_refusal_says_how_much_cover_was_free_before_during_and_after_a_hold(committed_world: World) -> None:
+    world = committed_world
+    set_cap(world, "green", 100_000)
+
+    def refused() -> str:
+        command = prepare(world, "green", "red", 6000)
+        run(command)
+        assert Transfer.objects.get(pk=command.transfer_id).reason == "LIQUIDITY"
+        return command.transfer_id
+
+    add_model()
+    pay(world, "green", "blue", 100)
+    before = refused()
+    made = settlement.create(model_name="DEFERREDNET", window_ids=[close()], reason="test", actor="test")
+    settlement.advance(made.pk, to=State.PS_TRANSFERS_COMMITTED, reason="test", actor="test")
+    on_hold = refused()
+    part = withdraw(world, "green", 60, str(made.pk), ends=False)
+    unsure = refused()
+    said = {"commits": True, "reason": "test", "actor": "test"}
+    accounts_and_funds.end_funds_out(world.account("green", "SETTLEMENT"), transfer_id=part, **said)
+    paid_in_part = refused()
+    withdraw(world, "green", 7, "another", ends=False)
+    withdrawing = refused()
+    account = world.account("green", "SETTLEMENT")
+    accounts_and_funds.release_hold(account, settlement_number=made.pk, reason="cash", actor="test")
+    released = refused()
+
+    client = browser(Role.VIEWER)
+    for transfer_id, cover, used in (
+        (before, "5,000.00", "100.00"),
+        (on_hold, "4,900.00", "0.00"),
+        (paid_in_part, "4,900.00", "0.00"),
+        (withdrawing, "4,893.00", "0.00"),
+        (released, "4,933.00", "0.00"),
+    ):
+        assert (
+            f"According to the ledger, the cover of green was {cover} TZS at that time. {used} TZS of this cover was "
+            f"in use:"
+        ) in verdict_for(client, transfer_id), cover
+    # The row of the committed withdrawal does not show when the withdrawal reduced the hold.
+    page = verdict_for(client, unsure)
+    assert "Not paid: the cover of green was too low." in page
+    assert "According to the ledger" not in page
 
 
 def test_views_are_saved_for_one_user(found: dict[str, str]) -> None:

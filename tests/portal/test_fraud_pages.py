@@ -246,7 +246,7 @@ def test_requests_that_nobody_can_approve_any_more_are_withdrawn(rita: Client, r
     ron.post(f"/portal/approvals/{approval.pk}/approve/")
     assert HeldTransfer.objects.get().state == "RELEASED"
     ron.post(f"/portal/approvals/{later.pk}/approve/")
-    assert Approval.objects.get(pk=later.pk).state == "PENDING", "it is not approved"
+    assert Approval.objects.get(pk=later.pk).state == "WITHDRAWN", "it is not approved"
     changes.withdraw_outdated()
     assert set(Approval.objects.exclude(pk=approval.pk).values_list("state", flat=True)) == {"WITHDRAWN"}
 
