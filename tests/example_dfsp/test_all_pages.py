@@ -451,6 +451,19 @@ def test_a_file_that_is_too_large_or_wrong_pays_nothing(tmp_path: Path) -> None:
     tell(tmp_path, story)
 
 
+@pytest.mark.parametrize(("receives", "has_rate"), [(0, False), (1, True)])
+def test_terms_without_money_for_the_payee_have_a_page_too(receives: int, has_rate: bool, tmp_path: Path) -> None:
+    async def story(found: People) -> None:
+        form = {"number": "255655001001", "amount": "1000", "reference": "a" * 32}
+        page = (await found.ask(GRACE, "POST", "/send", form))[2]["Location"]
+        terms = {"total": 10_050_000, "transfer_id": "T", "expires_at": time.time() + 60}
+        found.bank.instructions.offer("a" * 32, terms | {"receive_amount": receives, "receive_currency": "KES"})
+        status, text, _ = await found.ask(GRACE, "GET", page)
+        assert (status, "Rate" in text) == (200, has_rate)
+
+    tell(tmp_path, story)
+
+
 def test_a_teller_pays_out_no_more_than_there_is(tmp_path: Path) -> None:
     async def story(found: People) -> None:
         page = f"/teller/{GRACE}"
