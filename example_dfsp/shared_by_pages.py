@@ -183,12 +183,10 @@ class Site:
     def number(self, request: web.Request, form: dict[str, str]) -> str:
         """Returns the phone number in a form, in the scheme's spelling, or raises Wrong."""
         _ = self.text(request)
-        raw = "".join(character for character in form.get("number", "") if character not in " +-()")
-        if raw.startswith("0") and len(raw) == 10:
-            raw = "255" + raw[1:]  # the user entered the number without its country code
-        if not (raw.isascii() and raw.isdecimal() and 9 <= len(raw) <= 15):
+        found = localization.number_entered(form.get("number", ""))
+        if found is None:
             raise Wrong("number", _("Enter a phone number with its country code, for example 255655001001."))
-        return raw
+        return found
 
     def other_number(self, request: web.Request, form: dict[str, str], own: str) -> str:
         """Returns the phone number in a form. Raises Wrong if the number is the customer's own."""
