@@ -62,7 +62,7 @@ class Bulk:
 
     async def _upload(self, request: web.Request) -> web.StreamResponse:
         customer = self._site.customer(request)
-        form = await request.post()
+        form = await self._site.posted(request)
         sent = form.get("file")
         if not isinstance(sent, web.FileField):
             return self._home_page(request, [Fault(0, "Choose a CSV file.")])
