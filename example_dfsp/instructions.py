@@ -177,6 +177,18 @@ class Instructions:
                 raise Conflict(f"{reference}: the request to pay was paid or rejected: {error}") from None
             return self._known(reference)
 
+    def add_and_send(self, new: Instruction) -> Instruction:
+        """Stores a new instruction and holds the payer's money in one database transaction. So after a crash, no
+        instruction waits for its money. Raises the errors of `add` and `send`, and then stores nothing.
+        """
+        with self.books.transaction():
+            return self.send(self.add(new).reference)
+
+    def add_refused(self, new: Instruction, code: str, text: str) -> Instruction:
+        """Stores a new instruction that the bank does not send."""
+        with self.books.transaction():
+            return self.refused(self.add(new).reference, code, text)
+
     def paid(self, reference: str, transfer_id: str, moved: int) -> Instruction:
         """Posts a payment that the scheme has committed. `moved` is the amount in the payer's currency."""
         with self.books.transaction():

@@ -208,7 +208,6 @@ class Batches:
         try:
             await self._payments.pay(new)
         except Overdrawn:
-            text = "the payer's balance is too low"
-            await asyncio.to_thread(self._instructions.refused, reference, LOW_BALANCE, text)
+            await asyncio.to_thread(self._instructions.add_refused, new, LOW_BALANCE, "the payer's balance is too low")
         except Exception:  # a failed line must not stop the other lines; the bank tries this line again later
             log.exception("line_stopped", batch=batch.id, line=line)

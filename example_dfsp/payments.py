@@ -102,8 +102,7 @@ class Payments:
         Raises Overdrawn if the balance is too low, and AboveThePayment if a refund is too high. Raises Conflict if the
         reference already has different content.
         """
-        await asyncio.to_thread(self._instructions.add, new)
-        found = await asyncio.to_thread(self._instructions.send, new.reference)
+        found = await asyncio.to_thread(self._instructions.add_and_send, new)
         if not found.is_ended and not await self._attempt_or_log(found):
             self._start(new.reference, self._drive(new.reference))
         return await self.get(new.reference) or found
