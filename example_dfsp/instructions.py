@@ -4,7 +4,7 @@ This table does not record the money. The books record the money. If a change of
 change and the posting are in one database transaction. The states are:
 
     NEW -> OFFERED -> SENT -> PAID | FAILED         (asks first: the customer confirms the terms)
-    NEW ------------> SENT -> PAID | FAILED         (paid directly: salaries, refunds)
+    NEW ------------> SENT -> PAID | FAILED         (paid directly, such as salaries)
 
 When the state becomes SENT, the books reserve the payer's money. A NEW or OFFERED instruction can become FAILED without
 a posting.
@@ -189,13 +189,22 @@ class Instructions:
         with self.books.transaction():
             return self.refused(self.add(new).reference, code, text)
 
-    def paid(self, reference: str, transfer_id: str, moved: int) -> Instruction:
-        """Posts a payment that the scheme has committed. `moved` is the amount in the payer's currency."""
+    def paid(
+        self, reference: str, transfer_id: str, moved: int, received: tuple[int, str] | None = None
+    ) -> Instruction:
+        """Posts a payment that the scheme has committed.
+
+        `moved` is the amount in the payer's currency. `received` is the amount that the payee receives, with its
+        currency. The books know this amount before only if the customer has confirmed the terms.
+        """
         with self.books.transaction():
             known = self._known(reference)
             if not known.is_ended:
                 self.books.settle(reference, transfer_id, moved, known.bank_fee)
-                self._change(reference, state="PAID", transfer_id=transfer_id, ended_at=time.time())
+                ended = {"state": "PAID", "transfer_id": transfer_id, "ended_at": time.time()}
+                if received is not None:
+                    ended |= {"receive_amount": received[0], "receive_currency": received[1]}
+                self._change(reference, **ended)
             return self._known(reference)
 
     def paid_here(self, reference: str, transfer_id: str) -> Instruction:

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from example_dfsp.customers import read_customers
 from example_dfsp.emv_codes import PaymentCode, written
+from example_dfsp.pages.wallet import code_of
 from example_dfsp.payment_lists import example
 from example_dfsp.qr_pictures import svg_of
 from hub.local.demo import add_fxp
@@ -228,6 +230,7 @@ def test_a_shops_code_is_scanned_paid_and_refunded(banks: list[Bank], windows: A
     shop.enter("Refund", amount="5000")
     assert "cannot be above the sale" in shop.page.inner_text("#amount-wrong")
     shop.enter("Refund", amount="1000")
+    shop.confirms()
     shop.sees("^Paid")
     assert changed(before, green, SHOP) == [3478]
     assert changed(theirs, blue, IDRISI) == [-3500]
@@ -310,6 +313,29 @@ def test_money_arrives_in_another_currency(banks: list[Bank], windows: Any) -> N
     grace.sees("^Paid")
     assert changed(before, green, GRACE, "scheme") == [-20_100, 20_000]
     assert changed(theirs, blue, WANJIKU, "scheme KES") == [1020, -1020]
+
+
+def test_a_sale_that_was_converted_is_refunded(banks: list[Bank], windows: Any) -> None:
+    green, blue = banks
+    before, theirs = balances(green), balances(blue)
+    shop, wanjiku = windows(green, SHOP), windows(blue, WANJIKU)
+    (customer,) = [found for found in read_customers() if found.msisdn == SHOP]
+    wanjiku.go("/scan")
+    wanjiku.enter("Continue", text=written(code_of(customer)))
+    wanjiku.enter("Continue", amount="100")
+    wanjiku.confirms()
+    wanjiku.sees("^Paid")
+    assert changed(before, green, SHOP) == [1900 - 9]
+    shop.go("/till")
+    shop.page.click("main >> text=Wanjiku Kamau >> nth=0")
+    shop.page.click("main >> text=Refund")
+    shop.enter("Refund", amount="1000")
+    shop.sees("Is this right")
+    assert "51 KES" in shop.page.inner_text("main").replace("\xa0", " ")
+    shop.confirms()
+    shop.sees("^Paid")
+    assert changed(before, green, SHOP) == [900 - 9]
+    assert changed(theirs, blue, WANJIKU) == [-100 + 51]
 
 
 def test_a_list_of_salaries_is_paid_and_has_results(banks: list[Bank], windows: Any) -> None:
