@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from example_dfsp.books import Books, Conflict, Outgoing
+from example_dfsp.books import NO_LIMIT, Books, Conflict, Outgoing
 
 Kind = Literal["transfer", "merchant", "refund", "cash_in", "cash_out", "salary", "benefit"]
 
@@ -133,7 +133,7 @@ class Instructions:
         row = self.books.row(f"SELECT {_ALL} FROM instruction WHERE reference = ?", reference)
         return _read(row) if row else None
 
-    def find(self, condition: str, *values: object, limit: int = 1000) -> list[Instruction]:
+    def find(self, condition: str, *values: object, limit: int = NO_LIMIT) -> list[Instruction]:
         """Returns the instructions that meet the condition. The condition is SQL text that never contains the input of
         a user."""
         query = f"SELECT {_ALL} FROM instruction WHERE {condition} LIMIT {limit}"
@@ -148,7 +148,7 @@ class Instructions:
 
     def open(self) -> list[Instruction]:
         """Returns the instructions for which the scheme still has to report an outcome."""
-        return self.find("state = 'SENT'", limit=1_000_000)
+        return self.find("state = 'SENT'")
 
     def offer(self, reference: str, terms: Mapping[str, Any]) -> Instruction:
         """Records the terms. Does nothing if the instruction is not NEW any more."""

@@ -516,6 +516,27 @@ def test_a_file_that_is_too_large_or_wrong_pays_nothing(tmp_path: Path) -> None:
     tell(tmp_path, story)
 
 
+def test_a_till_counts_all_sales_of_the_day(tmp_path: Path) -> None:
+    """Before, it counted a thousand of them."""
+
+    async def story(found: People) -> None:
+        now, sales = time.time(), [str(number) for number in range(1_234)]
+        found.bank.books.run_many(
+            "INSERT INTO incoming (transfer_id, payee, amount, fee, state) VALUES (?, ?, 20000, 10000, 'COMMITTED')",
+            [(sale, SHOP) for sale in sales],
+        )
+        found.bank.books.run_many(
+            "INSERT INTO arrival (transfer_id, payee, payer_type, payer, amount, fee, currency, note, scenario,"
+            " transaction_id, arrived_at) VALUES (?, ?, 'MSISDN', '1', 20000, 10000, 'TZS', '', 'PAYMENT', ?, ?)",
+            [(sale, SHOP, sale, now) for sale in sales],
+        )
+        _, text, _ = await found.ask(SHOP, "GET", "/till")
+        assert "2,468" in text
+        assert "1,234" in text
+
+    tell(tmp_path, story)
+
+
 @pytest.mark.parametrize(("receives", "has_rate"), [(0, False), (1, True)])
 def test_terms_without_money_for_the_payee_have_a_page_too(receives: int, has_rate: bool, tmp_path: Path) -> None:
     async def story(found: People) -> None:
