@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS instruction (
 CREATE INDEX IF NOT EXISTS instruction_of_payer ON instruction (payer, created_at);
 CREATE INDEX IF NOT EXISTS instruction_open ON instruction (state) WHERE state IN ('NEW', 'OFFERED', 'SENT');
 CREATE INDEX IF NOT EXISTS instruction_refund ON instruction (refund_of) WHERE refund_of IS NOT NULL;
+CREATE INDEX IF NOT EXISTS instruction_of_request ON instruction (request_id) WHERE request_id IS NOT NULL;
 CREATE UNIQUE INDEX IF NOT EXISTS request_is_paid_once ON instruction (request_id) WHERE state IN ('SENT', 'PAID');
 CREATE TRIGGER IF NOT EXISTS instruction_ends_once BEFORE UPDATE ON instruction
 WHEN OLD.state IN ('PAID', 'FAILED') AND NEW.state <> OLD.state

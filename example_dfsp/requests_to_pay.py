@@ -38,6 +38,7 @@ CREATE TABLE IF NOT EXISTS request_received (
     CHECK (state IN ('OPEN', 'REJECTING', 'REJECTED'))
 ) STRICT;
 CREATE INDEX IF NOT EXISTS request_received_by ON request_received (payer, created_at);
+CREATE INDEX IF NOT EXISTS request_received_at ON request_received (created_at);
 CREATE TRIGGER IF NOT EXISTS only_open_requests_are_paid BEFORE UPDATE OF state ON instruction
 WHEN NEW.state = 'SENT' AND OLD.state <> 'SENT'
     AND EXISTS (SELECT 1 FROM request_received WHERE request_id = NEW.request_id AND state <> 'OPEN')
