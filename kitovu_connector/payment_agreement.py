@@ -285,6 +285,8 @@ def _problem_of(quote: QuotePut, payment: Payment, no_later_than: float) -> tupl
     # API Definition 5.1: transfer amount = amount that the payee receives + the payee DFSP's fee - its commission.
     if receive is not None and transfer != receive + fee - commission:
         return ErrorCode.VALIDATION_ERROR, "the amounts of the terms do not add up"
+    if transfer - fee + commission <= 0:
+        return ErrorCode.PAYER_ERROR, "the payee would receive nothing"
     return None
 
 

@@ -85,9 +85,12 @@ def offered(payment: Payment, source: str = "100", target: str = "200", **change
     return ConversionGiven(FxQuotePut(conversion_terms=known, condition=CONDITION))
 
 
-def terms(amount: str = "200", currency: str = "KES") -> QuoteGiven:
-    money = Money(currency=currency, amount=amount)
-    return QuoteGiven(QuotePut(transfer_amount=money, expiration=LATE, ilp_packet=PACKET, condition=CONDITION))
+def terms(amount: str = "200", currency: str = "KES", **more: str) -> QuoteGiven:
+    """The payee DFSP's terms. `more` are further amounts in the same currency."""
+    money = {
+        name: Money(currency=currency, amount=value) for name, value in {"transfer_amount": amount, **more}.items()
+    }
+    return QuoteGiven(QuotePut(**money, expiration=LATE, ilp_packet=PACKET, condition=CONDITION))  # type: ignore[arg-type]
 
 
 def entered(response: str = "ENTERED") -> AuthorizationGiven:
@@ -203,6 +206,9 @@ FAILURES: list[tuple[State, Event, str]] = [
     (State.QUOTE, terms("201"), "4000"),
     (State.QUOTE, terms("199"), "4000"),  # the conversion gives 200
     (State.QUOTE, terms("100", "TZS"), "5103"),
+    (State.QUOTE, terms(payee_receive_amount="0", payee_fsp_fee="200"), "4000"),
+    (State.QUOTE, terms(payee_fsp_fee="200"), "4000"),  # so that nothing is left for the payee
+    (State.QUOTE, terms(payee_fsp_fee="201"), "4000"),
     (State.AUTHORIZATION, AgreementFailed(Ask.AUTHORIZATION, "5100", "no"), "5100"),
     (State.AUTHORIZATION, entered("REJECTED"), "4101"),
     (State.FX_TRANSFER, AgreementFailed(Ask.FX_SEND, "5001", "no"), "5001"),

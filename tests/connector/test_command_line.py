@@ -258,6 +258,13 @@ def test_a_file_is_paid_line_by_line_and_sent_again_it_pays_nothing_twice(
         (BULK + "S4,MSISDN/1,0,TZS,\n", "line 5: amount: must be above 0"),
         (BULK + "S4,MSISDN/1,,TZS,\n", "line 5: amount is empty"),
         (BULK + "S4,MSISDN/1,1,TZS,a,b\n", "line 5: has more values"),
+        ("id,to,currency,amount,\nS1,MSISDN/1,TZS,1,500\n", "line 2: has more values"),
+        ("id,to,amount,amount,currency\nS1,MSISDN/1,1,500,TZS\n", "the first line names amount twice"),
+        (BULK.replace("TZS,salary", 'TZS,"salary'), "line 2: is not CSV"),
+        (BULK + 'S4,MSISDN/1,1,TZS,"a\nS5,MSISDN/1,1,TZS,b\n', "line 5: is not CSV"),
+        ('id,to,note,amount,currency\nS1,MSISDN/1,"a,1,TZS\nS2,MSISDN/2,b",300,TZS\n', "line 2: has a line break"),
+        (BULK + "\n\nS4,MSISDN/1,1,TZS,a\x00b\n", "line 7: has a line break or a control character"),
+        ('"id,to,amount,currency\nS1,MSISDN/1,1,TZS\n', "line 1: is not CSV"),
     ],
 )
 def test_a_file_with_a_faulty_line_pays_nothing(
