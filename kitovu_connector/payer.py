@@ -373,11 +373,11 @@ class Payer:
         if ask is Ask.TRANSFER:
             return  # the outcome arrives as a callback; a refusal of this GET is not about the transfer
         if answer.said is Said.NO:
-            await self.move(payment, Refused(answer.code, answer.text))
+            await self.move(payment, Refused(ask, answer.code, answer.text))
         elif answer.is_turned_away:
-            await self.move(payment, TurnedAway(answer.code, answer.text))
+            await self.move(payment, TurnedAway(ask, answer.code, answer.text))
         elif answer.said is Said.NOTHING:
-            await self.move(payment, Unclear())
+            await self.move(payment, Unclear(ask))
         elif ask is Ask.SEND:
             await self.move(payment, Taken())
 

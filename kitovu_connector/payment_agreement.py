@@ -75,10 +75,10 @@ def in_lookup(payment: Payment, event: Event, now: float, policy: Policy) -> Ste
         case Started() | Resumed() | Waited() if payment.order.skip_lookup:
             return _with_payee(payment, payment.order.payee, now, policy)
         case Started() | Resumed() | Waited():
-            return ask_again(payment, Ask.OWNER if _wants_owner(payment, policy) else Ask.PARTY, now, policy)
-        case Unclear():
+            return ask_again(payment, _lookup_ask(payment, policy), now, policy)
+        case Unclear(about) if about is _lookup_ask(payment, policy):
             return Step(payment, [Wait(soon(payment))])
-        case Refused(code, text) | TurnedAway(code, text):
+        case Refused(about, code, text) | TurnedAway(about, code, text) if about is _lookup_ask(payment, policy):
             return abort(payment, code, text)
         case OwnerFound(fsp_id) if _wants_owner(payment, policy):
             if fsp_id == policy.dfsp:
@@ -100,6 +100,10 @@ def in_lookup(payment: Payment, event: Event, now: float, policy: Policy) -> Ste
             return _with_payee(payment, party, now, policy)
         case _:
             return Step(payment)
+
+
+def _lookup_ask(payment: Payment, policy: Policy) -> Ask:
+    return Ask.OWNER if _wants_owner(payment, policy) else Ask.PARTY
 
 
 def _wants_owner(payment: Payment, policy: Policy) -> bool:
@@ -440,9 +444,9 @@ def _asking(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
     match event:
         case Resumed() | Waited():
             return ask_again(payment, ask, now, policy)
-        case Unclear():
+        case Unclear(about) if about is ask:
             return Step(payment, [Wait(soon(payment))])
-        case Refused(code, text) | TurnedAway(code, text):
+        case Refused(about, code, text) | TurnedAway(about, code, text) if about is ask:
             return abort(payment, code, text)
         case AgreementFailed(about, code, text) if about is ask:
             return abort(payment, code, text)
