@@ -155,7 +155,8 @@ class ConversionTerms(Shown, kw_only=True):
 
 
 class PaymentShown(Shown, kw_only=True):
-    """A payment in its present state. If the payment has a `conversion`, all other amounts are in the conversion's
+    """A payment in its present state. All amounts outside `conversion` are in `currency`. Before the terms are known,
+    `currency` is the currency of the order. If an FXP converts the payment, `currency` is afterwards the conversion's
     target currency.
 
     `waits_for` is the subject for which the payment waits: the terms, or the one-time password `otp` that the payer has

@@ -180,7 +180,7 @@ def payment_shown(payment: Payment) -> PaymentShown:
         transfer_amount=_amount(payment.transfer_amount or None),
         payee_receive_amount=_amount(payment.receive_amount),
         payee_fsp_fee_amount=_amount(payment.fee),
-        currency=payment.order.currency,
+        currency=conversion.agreed(payment)[1],
         conversion=_conversion(payment),
         expiration_date=moment(payment.terms_expire_at) if payment.terms_expire_at else None,
         otp=entered_password(payment),

@@ -261,7 +261,7 @@ def _problem_of(quote: QuotePut, payment: Payment, no_later_than: float) -> tupl
     `no_later_than` is the earliest time that the payee DFSP's clock can show now. The connector treats terms as expired
     only if their expiration is at or before this time, because the payee DFSP uses its own clock.
     """
-    order, (asked, currency) = payment.order, _asked(payment)
+    order, (asked, currency) = payment.order, conversion.asked(payment)
     if quote.transfer_amount.currency != currency:
         return ErrorCode.PAYEE_FSP_REJECTED_QUOTE, "the terms are in another currency"
     try:
@@ -292,16 +292,8 @@ def _problem_of(quote: QuotePut, payment: Payment, no_later_than: float) -> tupl
     return None
 
 
-def _asked(payment: Payment) -> tuple[int, str]:
-    """Returns the amount and the currency for the request for terms: either from the order, or after the conversion."""
-    if payment.order.amount_type == "SEND" and payment.fx_quote_answer:
-        _, target = conversion.sides(payment)
-        return money.parse_amount(target.amount), target.currency
-    return payment.order.amount, payment.order.currency
-
-
 def _with_terms(payment: Payment, quote: QuotePut) -> Payment:
-    _, currency = _asked(payment)
+    _, currency = conversion.asked(payment)
     return change(
         payment,
         tries=0,
@@ -316,7 +308,7 @@ def _with_terms(payment: Payment, quote: QuotePut) -> Payment:
 def _quote_body(payment: Payment, now: float, policy: Policy) -> bytes:
     order, payee = payment.order, payment.payee
     assert payee is not None
-    amount, currency = _asked(payment)
+    amount, currency = conversion.asked(payment)
     until = now + order.quote_expiry_s if order.quote_expiry_s else agree_until(payment, policy)
     return write(
         QuotePost(
