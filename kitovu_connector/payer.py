@@ -155,7 +155,7 @@ class Payer:
 
     async def wait_for_terms(self, home_id: str, seconds: float) -> Payment | None:
         """Returns the payment when it has terms or has ended, or at the latest after `seconds`."""
-        return await self._wait(home_id, seconds, lambda payment: payment.state not in (State.LOOKUP, State.QUOTE))
+        return await self._wait(home_id, seconds, lambda payment: payment.state not in _WITHOUT_TERMS)
 
     async def wait_for_core(self, home_id: str, seconds: float) -> Payment | None:
         """Returns the payment when it has ended or waits for the core, or at the latest after `seconds`."""

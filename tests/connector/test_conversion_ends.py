@@ -161,6 +161,22 @@ def test_a_converted_payment_is_listed_in_the_currency_of_its_transfer_and_equal
     tell(tmp_path, story)
 
 
+def test_a_quote_of_a_payment_that_is_converted_waits_for_the_payees_terms(tmp_path: Path) -> None:
+    async def story(world: Scheme, _: list[Event]) -> None:
+        quoting = asyncio.create_task(world.connector.quote(ORDER))
+        await world.until("GET", "/services")
+        assert await world.hub_says("PUT", "/services/FXP/TZS/KES", {"providers": ["blue"]}) == 200
+        payment = await state(world, State.FX_QUOTE)
+        await asyncio.sleep(0.1)
+        assert not quoting.done()
+        path = f"/fxQuotes/{payment_conversion.request_id(payment)}"
+        assert await world.hub_passes_on("PUT", path, offered(payment)) == 200
+        agreed = await quoting
+        assert (agreed.state, agreed.transfer_amount) == (State.AGREED, 2_000_000)
+
+    tell(tmp_path, story)
+
+
 def conversion_of_front_end() -> dict[str, Any]:
     """POST /fxTransfers, by green's front end, which has agreed with blue on these terms."""
     return {
