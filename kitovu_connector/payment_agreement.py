@@ -37,7 +37,7 @@ from kitovu_connector.payment_events_and_actions import (
     Wait,
     Waited,
 )
-from kitovu_connector.payment_order import PartyRef, extension_list, party_of, transaction_type_of
+from kitovu_connector.payment_order import Order, PartyRef, extension_list, party_of, transaction_type_of
 from kitovu_connector.payment_record import (
     Payment,
     Policy,
@@ -280,7 +280,7 @@ def _problem_of(quote: QuotePut, payment: Payment, no_later_than: float) -> tupl
         return ErrorCode.PAYER_ERROR, "the transfer amount of the terms is above the amount that the payer sends"
     if order.amount_type == "SEND" and payment.fx_quote_answer and transfer != asked:
         return ErrorCode.PAYER_ERROR, "the transfer amount of the terms is not the target amount of the conversion"
-    if order.amount_type == "RECEIVE" and transfer > (order.max_amount or order.amount):
+    if order.amount_type == "RECEIVE" and transfer > _highest_amount(order):
         return ErrorCode.PAYER_ERROR, "the transfer amount of the terms is above the payer's limit"
     if order.amount_type == "RECEIVE" and receive is not None and receive < order.amount:
         return ErrorCode.PAYER_ERROR, "the payee would receive too little"
@@ -290,6 +290,16 @@ def _problem_of(quote: QuotePut, payment: Payment, no_later_than: float) -> tupl
     if receive is not None and transfer != receive + fee - commission:
         return ErrorCode.VALIDATION_ERROR, "the amounts of the terms do not add up"
     return None
+
+
+def _highest_amount(order: Order) -> int:
+    """Returns the highest transfer amount for a payment whose payee receives a fixed amount.
+
+    There is no limit if the core sees the fee and accepts it before the connector pays.
+    """
+    if order.max_amount is not None:
+        return order.max_amount
+    return money.MAX_AMOUNT if order.needs_confirmation else order.amount
 
 
 def _with_terms(payment: Payment, quote: QuotePut) -> Payment:

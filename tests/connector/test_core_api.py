@@ -29,7 +29,7 @@ from kitovu_connector import (
     openapi,
     parse_amount,
 )
-from tests.connector.hub_stub import PAYEE, Core, Scheme, error, quote, scheme, told, transfer
+from tests.connector.hub_stub import PAYEE, Core, Scheme, error, quote, scheme, terms, told, transfer
 
 DOCUMENT: dict[str, Any] = json.loads(openapi.document())
 ORDER = {
@@ -124,6 +124,54 @@ def test_what_was_cancelled_is_not_paid(tmp_path: Path) -> None:
         status, refused = await call("POST", "/payments", ORDER)
         assert (status, refused["errorInformation"]["errorCode"]) == (409, "3106")
         assert world.count("POST", "/transfers") == 0
+
+    tell(tmp_path, story)
+
+
+def with_fee(world: Scheme, fee: int) -> None:
+    """Lets blue add a fee to what its customer receives."""
+    world.answers.discard("quotes")
+    answer = world._answer
+
+    async def answered(method: str, path: str, body: dict[str, Any]) -> None:
+        await answer(method, path, body)
+        if (method, path) == ("POST", "/quotes"):
+            asked = body["amount"]
+            whole = asked | {"amount": str(int(asked["amount"]) + fee)}
+            parts = {"payeeReceiveAmount": asked, "payeeFspFee": asked | {"amount": str(fee)}}
+            await world.hub_passes_on("PUT", f"/quotes/{body['quoteId']}", terms(transferAmount=whole, **parts))
+
+    world._answer = answered  # type: ignore[method-assign]
+
+
+def test_a_payment_whose_payee_receives_a_fixed_amount_can_have_a_fee(tmp_path: Path) -> None:
+    received = ORDER | {"amountType": "RECEIVE"}
+
+    async def story(world: Scheme, call: Calls) -> None:
+        with_fee(world, 2)
+        # The customer sees the fee and accepts it.
+        status, offer = await call("POST", "/payments", received | {"confirm": False})
+        assert (status, offer["state"]) == (200, "AGREED")
+        assert (offer["transferAmount"], offer["payeeFspFeeAmount"]) == ("102", "2")
+        # Without the customer, the core sets the limit.
+        for number, (more, state) in enumerate(
+            (({}, "ABORTED"), ({"maxAmount": "101.99"}, "ABORTED"), ({"maxAmount": "102"}, "ACCEPTED"))
+        ):
+            paying = asyncio.create_task(
+                call("POST", "/payments", received | {"homeTransactionId": f"M{number}"} | more)
+            )
+            if state == "ABORTED":
+                assert (await paying)[1]["errorCode"] == "4000"
+                continue
+            await world.until("POST", "/transfers")
+            (sent,) = world.bodies("POST", "/transfers")
+            assert sent["amount"]["amount"] == "102"
+            assert await world.hub_says("PUT", f"/transfers/{sent['transferId']}", told("COMMITTED")) == 200
+            assert (await paying)[1]["state"] == "COMMITTED"
+        wrong = (received | {"maxAmount": "99"}, received | {"maxAmount": "0"}, ORDER | {"maxAmount": "200"})
+        for body in wrong:
+            status, refused = await call("POST", "/payments", body | {"homeTransactionId": "W"})
+            assert (status, "maxAmount" in refused["errorInformation"]["errorDescription"]) == (400, True)
 
     tell(tmp_path, story)
 
