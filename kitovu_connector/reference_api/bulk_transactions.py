@@ -12,6 +12,7 @@ from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector import party_identifiers
 from kitovu_connector.bulk_transactions import BulkTransaction, BulkTransactions, Progress
 from kitovu_connector.config import Config
+from kitovu_connector.conflicts import Conflict
 from kitovu_connector.core_http import present
 from kitovu_connector.payment_order import Order, extensions_of, party_of, ref_of
 from kitovu_connector.payment_record import Payment, State
@@ -22,7 +23,7 @@ from kitovu_connector.reference_api.bulk_bodies import (
     TransactionItem,
     listed,
 )
-from kitovu_connector.reference_api.errors import ApiError, failed
+from kitovu_connector.reference_api.errors import ApiError, failed, id_used
 from kitovu_connector.reference_api.shown_payments import COMPLETED, ERROR_OCCURRED, WAITING, error_shown
 
 _ACCEPTED = {"accept_party": "payee", "accept_quote": "terms"}
@@ -49,7 +50,14 @@ class BulkTransactionCalls:
             new = bulk_of(wanted, raw)
         except FspiopError as error:
             raise ApiError(400, error.code, error.description, field="bulkTransferState", state={}) from None
-        bulk = await self._bulks.begin(new)
+        try:
+            bulk = await self._bulks.begin(new)
+        except Conflict:
+            known = await self._bulks.get(new.id)
+            if known is None:
+                raise
+            shown = bulk_shown(known, await self._bulks.payments(known))
+            raise id_used(field="bulkTransferState", state=shown) from None
         if not wanted.options.synchronous:
             return web.Response(status=202)
         # The connector also sends PUT /bulkTransactions/{id} to the core, because this response may be lost.

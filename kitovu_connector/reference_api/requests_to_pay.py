@@ -16,6 +16,7 @@ from kitovu_connector.payment_and_quote_records import Store
 from kitovu_connector.payment_events_and_actions import Cancelled, Confirmed
 from kitovu_connector.payment_order import Order, party_of
 from kitovu_connector.payment_record import ENDS, PAUSES, Payment, State
+from kitovu_connector.reference_api.beginning_payments import begin
 from kitovu_connector.reference_api.bodies import (
     RequestToPay,
     RequestToPayAcceptance,
@@ -83,7 +84,7 @@ class RequestCalls:
             order = payment_of(bodies.read(RequestToPayTransfer, await request.read()), self._config)
         except FspiopError as error:
             raise ApiError(400, error.code, error.description, field="transferState", state={}) from None
-        await self._payer.send(order)
+        await begin(self._payer, self._store, order, shown=transfer_shown)
         return await self._answer_for(order.home_id)
 
     async def _put_transfer(self, request: web.Request) -> web.Response:

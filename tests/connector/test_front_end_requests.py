@@ -1,0 +1,141 @@
+"""A front end of Mojaloop's SDK that repeats its requests."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from hub.local.net import free_port
+from tests.connector.hub_stub import PAYEE, Core, Scheme, scheme
+from tests.connector.test_hostile_dfsp import bulk_of_front_end, later
+
+Call = Callable[[str, str, Any], Awaitable[tuple[int, Any]]]
+ASHA = {"idType": "MSISDN", "idValue": "255712001001"}
+BARAKA = {"idType": "MSISDN", "idValue": PAYEE, "fspId": "blue"}
+
+
+def tell(folder: Path, story: Callable[[Scheme, Call], Awaitable[None]], core: Core | None = None, **more: Any) -> None:
+    async def run() -> None:
+        more.setdefault("answer_s", 3.0)
+        async with scheme(folder, "pinned", reference_api=True, reference_port=free_port(), **more) as world:
+            await world.stop()
+            world.core = core or world.core
+            await world.start()
+            async with aiohttp.ClientSession() as session:
+
+                async def call(method: str, path: str, body: Any) -> tuple[int, Any]:
+                    url = f"http://127.0.0.1:{world.config.reference_port}{path}"
+                    async with session.request(method, url, json=body) as answer:
+                        return answer.status, await answer.json() if answer.content_type == "application/json" else None
+
+                await story(world, call)
+
+    asyncio.run(run())
+
+
+# --- repeated requests ------------------------------------------------------------------------------------------------
+
+
+TRANSFER = {
+    "homeTransactionId": "H1",
+    "from": ASHA,
+    "to": {"idType": "MSISDN", "idValue": PAYEE},
+    "amountType": "SEND",
+    "currency": "TZS",
+    "amount": "100",
+    "transactionType": "TRANSFER",
+}
+ANSWER_TO_A_REQUEST = {
+    "homeR2PTransactionId": "H1",
+    "transactionRequestId": "b51ec534-ee48-4575-b6a9-ead2955b8069",
+    "from": ASHA,
+    "to": BARAKA,
+    "amountType": "SEND",
+    "currency": "TZS",
+    "amount": "100",
+    "scenario": "TRANSFER",
+    "initiator": "PAYEE",
+    "initiatorType": "BUSINESS",
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "setting"),
+    [
+        ("/transfers", TRANSFER, "auto_accept_quotes"),
+        ("/requestToPayTransfer", ANSWER_TO_A_REQUEST, "auto_accept_r2p_business_quotes"),
+    ],
+)
+def test_a_repeated_request_finds_its_payment_even_if_a_setting_has_changed(
+    tmp_path: Path, path: str, body: dict[str, Any], setting: str
+) -> None:
+    async def story(world: Scheme, call: Call) -> None:
+        status, begun = await call("POST", path, body)
+        assert (status, begun["currentState"]) == (200, "WAITING_FOR_QUOTE_ACCEPTANCE")
+        await world.stop()
+        world.config = replace(world.config, **{setting: True})
+        await world.start()
+        assert await call("POST", path, body) == (200, begun)
+        # Other content is another payment: the front end must see that the first one lives.
+        status, refused = await call("POST", path, body | {"amount": "101"})
+        assert (status, refused["statusCode"]) == (500, "3106")
+        assert refused["transferState"] == begun
+        assert (world.count("POST", "/quotes"), world.count("POST", "/transfers")) == (1, 0)
+
+    tell(tmp_path, story, **{setting: False})
+
+
+def test_other_content_under_the_id_of_a_paid_transfer_shows_the_transfer(tmp_path: Path) -> None:
+    async def story(world: Scheme, call: Call) -> None:
+        paying = asyncio.create_task(call("POST", "/transfers", TRANSFER))
+        await world.until("POST", "/transfers")
+        (sent,) = world.bodies("POST", "/transfers")
+        assert await world.hub_says("PUT", f"/transfers/{sent['transferId']}", world.tells("COMMITTED")) == 200
+        assert (await paying)[1]["currentState"] == "COMPLETED"
+        status, refused = await call("POST", "/transfers", TRANSFER | {"amount": "101"})
+        assert (status, refused["transferState"]["currentState"]) == (500, "COMPLETED")
+        status, wrong = await call("POST", "/transfers", TRANSFER | {"homeTransactionId": "H2", "amount": "1,5"})
+        assert (status, wrong["statusCode"], wrong["transferState"]) == (400, "3100", {})  # nothing has begun
+
+    tell(tmp_path, story)
+
+
+def bulk_transaction(*items: dict[str, Any], **options: Any) -> dict[str, Any]:
+    party = {"partyIdInfo": {"partyIdType": "MSISDN", "partyIdentifier": PAYEE, "fspId": "blue"}}
+    payer = {"partyIdInfo": {"partyIdType": "MSISDN", "partyIdentifier": "255712001001"}}
+    one = {"to": party, "amountType": "SEND", "currency": "TZS", "amount": "100"}
+    given = {
+        "autoAcceptParty": {"enabled": True},
+        "autoAcceptQuote": {"enabled": True},
+        "bulkExpiration": later(hours=1),
+    }
+    return {
+        "bulkHomeTransactionID": "B1",
+        "bulkTransactionId": str(uuid.uuid4()),
+        "options": given | {"synchronous": True} | options,
+        "from": payer,
+        "individualTransfers": [
+            one | {"homeTransactionId": f"I{number}"} | item for number, item in enumerate(items or ({},))
+        ],
+    }
+
+
+def test_other_content_under_the_id_of_a_bulk_shows_the_bulk(tmp_path: Path) -> None:
+    async def story(world: Scheme, call: Call) -> None:
+        body = bulk_transaction(autoAcceptQuote={"enabled": False})
+        _, begun = await call("POST", "/bulkTransactions", body)
+        status, refused = await call("POST", "/bulkTransactions", body | {"bulkHomeTransactionID": "B2"})
+        assert (status, refused["statusCode"], refused["bulkTransferState"]) == (500, "3106", begun)
+        sent = bulk_of_front_end(str(uuid.uuid4()))
+        calling = asyncio.create_task(call("POST", "/bulkTransfers", sent))
+        await world.until("POST", "/bulkTransfers")
+        status, refused = await call("POST", "/bulkTransfers", sent | {"homeTransactionId": "another"})
+        assert (status, refused["bulkTransferState"]["bulkTransferId"]) == (500, sent["bulkTransferId"])
+        calling.cancel()
+
+    tell(tmp_path, story)
