@@ -292,13 +292,13 @@ class Bulks:
             raise id_used(field=field, state=_bulk_shown(known) if field else None) from None
 
     def _check_is_done(self, found: Submission, field: str) -> None:
-        """Raises ApiError unless the submission has succeeded."""
+        """Raises ApiError unless the submission has an answer for the front end that is not a failure."""
         shown = _bulk_shown(found) if field else None
         if found.state is Sent.FAILED:
             code, text = found.error_code or "", found.error_text or ""
             state = shown and shown | {"currentState": ERROR_OCCURRED, "lastError": last_error(code, text)}
             raise failed(code, text, field=field, state=state)
-        if found.state is not Sent.DONE:
+        if not found.is_answered:
             raise ApiError(TIMED_OUT, ErrorCode.SERVER_TIMED_OUT.code, _NOT_KNOWN, field=field, state=shown)
 
 

@@ -191,6 +191,45 @@ def conversion_of_front_end() -> dict[str, Any]:
     }
 
 
+ABORTED = {"conversionState": "ABORTED", "extensionList": {"extension": [{"key": "cause", "value": "2001: no"}]}}
+
+
+@pytest.mark.parametrize(("end", "wanted"), [(COMMITTED, "COMMITTED"), (ABORTED, "ABORTED")])
+def test_a_front_ends_conversion_ends_only_when_the_hub_reports_its_end(
+    tmp_path: Path, end: dict[str, Any], wanted: str
+) -> None:
+    """The front end gets the FXP's promise at once. An FXP may promise with the word COMMITTED, too."""
+
+    async def story(world: Scheme, events: list[Event]) -> None:
+        body = conversion_of_front_end()
+        url = f"http://127.0.0.1:{world.config.reference_port}/fxTransfers"
+        path = f"/fxTransfers/{body['commitRequestId']}"
+        async with aiohttp.ClientSession() as session:
+            calling = asyncio.create_task(session.post(url, json=body).__aenter__())
+            await world.until("POST", "/fxTransfers")
+            reserved = {"conversionState": "RESERVED", "fulfilment": FULFILMENT}
+            assert await world.hub_passes_on("PUT", path, reserved) == 200
+            answer = await calling
+            assert (answer.status, (await answer.json())["conversionState"]) == (200, "RESERVED")
+            assert await world.hub_passes_on("PUT", path, COMMITTED) == 200
+            await world.until("GET", path)
+            assert [line["state"] for line in await listed(world)] == ["RESERVED"]
+            await world.stop()
+            await world.start()
+            await world.until("GET", path, world.count("GET", path) + 1)
+            assert events == []
+            assert await world.hub_says("PUT", path, end) == 200
+            await until(lambda: events)
+            assert [line["state"] for line in await listed(world)] == [wanted]
+            again = await session.post(url, json=body)
+            assert again.status == (200 if wanted == "COMMITTED" else 500)
+        told: Any = events[0].data
+        assert (len(events), told.role, told.state) == (1, "INITIATOR", wanted)
+        assert world.count("POST", "/fxTransfers") == 1
+
+    tell(tmp_path, story, proof="pinned", reference_api=True, reference_port=free_port(), callback_s=0.3)
+
+
 def test_a_front_ends_conversion_is_done_by_committed_with_the_right_fulfilment(tmp_path: Path) -> None:
     async def story(world: Scheme, events: list[Event]) -> None:
         wanted = conversion_of_front_end()
