@@ -50,6 +50,8 @@ class RequestMade(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     answer: str | None = None  # the state in the payer DFSP's latest report
     transaction_id: str | None = None
     is_told: bool = True  # true if the core has received `answer`
+    # true if the core accepts any payer; the connector can then send the request without the core
+    accepts_any_payer: bool = False
     password: str | None = None  # the one-time password that the payer entered at the payee's device
     # retriesLeft of the payer DFSP's request for this password; 0 if there was no request
     password_try: int = 0

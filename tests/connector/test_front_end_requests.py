@@ -139,3 +139,25 @@ def test_other_content_under_the_id_of_a_bulk_shows_the_bulk(tmp_path: Path) -> 
         calling.cancel()
 
     tell(tmp_path, story)
+
+
+def test_a_request_to_pay_without_an_answer_shows_its_id(tmp_path: Path) -> None:
+    body = {
+        "homeR2PTransactionId": "R1",
+        "from": {"idType": "MSISDN", "idValue": PAYEE},
+        "to": ASHA,
+        "amountType": "RECEIVE",
+        "currency": "TZS",
+        "amount": "100",
+        "transactionType": "PAYMENT",
+    }
+
+    async def story(world: Scheme, call: Call) -> None:
+        status, late = await call("POST", "/requestToPay", body)
+        (sent, *_) = world.bodies("POST", "/transactionRequests")
+        assert (status, late["statusCode"]) == (504, "2004")
+        assert late["requestToPayState"]["transactionRequestId"] == sent["transactionRequestId"]
+        accepted = await call("PUT", f"/requestToPay/{sent['transactionRequestId']}", {"acceptParty": True})
+        assert (accepted[0], accepted[1]["requestToPayState"]) == (status, late["requestToPayState"])
+
+    tell(tmp_path, story, agree_s=1.0, ask_again_s=0.3)
