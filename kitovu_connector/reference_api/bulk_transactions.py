@@ -16,7 +16,7 @@ from kitovu_connector.conflicts import Conflict
 from kitovu_connector.core_http import present
 from kitovu_connector.payment_order import Order, extensions_of, party_of, ref_of
 from kitovu_connector.payment_record import Payment, State
-from kitovu_connector.reference_api.bodies import amount
+from kitovu_connector.reference_api.bodies import amount, amount_or_zero
 from kitovu_connector.reference_api.bulk_bodies import (
     BulkTransactionAcceptance,
     BulkTransactionWanted,
@@ -97,7 +97,7 @@ def bulk_of(wanted: BulkTransactionWanted, raw: bytes) -> BulkTransaction:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "individualTransfers.homeTransactionId: is used twice")
     options = wanted.options
     limits = {
-        limit.currency: amount("perTransferFeeLimits.amount", limit.amount)
+        limit.currency: amount_or_zero("perTransferFeeLimits.amount", limit.amount)
         for limit in options.auto_accept_quote.per_transfer_fee_limits
     }
     return BulkTransaction(
@@ -140,6 +140,7 @@ def _order_of(wanted: BulkTransactionWanted, item: TransactionItem, limits: dict
 def bulk_shown(bulk: BulkTransaction, payments: list[Payment]) -> dict[str, Any]:
     """Returns bulkTransactionResponse, the body of PUT /bulkTransactions/{id}."""
     asked = msgspec.json.decode(bulk.asked)
+    items = {item["homeTransactionId"]: item for item in asked["individualTransfers"]}
     states = {payment.state for payment in payments}
     if bulk.state is Progress.ENDED:
         is_good = bulk.only_lookup or State.COMMITTED in states
@@ -151,12 +152,14 @@ def bulk_shown(bulk: BulkTransaction, payments: list[Payment]) -> dict[str, Any]
         "bulkTransactionId": bulk.id,
         "currentState": current,
         "options": asked["options"],
-        "individualTransferResults": [_item_shown(payment, bulk) for payment in payments],
+        "individualTransferResults": [
+            _item_shown(payment, bulk, items[payment.order.home_request_id or ""]) for payment in payments
+        ],
         **present(extensions=asked.get("extensions")),
     }
 
 
-def _item_shown(payment: Payment, bulk: BulkTransaction) -> dict[str, Any]:
+def _item_shown(payment: Payment, bulk: BulkTransaction, asked: dict[str, Any]) -> dict[str, Any]:
     order = payment.order
     is_found = bulk.only_lookup and payment.payee is not None
     return {
@@ -169,6 +172,9 @@ def _item_shown(payment: Payment, bulk: BulkTransaction) -> dict[str, Any]:
         "amount": money.format_amount(order.amount),
         **present(
             note=order.note,
+            reference=asked.get("reference"),
+            quoteExtensions=asked.get("quoteExtensions"),
+            transferExtensions=asked.get("transferExtensions"),
             quoteId=payment.quote_id if payment.quote_body else None,
             quoteResponse=_quote_shown(payment),
             fulfil=_fulfil_shown(payment),

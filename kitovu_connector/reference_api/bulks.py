@@ -44,6 +44,9 @@ from kitovu_connector.reference_api.shown_payments import COMPLETED, ERROR_OCCUR
 
 _NOT_KNOWN = "the outcome is not known yet: the money may move; repeat the request, and do not refund"
 
+_TRANSFER_STATES = {"COMPLETED": "COMMITTED", "REJECTED": "ABORTED"}
+"""In the SDK's document, `bulkTransferState` of a bulk that has ended is a TransferState."""
+
 
 class Made(StrEnum):
     """The only state of a stored bulk quote: it needs no further work."""
@@ -240,7 +243,7 @@ class Bulks:
         return web.json_response(
             _bulk_shown(found)
             | {
-                "bulkTransferState": body.bulk_transfer_state,
+                **present(bulkTransferState=_TRANSFER_STATES.get(body.bulk_transfer_state)),
                 "currentState": COMPLETED,
                 "individualTransferResults": _transfer_results(found),
                 **present(completedTimestamp=body.completed_timestamp),

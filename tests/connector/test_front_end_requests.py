@@ -1,4 +1,4 @@
-"""A front end of Mojaloop's SDK that repeats its requests."""
+"""A front end of Mojaloop's SDK: repeated requests, and fields of the SDK's document."""
 
 import asyncio
 import uuid
@@ -12,7 +12,9 @@ import pytest
 
 from hub.local.net import free_port
 from tests.connector.hub_stub import PAYEE, Core, Scheme, scheme
+from tests.connector.test_conversion_ends import conversion_of_front_end
 from tests.connector.test_hostile_dfsp import bulk_of_front_end, later
+from tests.keys import FULFILMENT
 
 Call = Callable[[str, str, Any], Awaitable[tuple[int, Any]]]
 ASHA = {"idType": "MSISDN", "idValue": "255712001001"}
@@ -105,26 +107,6 @@ def test_other_content_under_the_id_of_a_paid_transfer_shows_the_transfer(tmp_pa
     tell(tmp_path, story)
 
 
-def bulk_transaction(*items: dict[str, Any], **options: Any) -> dict[str, Any]:
-    party = {"partyIdInfo": {"partyIdType": "MSISDN", "partyIdentifier": PAYEE, "fspId": "blue"}}
-    payer = {"partyIdInfo": {"partyIdType": "MSISDN", "partyIdentifier": "255712001001"}}
-    one = {"to": party, "amountType": "SEND", "currency": "TZS", "amount": "100"}
-    given = {
-        "autoAcceptParty": {"enabled": True},
-        "autoAcceptQuote": {"enabled": True},
-        "bulkExpiration": later(hours=1),
-    }
-    return {
-        "bulkHomeTransactionID": "B1",
-        "bulkTransactionId": str(uuid.uuid4()),
-        "options": given | {"synchronous": True} | options,
-        "from": payer,
-        "individualTransfers": [
-            one | {"homeTransactionId": f"I{number}"} | item for number, item in enumerate(items or ({},))
-        ],
-    }
-
-
 def test_other_content_under_the_id_of_a_bulk_shows_the_bulk(tmp_path: Path) -> None:
     async def story(world: Scheme, call: Call) -> None:
         body = bulk_transaction(autoAcceptQuote={"enabled": False})
@@ -161,3 +143,96 @@ def test_a_request_to_pay_without_an_answer_shows_its_id(tmp_path: Path) -> None
         assert (accepted[0], accepted[1]["requestToPayState"]) == (status, late["requestToPayState"])
 
     tell(tmp_path, story, agree_s=1.0, ask_again_s=0.3)
+
+
+# --- fields of the document -------------------------------------------------------------------------------------------
+
+
+def bulk_transaction(*items: dict[str, Any], **options: Any) -> dict[str, Any]:
+    party = {"partyIdInfo": {"partyIdType": "MSISDN", "partyIdentifier": PAYEE, "fspId": "blue"}}
+    payer = {"partyIdInfo": {"partyIdType": "MSISDN", "partyIdentifier": "255712001001"}}
+    one = {"to": party, "amountType": "SEND", "currency": "TZS", "amount": "100"}
+    given = {
+        "autoAcceptParty": {"enabled": True},
+        "autoAcceptQuote": {"enabled": True},
+        "bulkExpiration": later(hours=1),
+    }
+    return {
+        "bulkHomeTransactionID": "B1",
+        "bulkTransactionId": str(uuid.uuid4()),
+        "options": given | {"synchronous": True} | options,
+        "from": payer,
+        "individualTransfers": [
+            one | {"homeTransactionId": f"I{number}"} | item for number, item in enumerate(items or ({},))
+        ],
+    }
+
+
+def test_what_a_front_end_adds_to_an_item_comes_back_with_the_item(tmp_path: Path) -> None:
+    extension = {"extension": [{"key": "k", "value": "v"}]}
+    added = {"reference": "loan 7", "quoteExtensions": extension, "transferExtensions": extension}
+    error = {"httpStatusCode": 500, "mojaloopError": {"errorInformation": {"errorCode": "2001"}}}
+
+    async def story(world: Scheme, call: Call) -> None:
+        stops = {"autoAcceptQuote": {"enabled": False}}
+        body = bulk_transaction(added | {"lastError": error}, {}, **stops)
+        status, shown = await call("POST", "/bulkTransactions", body)
+        assert (status, shown["currentState"]) == (202, "WAITING_FOR_QUOTE_ACCEPTANCE")
+        first, second = shown["individualTransferResults"]
+        assert {name: first[name] for name in added} == added
+        assert ("lastError" in first, set(added) & set(second)) == (False, set())
+
+    tell(tmp_path, story)
+
+
+def test_a_fee_limit_of_zero_pays_what_is_free(tmp_path: Path) -> None:
+    async def story(world: Scheme, call: Call) -> None:
+        limits = [{"currency": "TZS", "amount": "0"}]
+        body = bulk_transaction(autoAcceptQuote={"enabled": True, "perTransferFeeLimits": limits})
+        calling = asyncio.create_task(call("POST", "/bulkTransactions", body))
+        await world.until("POST", "/transfers")
+        (sent,) = world.bodies("POST", "/transfers")
+        assert await world.hub_says("PUT", f"/transfers/{sent['transferId']}", world.tells("COMMITTED")) == 200
+        status, shown = await calling
+        assert (status, shown["currentState"]) == (202, "COMPLETED")
+        limits[0]["amount"] = "-1"
+        assert (await call("POST", "/bulkTransactions", bulk_transaction(**body["options"])))[0] == 400
+
+    tell(tmp_path, story)
+
+
+def test_a_conversion_needs_no_determining_transfer(tmp_path: Path) -> None:
+    async def story(world: Scheme, call: Call) -> None:
+        body = conversion_of_front_end()
+        del body["determiningTransferId"]
+        calling = asyncio.create_task(call("POST", "/fxTransfers", body))
+        await world.until("POST", "/fxTransfers")
+        reserved = {"conversionState": "RESERVED", "fulfilment": FULFILMENT}
+        assert await world.hub_passes_on("PUT", f"/fxTransfers/{body['commitRequestId']}", reserved) == 200
+        assert (await calling)[0] == 200
+
+    tell(tmp_path, story)
+
+
+def test_accounts_with_a_wrong_body_are_refused_with_the_state_that_the_document_requires(tmp_path: Path) -> None:
+    async def story(world: Scheme, call: Call) -> None:
+        for wrong in ({}, [{"idType": "MSISDN"}], [{"idType": "MSISDN", "idValue": "a/b"}]):
+            status, refused = await call("POST", "/accounts", wrong)
+            assert (status, refused["executionState"]) == (400, {"accounts": [], "currentState": "ERROR_OCCURRED"})
+        assert world.count("POST", "/participants") == 0
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize(("at_hub", "shown"), [("COMPLETED", "COMMITTED"), ("REJECTED", "ABORTED")])
+def test_the_state_of_a_bulk_transfer_is_one_of_a_transfer(tmp_path: Path, at_hub: str, shown: str) -> None:
+    async def story(world: Scheme, call: Call) -> None:
+        body = bulk_of_front_end(str(uuid.uuid4()))
+        calling = asyncio.create_task(call("POST", "/bulkTransfers", body))
+        await world.until("POST", "/bulkTransfers")
+        path = f"/bulkTransfers/{body['bulkTransferId']}"
+        assert await world.hub_says("PUT", path, {"bulkTransferState": at_hub}) == 200
+        status, answer = await calling
+        assert (status, answer["bulkTransferState"], answer["currentState"]) == (200, shown, "COMPLETED")
+
+    tell(tmp_path, story)
