@@ -55,7 +55,8 @@ class Config:
     webhook_url: str = ""  # the core's URL for events: the end of a payment, transfer, request, bulk or conversion
     webhook_secret: str = field(default="", repr=False)  # the key that signs the webhooks: whsec_ and base64
     webhook_secret_file: str = ""  # instead of webhook_secret
-    # the connector stops sending an event if the core has not accepted the event within this time
+    # the connector stops sending an event, or the report of a bulk or of a request to pay, if the core has not accepted
+    # it within this time
     webhook_give_up_s: float = 604_800.0
 
     reference_api: bool = False  # also serve the outbound API of Mojaloop's SDK

@@ -46,6 +46,7 @@ log = structlog.get_logger(__name__)
 
 _NOT_OFFERED = No(ErrorCode.PAYER_FSP_UNSUPPORTED_TRANSACTION_TYPE.code, "the payer DFSP accepts no requests to pay")
 _SEND_FOR_S = 3600.0
+_TELL_AT_MOST_EVERY_S = 60.0
 _DIGITS = 6  # of retriesLeft
 
 
@@ -270,6 +271,7 @@ class RequestsToPay:
                 now,
                 state=RequestState.ANSWERED,
                 answer=answer,
+                answered_at=time.time(),
                 transaction_id=body.transaction_id or now.transaction_id,
                 # a core that still waits gets the first answer in the response to its own request
                 is_told=now.state is RequestState.ASKED and has_caller,
@@ -297,22 +299,26 @@ class RequestsToPay:
         return request
 
     async def _tell_core(self, request_id: str) -> None:
-        """Reports a new answer of the payer DFSP to the core. Repeats the report until the core accepts it."""
-        pause, backend = 0.5, self._backend
+        """Reports a new answer of the payer DFSP to the core. Repeats the report until the core accepts it, or until
+        the time limit.
+        """
+        pause, began_at, backend = 0.5, time.time(), self._backend
         while True:
             try:
                 request = await self._made.own(request_id)
                 if request is None or request.is_told:
                     return
+                if time.time() >= (request.answered_at or began_at) + self._config.webhook_give_up_s:
+                    log.error("core_never_told", request=request_id)
                 # if a call of the core waits here, the core gets the answer in the response
-                if isinstance(backend, RequestNotesBackend) and request.id not in self._callers:
+                elif isinstance(backend, RequestNotesBackend) and request.id not in self._callers:
                     told = partial(backend.request_told, request.id, request.order.home_id, request.answer or "")
                     await asking_the_core.timely(told, self._config.request_s)
                 await self._made.update(request_id, partial(_told_of, request.answer))
             except Exception as error:
                 log.warning("core_not_told", request=request_id, error=logs.trace_of(error))
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, 30.0)
+                pause = min(pause * 2, _TELL_AT_MOST_EVERY_S)
 
     async def _password_asked(self, message: Message) -> int:
         """Handles GET /authorizations. Sends the payer's DFSP the one-time password that the payer entered at the

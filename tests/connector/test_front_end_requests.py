@@ -1,4 +1,4 @@
-"""A front end of Mojaloop's SDK: repeated requests, and fields of the SDK's document."""
+"""A front end of Mojaloop's SDK: repeated requests, fields of the SDK's document, and a core that accepts no report."""
 
 import asyncio
 import uuid
@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
 from hub.local.net import free_port
-from tests.connector.hub_stub import PAYEE, Core, Scheme, scheme
+from kitovu_connector.bulk_transactions import BulkTransaction
+from kitovu_connector.payment_record import Payment, State
+from kitovu_connector.request_to_pay_records import RequestState
+from tests.connector.hub_stub import PAYEE, Core, Scheme, logged, scheme, stored
+from tests.connector.test_agreement_trust import MADE
 from tests.connector.test_conversion_ends import conversion_of_front_end
-from tests.connector.test_hostile_dfsp import bulk_of_front_end, later
+from tests.connector.test_hostile_dfsp import bulk_of_front_end, later, until
 from tests.keys import FULFILMENT
 
 Call = Callable[[str, str, Any], Awaitable[tuple[int, Any]]]
@@ -236,3 +241,57 @@ def test_the_state_of_a_bulk_transfer_is_one_of_a_transfer(tmp_path: Path, at_hu
         assert (status, answer["bulkTransferState"], answer["currentState"]) == (200, shown, "COMPLETED")
 
     tell(tmp_path, story)
+
+
+# --- a core without PUT /bulkTransactions -----------------------------------------------------------------------------
+
+
+class Deaf(Core):
+    """A core that orders bulks and makes requests to pay, but never accepts a report about them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reports: list[set[State]] = []
+
+    async def bulk_told(self, bulk: BulkTransaction, payments: list[Payment]) -> None:
+        self.reports.append({payment.state for payment in payments})
+        raise RuntimeError("HTTP 404")
+
+    async def request_told(self, transaction_request_id: str, home_id: str, state: str) -> None:
+        raise RuntimeError("HTTP 404")
+
+
+def test_a_bulk_goes_on_even_if_its_core_accepts_no_report_and_the_reports_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    core = Deaf()
+
+    async def story(world: Scheme, call: Call) -> None:
+        body = bulk_transaction(autoAcceptQuote={"enabled": False})
+        status, shown = await call("POST", "/bulkTransactions", body)
+        assert (status, shown["currentState"]) == (202, "WAITING_FOR_QUOTE_ACCEPTANCE")
+        await until(lambda: core.reports)
+        (item,) = shown["individualTransferResults"]
+        answer = {"individualTransfers": [{"transferId": item["transferId"], "acceptQuote": True}]}
+        path = f"/bulkTransactions/{body['bulkTransactionId']}"
+        assert (await call("PUT", path, answer))[0] == 202
+        await world.until("POST", "/transfers")
+        assert await world.hub_says("PUT", f"/transfers/{item['transferId']}", world.tells("COMMITTED")) == 200
+        await until(lambda: {State.COMMITTED} in core.reports)
+        await until(lambda: stored(world.connector._bulk_transactions._records).unfinished() == [])
+        assert len(logged(caplog, "core_never_told")) == 1
+
+    tell(tmp_path, story, core, webhook_give_up_s=1.5)
+
+
+def test_the_reports_of_an_answer_to_a_request_to_pay_end_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def story(world: Scheme, _: Call) -> None:
+        requests = world.connector._requests
+        await requests._made.add(msgspec.structs.replace(MADE, state=RequestState.ANSWERED, answer="RECEIVED"))
+        path = f"/transactionRequests/{MADE.id}"
+        assert await world.hub_passes_on("PUT", path, {"transactionRequestState": "ACCEPTED"}) == 200
+        await until(lambda: logged(caplog, "core_not_told"))
+        await until(lambda: stored(requests._made).unfinished() == [])
+        assert len(logged(caplog, "core_never_told")) == 1
+
+    tell(tmp_path, story, Deaf(), webhook_give_up_s=1.0)
