@@ -38,6 +38,7 @@ from kitovu_connector.incoming_bulk_records import BulkBackend, BulkState, Incom
 from kitovu_connector.payee import Ending, Payee
 from kitovu_connector.payment_and_quote_records import Incoming, QuoteGiven, Stage, Store
 from kitovu_connector.record_store import Records
+from kitovu_connector.requests_unknown_to_hub import UnknownRequests
 from kitovu_connector.sender_shares import shares_of_answers
 
 log = structlog.get_logger(__name__)
@@ -71,6 +72,7 @@ class BulkPayee:
         self._background = Background()
         self._rounds = Rounds(self._background)
         self._rejections = shares_of_answers(config.connections)
+        self._unknown = UnknownRequests()
 
     def routes(self) -> list[Route]:
         """Returns the routes for the messages that this class receives.
@@ -105,6 +107,8 @@ class BulkPayee:
         if await self._bulks.get(new.id) is None:
             if not is_on_us:
                 await self._store.check_is_not_own(new.id)
+            if not message.came_via_hub:
+                self._unknown.check_has_room(new.payer_fsp)
             conditions = [item.condition for item in body.individual_transfers]
             if not await self._store.has_usable_terms(conditions, message.source):
                 self._rejections.start(self._background, new.payer_fsp, lambda: self._send_rejection(new, body))
@@ -279,12 +283,18 @@ class BulkPayee:
 
     async def _await_report(self, bulk: IncomingBulk) -> None:
         pause = self._config.callback_s
-        while (now := await self._bulks.get(bulk.id)) is not None and now.state is BulkState.ANSWERED:
-            await asyncio.sleep(pause)
-            now = await self._bulks.get(bulk.id)
-            if now is not None and now.state is BulkState.ANSWERED:
-                await self._hub.send("GET", f"/bulkTransfers/{bulk.id}", caused_by=bulk.payer_fsp)
-                pause = min(pause * 2, _ASK_AT_MOST_EVERY_S)
+        try:
+            while await self._is_awaiting_report(bulk):
+                await asyncio.sleep(pause)
+                if await self._is_awaiting_report(bulk):
+                    await self._hub.send("GET", f"/bulkTransfers/{bulk.id}", caused_by=bulk.payer_fsp)
+                    pause = self._unknown.longer(pause, bulk.id, _ASK_AT_MOST_EVERY_S)
+        finally:
+            self._unknown.forget(bulk.id)
+
+    async def _is_awaiting_report(self, bulk: IncomingBulk) -> bool:
+        now = await self._bulks.get(bulk.id)
+        return now is not None and now.state is BulkState.ANSWERED
 
     # --- the hub's report ---------------------------------------------------------------------------------------------
 
@@ -296,6 +306,7 @@ class BulkPayee:
         """Handles PUT /bulkTransfers/{id} from the hub: credits the committed items, and releases all other items."""
         bulk = await self._bulk_of(message)
         body = message.read(BulkTransferPut)
+        self._unknown.forget(bulk.id)
         if body.bulk_transfer_state not in ("COMPLETED", "REJECTED") or bulk.state is BulkState.ENDED:
             return 200
         committed = _committed(bulk, body)
@@ -312,6 +323,8 @@ class BulkPayee:
         is_over = message.ends_without_payment(bulk.expires_at, self._config.clock_margin_s)
         if is_over and bulk.state is not BulkState.ENDED:
             await self._end(bulk, set(), None)
+        elif message.reports_unknown_id and bulk.state is BulkState.ANSWERED and bulk.id in self._rounds:
+            self._unknown.note(bulk.id, bulk.payer_fsp)
         return 200
 
     async def _bulk_of(self, message: Message) -> IncomingBulk:
