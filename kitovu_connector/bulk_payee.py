@@ -8,7 +8,7 @@ sends one answer to a bulk, for all its items.
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -39,13 +39,14 @@ from kitovu_connector.payee import Ending, Payee
 from kitovu_connector.payment_and_quote_records import Incoming, QuoteGiven, Stage, Store
 from kitovu_connector.record_store import Records
 from kitovu_connector.requests_unknown_to_hub import UnknownRequests
-from kitovu_connector.sender_shares import shares_of_answers
+from kitovu_connector.sender_shares import Places, shares_of_answers
 
 log = structlog.get_logger(__name__)
 
 _ASK_AT_MOST_EVERY_S = 60.0
 _FOREIGN = "the id belongs to another transfer"
-_REJECTED = ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION.code
+_OTHERWISE = ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION
+_REJECTED = _OTHERWISE.code
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class BulkPayee:
         self._rounds = Rounds(self._background)
         self._rejections = shares_of_answers(config.connections)
         self._unknown = UnknownRequests()
+        self._places = Places(config.connections)
 
     def routes(self) -> list[Route]:
         """Returns the routes for the messages that this class receives.
@@ -227,44 +229,67 @@ class BulkPayee:
     ) -> list["_Refusal | None"]:
         if not items:
             return []
-        dfsp = self._config.dfsp
+        backend = self._backend
+        if not isinstance(backend, BulkBackend):
+            return await self._reserve_each(bulk, items, is_repeated=is_repeated)
         calls = itertools.count(int(is_repeated))
 
-        def reserve() -> Awaitable[list[Refused | None]]:
+        async def reserve() -> list[Refused | None]:
             again = next(calls) > 0
-            money = [
-                payee_terms.money_of(item.incoming, item.quote, dfsp, is_repeated=again)
-                for item in items
-                if item.quote is not None
-            ]
-            return self._reserved(body, money, is_repeated=again)
+            money = [self._money(item, is_repeated=again) for item in items]
+            given = await backend.reserve_bulk(body, money, is_repeated=again)
+            if len(given) != len(money):
+                raise NotUnderstood("the core's answer has a different number of items")
+            return given
 
-        seconds = max(1.0, bulk.expires_at - self._hub.clock.at_hub())
-        given = await asking_the_core.ask(
-            reserve,
-            seconds=min(seconds, 10 * self._config.request_s),
-            otherwise=ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION,
-        )
+        given = await asking_the_core.ask(reserve, seconds=self._time_for(bulk), otherwise=_OTHERWISE)
         if isinstance(given, No):
             return [_Refusal(given, is_perhaps_reserved=True)] * len(items)
         return [_refusal_of(no) for no in given]
 
-    async def _reserved(
-        self, body: BulkTransferPost, money: Sequence[IncomingMoney], *, is_repeated: bool
-    ) -> list[Refused | None]:
-        if isinstance(self._backend, BulkBackend):
-            given = await self._backend.reserve_bulk(body, money, is_repeated=is_repeated)
-            if len(given) != len(money):
-                raise NotUnderstood("the core's answer has a different number of items")
-            return given
-        return [await self._reserved_one(one) for one in money]
+    async def _reserve_each(
+        self, bulk: IncomingBulk, items: Sequence[_Item], *, is_repeated: bool
+    ) -> list["_Refusal | None"]:
+        """Reserves the money of each item, several items at a time. Repeats the call for an item until the core
+        answers.
 
-    async def _reserved_one(self, money: IncomingMoney) -> Refused | None:
-        try:
-            await asking_the_core.timely(lambda: self._backend.reserve(money), self._config.request_s)
-        except Refused as no:
-            return no
-        return None
+        If the core does not answer about one item in time, does not ask about the items that still wait.
+        """
+        unanswered: list[No] = []
+
+        async def decide(item: _Item) -> _Refusal | None:
+            async with self._places.of(bulk.payer_fsp):
+                if unanswered:
+                    return _Refusal(unanswered[0], is_perhaps_reserved=is_repeated)
+                given = await self._reserve_one(item, self._time_for(bulk), is_repeated=is_repeated)
+            if not isinstance(given, No):
+                return _refusal_of(given)
+            if given.code == ErrorCode.DESTINATION_COMMUNICATION_ERROR.code:
+                unanswered.append(given)
+            return _Refusal(given, is_perhaps_reserved=True)
+
+        return await asyncio.gather(*(decide(item) for item in items))
+
+    async def _reserve_one(self, item: _Item, seconds: float, *, is_repeated: bool) -> Refused | No | None:
+        calls = itertools.count(int(is_repeated))
+
+        async def reserve() -> Refused | None:
+            money = self._money(item, is_repeated=next(calls) > 0)
+            try:
+                await asking_the_core.timely(lambda: self._backend.reserve(money), self._config.request_s)
+            except Refused as no:
+                return no
+            return None
+
+        return await asking_the_core.ask(reserve, seconds=seconds, otherwise=_OTHERWISE)
+
+    def _money(self, item: _Item, *, is_repeated: bool) -> IncomingMoney:
+        assert item.quote is not None
+        return payee_terms.money_of(item.incoming, item.quote, self._config.dfsp, is_repeated=is_repeated)
+
+    def _time_for(self, bulk: IncomingBulk) -> float:
+        """Returns the time that the core has for the decision."""
+        return min(max(1.0, bulk.expires_at - self._hub.clock.at_hub()), 10 * self._config.request_s)
 
     async def _answer(self, bulk: IncomingBulk) -> None:
         await self._send(bulk, bulk.answer, max(60.0, bulk.expires_at - time.time() + 3600))
@@ -366,7 +391,7 @@ def _refusal_of(no: Refused | None) -> _Refusal | None:
         return None
     if not isinstance(no, Refused):
         return _Refusal(asking_the_core.not_understood(TypeError("reserve_bulk: no Refused")), is_perhaps_reserved=True)
-    refusal = asking_the_core.allowed(no, ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION)
+    refusal = asking_the_core.allowed(no, _OTHERWISE)
     return _Refusal(refusal, is_perhaps_reserved=no.is_perhaps_done)
 
 
