@@ -45,6 +45,7 @@ log = structlog.get_logger(__name__)
 
 _ASK_AT_MOST_EVERY_S = 60.0
 _FOREIGN = "the id belongs to another transfer"
+_USED = "the terms belong to another transfer"
 _OTHERWISE = ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION
 _REJECTED = _OTHERWISE.code
 
@@ -61,7 +62,8 @@ class _Item:
     incoming: Incoming
     quote: QuoteGiven | None
     problem: str | None
-    is_foreign: bool  # the id belongs to another transfer, which must stay unchanged
+    # False if the connector refuses the item and has not stored it; another transfer with this id stays unchanged
+    is_stored: bool
 
 
 class BulkPayee:
@@ -89,6 +91,7 @@ class BulkPayee:
         """
         for bulk in await self._bulks.unfinished():
             self._carry_on(bulk.id, is_repeated=True)
+        self._background.start_once("delete old bulks", lambda: self._bulks.delete_old(self._config.quote_retention_s))
 
     async def close(self) -> None:
         """Stops all tasks immediately. No step is lost, because every step is already stored."""
@@ -115,8 +118,12 @@ class BulkPayee:
             if not await self._store.has_usable_terms(conditions, message.source):
                 self._rejections.start(self._background, new.payer_fsp, lambda: self._send_rejection(new, body))
                 return 202
-        stored, _ = await self._bulks.add(
-            new, None if is_on_us else partial(own_ids_closed_to_others.check_is_not_own, ids=[new.id])
+        stored, _ = await self._bulks.add_counted(
+            new,
+            sender=new.payer_fsp,
+            octets=len(new.body),
+            most=self._config.stored_terms_bytes,
+            also=None if is_on_us else partial(own_ids_closed_to_others.check_is_not_own, ids=[new.id]),
         )
         self._carry_on(stored.id)
         return 202
@@ -176,7 +183,7 @@ class BulkPayee:
         for item in items:
             refusal = refusals.get(item.sent.transfer_id)
             results.append(_transfer_result(item, refusal, self._config))
-            if item.incoming.stage is Stage.IN_BULK and not item.is_foreign:
+            if item.incoming.stage is Stage.IN_BULK and item.is_stored:
                 await self._store.save_incoming(item.incoming, _after_decision(item, refusal, self._config))
                 self._payee.carry_on(item.sent.transfer_id)
         is_refused = len(refusals) == len(items)
@@ -187,7 +194,10 @@ class BulkPayee:
         await self._bulks.save(bulk, decided)
 
     async def _item(self, bulk: IncomingBulk, body: BulkTransferPost, sent: IndividualTransfer) -> _Item:
-        """Stores an item as a transfer. If the connector must not fulfil the item, the result contains the reason."""
+        """Stores an item as a transfer. If the connector must not fulfil the item, the result contains the reason.
+
+        Never stores an item without usable terms, because any DFSP can add many such items to a bulk.
+        """
         transfer = TransferPost(
             transfer_id=sent.transfer_id,
             payer_fsp=body.payer_fsp,
@@ -207,22 +217,27 @@ class BulkPayee:
             bulk_id=bulk.id,
             stage=Stage.IN_BULK,
         )
+        quote = await self._store.quote_of_condition(sent.condition)
+        now, margin_s = self._hub.clock.at_hub(), self._config.clock_margin_s
+        problem = payee_terms.problem_of(transfer, bulk.payer_fsp, quote, now=now, margin_s=margin_s)
+        if await self._store.incoming(sent.transfer_id) is None:
+            if problem is None and not await self._store.has_usable_terms([sent.condition], bulk.payer_fsp):
+                problem = _USED
+            if problem is not None:
+                return _Item(sent, new, None, problem, is_stored=False)
         try:
             is_on_us = bulk.payer_fsp == self._config.dfsp
             incoming, _ = await self._store.add_incoming(new, may_be_own=is_on_us)
         except Conflict:
-            return _Item(sent, new, None, _FOREIGN, is_foreign=True)
+            return _Item(sent, new, None, _FOREIGN, is_stored=False)
         if incoming.bulk_id != bulk.id:
-            return _Item(sent, incoming, None, _FOREIGN, is_foreign=True)
-        quote = await self._store.quote_of_condition(sent.condition)
-        now, margin_s = self._hub.clock.at_hub(), self._config.clock_margin_s
-        problem = payee_terms.problem_of(transfer, bulk.payer_fsp, quote, now=now, margin_s=margin_s)
+            return _Item(sent, incoming, None, _FOREIGN, is_stored=False)
         if problem is None and quote is not None:
             if await self._store.claim_quote(sent.transfer_id, quote.quote_id):
                 incoming = msgspec.structs.replace(incoming, quote_id=quote.quote_id)
             else:
-                problem = "the terms belong to another transfer"
-        return _Item(sent, incoming, quote, problem, is_foreign=False)
+                problem = _USED
+        return _Item(sent, incoming, quote, problem, is_stored=True)
 
     async def _decisions(
         self, bulk: IncomingBulk, body: BulkTransferPost, items: Sequence[_Item], *, is_repeated: bool

@@ -79,9 +79,11 @@ class Config:
 
     transfer_expiry_s: float = 30.0  # the time that the payee DFSP has for its answer to a transfer
     quote_expiry_s: float = 60.0  # the validity of the terms that this DFSP gives as payee DFSP
-    # the connector deletes terms this long after their last change, unless a transfer needs them
+    # the connector deletes terms, and received bulks that have ended, this long after their last change. It keeps
+    # terms that a transfer needs
     quote_retention_s: float = 86_400.0
-    # limit for each DFSP: the total octets of its stored requests for the terms of bulks and conversions
+    # limit for each DFSP: the total octets of its stored bulks, requests for the terms of bulks and conversions, and
+    # requests to pay
     stored_terms_bytes: int = 536_870_912
     # the connector deletes an answered request to pay this long after the request's last change
     request_retention_s: float = 2_592_000.0

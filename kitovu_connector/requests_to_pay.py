@@ -407,7 +407,9 @@ class RequestsToPay:
         return 202
 
     async def _store_received(self, new: RequestReceived) -> None:
-        received, is_new = await self._received.add(new)
+        received, is_new = await self._received.add_counted(
+            new, sender=new.payee_fsp, octets=len(new.body), most=self._config.stored_terms_bytes
+        )
         if is_new or not received.is_open:
             self._begin_answer(received)
 

@@ -1,8 +1,10 @@
 """Bulks of many payments to a bank whose core decides each payment separately."""
 
 import asyncio
+import json
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,10 @@ import pytest
 from kitovu_connector.backend import IncomingMoney, Terms, TermsWanted
 from kitovu_connector.bulk_payee import BulkPayee
 from kitovu_connector.core_errors import Unavailable
-from tests.connector.hub_stub import Core, Scheme, scheme
-from tests.connector.test_hostile_dfsp import bulk, until
+from tests.connector.hub_stub import Core, Scheme, rows_of, scheme, stored
+from tests.connector.test_hostile_dfsp import bulk, later, until
 from tests.connector.test_sender_shares import bulk_quote
+from tests.keys import CONDITION
 
 CUSTOMER = "255712001001"
 
@@ -120,6 +123,51 @@ def test_a_bulk_for_which_a_silent_core_gives_no_terms_is_refused_as_a_whole(tmp
         assert error_of(world.bodies("PUT", path)[0]) == "1001"
 
     tell(tmp_path, story, Slow(answers=0), request_s=1.0)
+
+
+def test_items_without_usable_terms_are_refused_and_leave_nothing_on_the_disk(tmp_path: Path) -> None:
+    core = Core()
+
+    async def story(world: Scheme) -> None:
+        good, also_good = await terms_of(world, 2)
+        unknown = [good | {"condition": CONDITION} for _ in range(20)]
+        sent = bulk_on([good, also_good, good, *unknown])
+        path = f"/bulkTransfers/{sent['bulkTransferId']}"
+        assert await world.hub_passes_on("POST", "/bulkTransfers", sent) == 202
+        await world.until("PUT", path)
+        results = world.bodies("PUT", path)[0]["individualTransferResults"]
+        assert [error_of(result) for result in results] == [None, None, *["5105"] * 21]
+        assert rows_of(world.connector, "SELECT count(*) FROM incoming") == [(2,)]
+        done = {"bulkTransferState": "COMPLETED", "completedTimestamp": later(), "individualTransferResults": results}
+        assert await world.hub_says("PUT", path, done) == 200
+        ids = [item["transferId"] for item in sent["individualTransfers"]]
+        await until(lambda: sorted(core.credited) == sorted(ids[:2]))
+        assert core.released == []
+
+    tell(tmp_path, story, core)
+
+
+def test_bulks_take_a_limited_part_of_the_disk_until_they_are_deleted(tmp_path: Path) -> None:
+    octets = "SELECT octets FROM stored_octets WHERE sender = 'blue'"
+
+    async def story(world: Scheme) -> None:
+        sent = [bulk_on([one]) for one in await terms_of(world, 4)]
+        ((before,),) = rows_of(world.connector, octets)
+        part = world.connector._bulk_payee
+        part._config = replace(part._config, stored_terms_bytes=int(before) + 2 * len(json.dumps(sent[0])))
+        statuses = [await world.hub_passes_on("POST", "/bulkTransfers", body) for body in sent]
+        assert statuses == [202, 202, 503, 503]
+        for body in sent[:2]:
+            path = f"/bulkTransfers/{body['bulkTransferId']}"
+            await world.until("PUT", path)
+            assert await world.hub_says("PUT", path, {"bulkTransferState": "REJECTED"}) == 200
+        await until(lambda: stored(part._bulks).unfinished() == [])
+        deleting = asyncio.create_task(part._bulks.delete_old(-60.0))
+        await until(lambda: rows_of(world.connector, octets) == [(before,)])
+        deleting.cancel()
+        assert await world.hub_passes_on("POST", "/bulkTransfers", sent[2]) == 202
+
+    tell(tmp_path, story, Core())
 
 
 def test_an_item_whose_money_a_silent_core_may_have_reserved_is_released(
