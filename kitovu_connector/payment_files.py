@@ -34,7 +34,8 @@ class Result:
     """The result of one line.
 
     `state` is COMMITTED, ABORTED or REFUSED (no payment has begun). For an open payment, `state` is the payment's
-    state.
+    state. If the line's id belongs to a payment with other content, `state` is the state of this payment, and `code` is
+    3106.
     """
 
     home_id: str
@@ -111,8 +112,8 @@ async def pay(
 ) -> list[Result]:
     """Makes the payments, and writes each payment's result as soon as the result is known.
 
-    Raises NotRunning if the connector has not answered for a minute. After the error NotRunning, the bank can send the
-    file again.
+    Raises NotRunning if the connector has not processed a payment's request for a minute. After the error NotRunning,
+    the bank can send the file again.
     """
     left, found = iter(payments), []
     with results.open("w", newline="", encoding="utf-8") as file:
@@ -136,25 +137,27 @@ async def pay(
 
 async def _pay_one(connector: CoreRequests, payment: dict[str, Any]) -> Result:
     loop = asyncio.get_running_loop()
-    home_id, end = payment["homeTransactionId"], loop.time() + _PATIENCE_S
+    end = loop.time() + _PATIENCE_S
     while True:
         try:
-            answer = await connector.pay(payment)
-        except RequestRefused as error:
-            code, _, text = str(error).partition(" ")
-            return Result(home_id, "REFUSED", code, text)
+            return await _result_of(connector, payment)
         except NotRunning:
             if loop.time() > end:
                 raise
             await asyncio.sleep(_PAUSE_S)
-            continue
-        return Result(
-            home_id,
-            answer["state"],
-            answer.get("errorCode") or "",
-            answer.get("errorDescription") or "",
-            answer["transferId"],
-        )
+
+
+async def _result_of(connector: CoreRequests, payment: dict[str, Any]) -> Result:
+    home_id = payment["homeTransactionId"]
+    try:
+        found = await connector.pay(payment)
+    except RequestRefused as error:
+        begun = await connector.payment(home_id)
+        if begun is None:
+            return Result(home_id, "REFUSED", error.code, error.why)
+        return Result(home_id, begun["state"], error.code, error.why, begun["transferId"])
+    code, text = found.get("errorCode") or "", found.get("errorDescription") or ""
+    return Result(home_id, found["state"], code, text, found["transferId"])
 
 
 def _write(file: TextIO, result: Result) -> None:

@@ -57,7 +57,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     amount: int
     currency: str
     amount_type: AmountType = "SEND"
-    # for RECEIVE: the largest transfer amount, including fees; the default is `amount`, which permits no fees
+    # for RECEIVE: the largest transfer amount, including fees. By default, there is no limit if `needs_confirmation` is
+    # true, and otherwise the limit is `amount`, which permits no fees
     max_amount: int | None = None
     scenario: Scenario = "TRANSFER"
     sub_scenario: str | None = None
