@@ -33,7 +33,8 @@ from kitovu_connector.client import Answer, HubClient
 from kitovu_connector.config import Config
 from kitovu_connector.connector import Connector
 from kitovu_connector.core_errors import Refused
-from kitovu_connector.payment_order import Order, PartyRef
+from kitovu_connector.orders_and_payments import Order
+from kitovu_connector.payment_order import PartyRef
 from kitovu_connector.payment_states import State
 
 PAYER, PAYEE = "bench-payer", "bench-payee"
@@ -207,7 +208,7 @@ async def _pay(paying: Connector, home_id: str, answer: str) -> float:
             home_id=home_id,
             payer=PartyRef(id_type="MSISDN", id_value="255712001001", name="Bench Payer"),
             payee=PartyRef(id_type="MSISDN", id_value=ALIAS),
-            amount=10_000,
+            amount="1",
             currency=CURRENCY,
         )
     )

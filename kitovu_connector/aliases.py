@@ -9,13 +9,14 @@ from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector import party_identifiers
 from kitovu_connector.client import HubClient, Said
 from kitovu_connector.config import Config
+from kitovu_connector.errors import NO_ANSWER_YET, NothingBegun, Unanswered
 from kitovu_connector.keyed_locks import KeyedLocks
 from kitovu_connector.party_identifiers import Alias
 from kitovu_connector.party_paths import party_path
 
 
-class AliasRefused(FspiopError):
-    """The error for an alias that the hub refuses. The error contains the hub's error code and text."""
+class AliasRefused(NothingBegun, FspiopError):
+    """The error for an alias that the hub refuses. `hub_code` and `hub_text` are the hub's error code and text."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(ErrorCode.CLIENT_ERROR, f"{code} {text}")
@@ -36,7 +37,8 @@ class Aliases:
     async def register(self, alias: Alias, currency: str | None) -> None:
         """Registers an alias, and returns when the hub has registered the alias.
 
-        Raises AliasRefused with the hub's reason if the hub refuses the alias.
+        Raises AliasRefused with the hub's reason if the hub refuses the alias, and Unanswered if the hub does not
+        answer in time.
         """
         body = bodies.write(ParticipantPost(fsp_id=self._config.dfsp, currency=currency))
         await self._ask("POST", alias, body)
@@ -44,7 +46,7 @@ class Aliases:
     async def withdraw(self, alias: Alias) -> None:
         """Withdraws an alias, and returns when the hub has removed the alias.
 
-        Raises AliasRefused with the hub's reason if the hub refuses to remove the alias.
+        Raises the same errors as `register`.
         """
         await self._ask("DELETE", alias, b"")
 
@@ -70,17 +72,20 @@ class Aliases:
             finally:
                 del self._waiting[key]
         if error is not None:
-            raise AliasRefused(str(error.error_code), error.error_description)
+            code, text = str(error.error_code), error.error_description
+            if code in NO_ANSWER_YET:
+                raise Unanswered(NO_ANSWER_YET[code], text)
+            raise AliasRefused(code, text)
 
     async def _answer_to(
         self, method: str, alias: Alias, body: bytes, future: asyncio.Future[ErrorInformation | None]
     ) -> ErrorInformation | None:
         answer = await self._hub.send(method, party_path("participants", *alias), body)
         if answer.said is Said.NO or answer.is_turned_away:
-            raise FspiopError(ErrorCode.CLIENT_ERROR, f"the hub refused the request: {answer.code} {answer.text}")
+            raise AliasRefused(answer.code, answer.text)
         if answer.said is Said.NOTHING:
-            raise FspiopError(ErrorCode.DESTINATION_COMMUNICATION_ERROR, "no response from the hub; try again")
+            raise Unanswered(ErrorCode.DESTINATION_COMMUNICATION_ERROR, "no response from the hub; try again")
         try:
             return await asyncio.wait_for(future, self._config.agree_s)
         except TimeoutError:
-            raise FspiopError(ErrorCode.SERVER_TIMED_OUT, "no callback from the hub; try again") from None
+            raise Unanswered(ErrorCode.SERVER_TIMED_OUT, "no callback from the hub; try again") from None

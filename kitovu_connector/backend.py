@@ -5,6 +5,7 @@ The paths and names are those of Mojaloop's SDK (backend API 2.1), which many DF
 """
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import quote as quoted
 
@@ -19,7 +20,7 @@ from fspiop.bodies.transaction_requests import (
 )
 from fspiop.errors import ErrorCode
 from kitovu_connector import party_identifiers
-from kitovu_connector.amounts import format_amount
+from kitovu_connector.amounts import decimal_of, format_decimal, ten_thousandths_of
 from kitovu_connector.core_errors import Refused, Unavailable
 from kitovu_connector.core_http import (
     CoreHttp,
@@ -57,7 +58,7 @@ class TermsWanted:
 
     payer: PartyRef  # the payer DFSP's description of the payer, with the field fsp_id
     payee: PartyRef
-    amount: int
+    amount: Decimal
     asked: QuotePost  # as received
     # if the payment answers one of the core's requests to pay: the core's own id of this request
     home_request_id: str | None = None
@@ -95,19 +96,23 @@ class TermsWanted:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The core's terms: the amount that the customer receives, and the bank's fee. The two amounts are in
-    ten-thousandths.
+    """The core's terms: the amount that the customer receives, and the bank's fee. Each amount is a Decimal, or a text
+    such as "12.50". `Terms` keeps a text as a Decimal. Raises AmountError for any other amount.
 
     The hub settles `receive_amount + fee - commission`.
     """
 
-    receive_amount: int
-    fee: int = 0
-    commission: int = 0
+    receive_amount: Decimal | str
+    fee: Decimal | str = Decimal(0)
+    commission: Decimal | str = Decimal(0)
     expires_at: float | None = None  # seconds since 1970; None: `quote_expiry_s` from now
     geo_code: GeoCode | None = None
     extensions: Extensions = ()
     core_answer: bytes = b""  # the connector sends this value back to the core with the transfer
+
+    def __post_init__(self) -> None:
+        for name in ("receive_amount", "fee", "commission"):
+            object.__setattr__(self, name, decimal_of(ten_thousandths_of(getattr(self, name))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +124,9 @@ class IncomingMoney:
 
     transfer_id: str
     terms: TermsWanted  # the request that this transfer pays for
-    amount: int  # the amount that the hub settles with this DFSP
-    receive_amount: int  # the amount that the customer receives
-    fee: int
+    amount: Decimal  # the amount that the hub settles with this DFSP
+    receive_amount: Decimal  # the amount that the customer receives
+    fee: Decimal
     currency: str
     extensions: Extensions = ()  # the extensions of POST /transfers
     core_answer: bytes = b""  # the core's own answer to the request for terms
@@ -236,7 +241,7 @@ class HttpBackend(CoreHttp):
             "/quoterequests",
             _wanted(wanted)
             | {
-                "amount": format_amount(wanted.amount),
+                "amount": format_decimal(wanted.amount),
                 "currency": wanted.currency,
                 **present(
                     feesAmount=wanted.asked.fees and wanted.asked.fees.amount,
@@ -252,8 +257,8 @@ class HttpBackend(CoreHttp):
         )
         answer = read(_TermsAnswer, status, raw)
         return Terms(
-            receive_amount=amount_of("payeeReceiveAmount", answer.payee_receive_amount),
-            fee=amount_of("payeeFspFeeAmount", answer.payee_fsp_fee_amount or "0"),
+            receive_amount=decimal_of(amount_of("payeeReceiveAmount", answer.payee_receive_amount)),
+            fee=decimal_of(amount_of("payeeFspFeeAmount", answer.payee_fsp_fee_amount or "0")),
         )
 
     async def reserve(self, incoming: IncomingMoney) -> None:
@@ -343,9 +348,9 @@ def _wanted(wanted: TermsWanted) -> dict[str, Any]:
 
 def _amounts(incoming: IncomingMoney) -> dict[str, str]:
     return {
-        "amount": format_amount(incoming.amount),
-        "payeeReceiveAmount": format_amount(incoming.receive_amount),
-        "payeeFspFeeAmount": format_amount(incoming.fee),
+        "amount": format_decimal(incoming.amount),
+        "payeeReceiveAmount": format_decimal(incoming.receive_amount),
+        "payeeFspFeeAmount": format_decimal(incoming.fee),
         "currency": incoming.currency,
     }
 

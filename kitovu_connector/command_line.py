@@ -9,6 +9,7 @@ from kitovu_connector.commands import (
     bulk,
     list_payments,
     listen,
+    live,
     lookup,
     positions_and_credentials,
     reconcile,
@@ -25,6 +26,7 @@ from kitovu_connector.running_connector_client import NotRunning, RequestRefused
 _COMMANDS = (
     set_up,
     serving,
+    live,
     send_and_refund,
     lookup,
     bulk,

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from kitovu_connector.errors import NothingBegun
 
-class ConfigError(ValueError):
+
+class ConfigError(NothingBegun, ValueError):
     """The error for missing, unknown or invalid settings. The text has one line for each faulty setting."""
 
 
-class StartError(RuntimeError):
+class StartError(NothingBegun, RuntimeError):
     """The error for a port or a state folder that cannot be used. The text of the error has one line."""
 
 

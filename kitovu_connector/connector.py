@@ -1,25 +1,28 @@
 """The whole connector of one DFSP.
 
-Python programs use this class by `async with Connector(config, backend) as c: await c.pay(order)`.
+Python programs use this class by `async with Connector(config, backend) as c: await c.pay(order)`. Programs without
+asyncio use `kitovu_connector.sync.Connector`.
 """
 
 import asyncio
 import errno
 import hmac
 import ssl
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-import msgspec
 import structlog
 from aiohttp import web
 
 from fspiop.bodies.common import PartyIdType
-from kitovu_connector import key_files, party_identifiers, sent_request_ids_upgrade, tls
+from fspiop.errors import FspiopError
+from kitovu_connector import alias_registrations, key_files, logs, party_identifiers, sent_request_ids_upgrade, tls
+from kitovu_connector.alias_registrations import AliasResult, CustomerAlias
 from kitovu_connector.aliases import Aliases
 from kitovu_connector.answering_bulk_quotes import BulkTerms
 from kitovu_connector.answering_lookups import Parties
@@ -30,6 +33,16 @@ from kitovu_connector.callers import Callers, is_on_network
 from kitovu_connector.changed_files import ChangedFiles
 from kitovu_connector.client import HubClient
 from kitovu_connector.config import Config, StartError
+from kitovu_connector.conflicts import Conflict
+from kitovu_connector.errors import (
+    NO_ANSWER_YET,
+    CallFailed,
+    ConnectorError,
+    InvalidRequest,
+    NothingBegun,
+    NotRunning,
+    Unanswered,
+)
 from kitovu_connector.event_messages import Event, PaymentEnded, TransferEnded
 from kitovu_connector.events import Events, Handler
 from kitovu_connector.exchanges import Exchanges
@@ -45,8 +58,9 @@ from kitovu_connector.inbound_party_messages import PartyMessages
 from kitovu_connector.inbound_payment_messages import PaymentMessages
 from kitovu_connector.instances import Continued, Instances
 from kitovu_connector.known_keys import KnownKeys
-from kitovu_connector.lookups import Lookups
+from kitovu_connector.lookups import LookupFailed, Lookups
 from kitovu_connector.metrics import Metrics
+from kitovu_connector.orders_and_payments import Order, Payment, payment_of, stored_order
 from kitovu_connector.outbound import Outbound
 from kitovu_connector.outbound_conversion_list import OutboundConversions
 from kitovu_connector.outbound_positions_and_statement import OutboundHub
@@ -55,8 +69,8 @@ from kitovu_connector.outbound_request_to_pay_routes import OutboundRequests
 from kitovu_connector.payee import Payee
 from kitovu_connector.payer import Payer
 from kitovu_connector.payment_and_quote_records import Store
-from kitovu_connector.payment_order import Order, PartyRef
-from kitovu_connector.payment_states import Payment
+from kitovu_connector.payment_order import PartyRef
+from kitovu_connector.payment_states import State
 from kitovu_connector.reference_api.application import HasCalls, application
 from kitovu_connector.reference_api.bulk_transactions import BulkTransactionCalls
 from kitovu_connector.reference_api.bulks import Bulks
@@ -69,6 +83,8 @@ from kitovu_connector.sqlite_state import SqliteDatabase
 from kitovu_connector.transaction_states import TransactionStates
 
 log = structlog.get_logger(__name__)
+
+_PAGE = 100
 
 
 class _Closed(Protocol):
@@ -91,8 +107,21 @@ class Connector:
         self._config, self._backend = config, backend
         self._handlers: list[Handler] = []
         self._opened = AsyncExitStack()
+        self._is_running = False
 
     async def __aenter__(self) -> "Connector":
+        try:
+            await self._start()
+        except ConnectorError:
+            self._is_running = False
+            raise
+        except Exception as error:
+            self._is_running = False
+            log.error("start_failed", error=logs.trace_of(error))
+            raise StartError(f"the connector cannot start: {type(error).__name__}: {error}") from error
+        return self
+
+    async def _start(self) -> None:
         config = self._config
         key_files.check_files(config)
         async with AsyncExitStack() as opened:
@@ -186,6 +215,7 @@ class Connector:
             if config.reference_api:
                 front_end = application(self._reference_parts(), self._backend, callers)
                 await self._serve("reference", front_end, opened, for_cores)
+            self._is_running = True  # a handler of an event may already call the connector
             for part in continued:
                 await part.resume()
             self._opened = opened.pop_all()
@@ -202,11 +232,11 @@ class Connector:
         if is_on_network(config) and not (config.outbound_token_file or config.outbound_client_ca):
             advice = "set outbound_token_file or outbound_client_ca"
             log.warning("core_is_not_proven", outbound_port=config.outbound_port, advice=advice)
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._is_running = False
         await self._opened.aclose()
 
     def _changed_by_others(self) -> dict[str, Callable[[str], None]]:
@@ -261,19 +291,29 @@ class Connector:
     async def pay(self, order: Order) -> Payment:
         """Makes a payment. Returns the payment when it has ended, or at the latest after `answer_s`.
 
-        A repeated order does not begin a second payment. If this method raises FspiopError or Conflict, no new payment
-        has begun.
+        A repeated order does not begin a second payment. Raises InvalidRequest, AmountError, Conflict, NotRunning or
+        CallFailed.
         """
-        payment = await self._payer.send(order)
-        return await self._payer.wait_for_end(order.home_id, self._config.answer_s) or payment
+        with self._errors():
+            await self._begin(order, needs_confirmation=False)
+            await self._payer.wait_for_end(order.home_id, self._config.answer_s)
+            return await self._shown(order.home_id)
 
     async def lookup(self, id_type: PartyIdType, id_value: str, sub_id: str | None = None) -> PartyRef:
         """Returns the payee DFSP's description of the payee with this alias. Begins no payment.
 
-        Raises LookupFailed if the payee does not exist.
+        Raises LookupFailed if the payee does not exist, and Unanswered if the payee's DFSP does not answer. Raises
+        InvalidRequest, NotRunning or CallFailed.
         """
-        party_identifiers.check("", id_value, sub_id)
-        return await self._lookups.find(PartyRef(id_type=id_type, id_value=id_value, sub_id=sub_id))
+        with self._errors():
+            alias = alias_registrations.checked(CustomerAlias(id_type, id_value, sub_id))
+            party_identifiers.check("", *alias[1:])
+            try:
+                return await self._lookups.find(PartyRef(id_type=id_type, id_value=id_value, sub_id=sub_id))
+            except LookupFailed as error:
+                if error.code in NO_ANSWER_YET:
+                    raise Unanswered(NO_ANSWER_YET[error.code], error.text) from None
+                raise
 
     async def quote(self, order: Order) -> Payment:
         """Begins a payment that waits for `confirm`.
@@ -282,9 +322,10 @@ class Connector:
 
         The state is ABORTED if there is no payee, or if there are no terms. Raises the same errors as `pay`.
         """
-        order = msgspec.structs.replace(order, needs_confirmation=True)
-        payment = await self._payer.send(order)
-        return await self._payer.wait_for_terms(order.home_id, self._config.answer_s) or payment
+        with self._errors():
+            await self._begin(order, needs_confirmation=True)
+            await self._payer.wait_for_terms(order.home_id, self._config.answer_s)
+            return await self._shown(order.home_id)
 
     async def confirm(self, home_id: str, otp: str | None = None) -> Payment:
         """Pays on the agreed terms. Returns the payment when it has ended, like `pay`, or when it waits for the core.
@@ -292,29 +333,118 @@ class Connector:
         A payment in the state AUTHORIZED has a one-time password that the payer entered. If this password is right, the
         core must pass the password as `otp`.
 
-        Raises FspiopError if the payment does not exist or has no terms yet. Raises FspiopError if `otp` is not the
-        password that the payer has entered.
+        Raises NoSuchPayment, NoTermsYet, PasswordRefused, NotRunning or CallFailed.
         """
-        await self._payer.confirm(home_id, otp)
-        payment = await self._payer.wait_for_core(home_id, self._config.answer_s)
-        assert payment is not None
-        return payment
+        with self._errors():
+            await self._payer.confirm(home_id, otp)
+            await self._payer.wait_for_core(home_id, self._config.answer_s)
+            return await self._shown(home_id)
 
     async def cancel(self, home_id: str) -> Payment:
         """Ends a payment whose transfer was not sent.
 
-        Raises FspiopError if the payment does not exist, or if its transfer was already sent.
+        Raises AlreadySent if the transfer was already sent: the payment can still be made. Raises NoSuchPayment,
+        NotRunning or CallFailed.
         """
-        await self._payer.cancel(home_id)
-        payment = await self._store.payment(home_id)
-        assert payment is not None
-        return payment
+        with self._errors():
+            await self._payer.cancel(home_id)
+            return await self._shown(home_id)
 
     async def payment(self, home_id: str) -> Payment | None:
         """Returns the payment to which the core has given this id, in its present state. Returns None if no such
-        payment exists.
+        payment exists. Raises NotRunning or CallFailed.
         """
-        return await self._store.payment(home_id)
+        with self._errors():
+            found = await self._store.payment_and_time(home_id)
+            return None if found is None else payment_of(*found)
+
+    async def payments(
+        self, *, since: datetime | float | None = None, state: State | str | None = None
+    ) -> AsyncIterator[Payment]:
+        """Yields the payments that have changed at or after `since`, in the order of their last change.
+
+        `since` is a datetime with a time zone, or seconds since 1970, such as `changed_at` of a payment. Reads the
+        payments page by page. A payment that changes meanwhile can come again. Raises InvalidRequest, NotRunning or
+        CallFailed.
+        """
+        async for page in self.payment_pages(since=since, state=state):
+            for payment in page:
+                yield payment
+
+    async def payment_pages(
+        self, *, since: datetime | float | None = None, state: State | str | None = None
+    ) -> AsyncIterator[list[Payment]]:
+        """Yields the payments of `payments` in lists of at most 100."""
+        with self._errors():
+            moment, wanted, home_id = _moment_of(since), _state_of_payments(state), ""
+        while True:
+            with self._errors():
+                page = await self._store.payments(moment, home_id, state=wanted, limit=_PAGE)
+            yield [payment_of(payment, changed_at) for changed_at, payment in page]
+            if len(page) < _PAGE:
+                return
+            moment, home_id = page[-1][0], page[-1][1].order.home_id
+
+    async def register_alias(
+        self, id_type: PartyIdType, id_value: str, sub_id: str | None = None, *, currency: str | None = None
+    ) -> None:
+        """Registers a customer's alias at the hub. Returns when the hub has registered the alias.
+
+        A repeated registration changes nothing. Raises AliasRefused if the hub refuses the alias, and Unanswered if the
+        hub does not answer in time. Raises InvalidRequest, NotRunning or CallFailed.
+        """
+        await self._register(CustomerAlias(id_type, id_value, sub_id, currency))
+
+    async def register_aliases(self, aliases: Iterable[CustomerAlias]) -> list[AliasResult]:
+        """Registers many aliases, a few at the same time. Returns one result for each alias, in the order of the
+        aliases. Each result has the error that `register_alias` would raise.
+        """
+        return await alias_registrations.register_all(aliases, self._register)
+
+    async def _register(self, alias: CustomerAlias) -> None:
+        with self._errors():
+            await self._aliases.register(alias_registrations.checked(alias), alias.currency)
+
+    async def withdraw_alias(self, id_type: PartyIdType, id_value: str, sub_id: str | None = None) -> None:
+        """Withdraws a customer's alias. Returns when the hub has removed the alias. Raises the same errors as
+        `register_alias`.
+        """
+        with self._errors():
+            await self._aliases.withdraw(alias_registrations.checked(CustomerAlias(id_type, id_value, sub_id)))
+
+    async def _begin(self, order: Order, *, needs_confirmation: bool) -> None:
+        """Begins a payment. If the order is refused, no payment has its id: an earlier payment with this id causes
+        Conflict.
+        """
+        try:
+            await self._payer.send(stored_order(order, needs_confirmation=needs_confirmation))
+        except NothingBegun:
+            home_id = getattr(order, "home_id", None)
+            if isinstance(home_id, str) and await self._store.payment(home_id) is not None:
+                raise Conflict from None
+            raise
+
+    async def _shown(self, home_id: str) -> Payment:
+        found = await self._store.payment_and_time(home_id)
+        assert found is not None
+        return payment_of(*found)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Ensures that a call raises only errors of `kitovu_connector.errors`."""
+        if not self._is_running:
+            raise NotRunning("the connector is not started")
+        try:
+            yield
+        except ConnectorError:
+            raise
+        except FspiopError as error:
+            raise InvalidRequest(error.detail, error.error) from error
+        except Exception as error:
+            if not self._is_running:
+                raise NotRunning("the connector was stopped during the call") from error
+            log.error("call_failed", error=logs.trace_of(error))
+            raise CallFailed(f"the call failed: {type(error).__name__}; the log has the cause") from error
 
     async def _serve(
         self, name: str, app: web.Application, opened: AsyncExitStack, context: ssl.SSLContext | None = None
@@ -338,6 +468,25 @@ class Connector:
         found, bound_port = runner.addresses[0][:2]
         shown = f"[{found}]" if ":" in found else found
         return f"{'https' if context else 'http'}://{shown}:{bound_port}"
+
+
+def _moment_of(since: datetime | float | None) -> float:
+    if isinstance(since, datetime):
+        if since.tzinfo is None:
+            raise InvalidRequest("since: must have a time zone, such as datetime(2026, 1, 31, tzinfo=UTC)")
+        return since.timestamp()
+    if since is not None and (isinstance(since, bool) or not isinstance(since, int | float)):
+        raise InvalidRequest("since: must be a datetime with a time zone, or seconds since 1970")
+    return float(since or 0.0)
+
+
+def _state_of_payments(state: State | str | None) -> State | None:
+    if state is None:
+        return None
+    try:
+        return State(state)
+    except ValueError:
+        raise InvalidRequest(f"state: must be one of {', '.join(State)}") from None
 
 
 async def _opened_state(config: Config) -> Database:

@@ -9,6 +9,7 @@ import time
 from fspiop.errors import ErrorCode
 from kitovu_connector import party_identifiers
 from kitovu_connector.client import HubClient, Said
+from kitovu_connector.errors import NothingBegun
 from kitovu_connector.party_identifiers import Alias
 from kitovu_connector.party_paths import party_path
 from kitovu_connector.payment_events_and_actions import Ask, Event, Refused, Started, TurnedAway, Unclear, Wait, Waited
@@ -16,7 +17,7 @@ from kitovu_connector.payment_order import Order, PartyRef, spelled
 from kitovu_connector.payment_states import Payment, Policy, State, step
 
 
-class LookupFailed(Exception):
+class LookupFailed(NothingBegun):
     """The error if the payee does not exist, or if the payee's DFSP did not answer. `code` is an error code of the API.
 
     This error never ends a payment, because no payment has begun.

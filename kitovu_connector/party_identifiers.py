@@ -2,7 +2,7 @@
 
 from urllib.parse import unquote
 
-from fspiop.errors import ErrorCode, FspiopError
+from kitovu_connector.errors import InvalidRequest
 
 Alias = tuple[str, str, str | None]
 """Type, identifier and sub-id."""
@@ -45,12 +45,10 @@ def is_segment(text: str) -> bool:
 
 
 def check(name: str, id_value: str, sub_id: str | None) -> None:
-    """Raises FspiopError 3100 if the identifier or the sub-id cannot be part of a path.
+    """Raises InvalidRequest if the identifier or the sub-id cannot be part of a path.
 
     In the error's text, `name` stands before the name of the field.
     """
     for field, text in ((f"{name}idValue", id_value), (f"{name}idSubValue", sub_id)):
         if text is not None and not is_segment(text):
-            raise FspiopError(
-                ErrorCode.VALIDATION_ERROR, f"{field}: must not have a slash or a control character, nor be . or .."
-            )
+            raise InvalidRequest(f"{field}: must not have a slash or a control character, nor be . or ..")

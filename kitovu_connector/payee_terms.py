@@ -20,6 +20,7 @@ from fspiop.bodies.transfers import TransferPost, TransferPut
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.iso20022 import ilp4
 from kitovu_connector import party_identifiers
+from kitovu_connector.amounts import AmountError, decimal_of, ten_thousandths_of
 from kitovu_connector.backend import IncomingMoney, Terms, TermsWanted
 from kitovu_connector.config import Config
 from kitovu_connector.core_errors import NotUnderstood
@@ -70,7 +71,7 @@ def wanted_of(quote: QuoteGiven, dfsp: str) -> TermsWanted:
         payee=msgspec.structs.replace(
             payee, fsp_id=dfsp, id_value=party_identifiers.spelling(payee.id_type, payee.id_value)
         ),
-        amount=money.parse_amount(asked.amount.amount),
+        amount=decimal_of(money.parse_amount(asked.amount.amount)),
         asked=asked,
         home_request_id=quote.home_request_id,
     )
@@ -84,9 +85,12 @@ def offer(
     The payer DFSP's signature covers the packet, so the packet contains the whole payment as the payer DFSP requested
     it. Raises ValueError if a packet cannot hold the values, and NotUnderstood if the core's terms are invalid.
     """
-    amount = given.receive_amount + given.fee - given.commission
-    parts = (given.receive_amount, given.fee, given.commission)
-    if min(parts) < 0 or not 0 < amount <= money.MAX_AMOUNT:
+    try:
+        receive, fee, commission = map(ten_thousandths_of, (given.receive_amount, given.fee, given.commission))
+    except AmountError as error:  # the core has returned an object of its own instead of `Terms`
+        raise NotUnderstood(str(error)) from None
+    amount = receive + fee - commission
+    if not 0 < amount <= money.MAX_AMOUNT:
         raise NotUnderstood("the amounts of the terms are not above 0, or too large")
     transaction = Transaction(
         transaction_id=wanted.transaction_id,
@@ -107,9 +111,9 @@ def offer(
     condition = ilp.condition_for(_fulfilment_for(packet, config))
     answer = QuotePut(
         transfer_amount=_money(amount, wanted.currency),
-        payee_receive_amount=_money(given.receive_amount, wanted.currency),
-        payee_fsp_fee=_money(given.fee, wanted.currency) if given.fee else None,
-        payee_fsp_commission=_money(given.commission, wanted.currency) if given.commission else None,
+        payee_receive_amount=_money(receive, wanted.currency),
+        payee_fsp_fee=_money(fee, wanted.currency) if fee else None,
+        payee_fsp_commission=_money(commission, wanted.currency) if commission else None,
         geo_code=given.geo_code,
         extension_list=extension_list(given.extensions),
         expiration=_moment(expires_at),
@@ -122,8 +126,8 @@ def offer(
         packet=packet,
         condition=condition,
         amount=amount,
-        receive_amount=given.receive_amount,
-        fee=given.fee,
+        receive_amount=receive,
+        fee=fee,
         currency=wanted.currency,
         expires_at=expires_at,
         core_answer=given.core_answer,
@@ -136,9 +140,9 @@ def money_of(incoming: Incoming, quote: QuoteGiven, dfsp: str, *, is_repeated: b
     return IncomingMoney(
         transfer_id=transfer.transfer_id,
         terms=wanted_of(quote, dfsp),
-        amount=quote.amount,
-        receive_amount=quote.receive_amount,
-        fee=quote.fee,
+        amount=decimal_of(quote.amount),
+        receive_amount=decimal_of(quote.receive_amount),
+        fee=decimal_of(quote.fee),
         currency=quote.currency,
         extensions=extensions_of(transfer.extension_list),
         core_answer=quote.core_answer,

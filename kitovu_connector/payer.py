@@ -14,12 +14,12 @@ import structlog
 
 from fspiop import bodies, correlation_ids
 from fspiop.bodies.authorizations import AuthorizationPut
-from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector import party_identifiers
 from kitovu_connector import payment_conversion as conversion
 from kitovu_connector.background import Background
 from kitovu_connector.client import HubClient, Said
 from kitovu_connector.config import Config
+from kitovu_connector.errors import AlreadySent, NoSuchPayment, NoTermsYet, PasswordRefused
 from kitovu_connector.keyed_locks import KeyedLocks
 from kitovu_connector.payment_and_quote_records import Store
 from kitovu_connector.payment_events_and_actions import (
@@ -77,7 +77,7 @@ class Payer:
 
         Raises Conflict if the stored payment differs from the new order.
 
-        Raises FspiopError and begins no payment if the payee's identifier cannot be part of a path.
+        Raises InvalidRequest and begins no payment if the payee's identifier cannot be part of a path.
         """
         party_identifiers.check("to.", order.payee.id_value, order.payee.sub_id)
         order = spelled(order)
@@ -113,43 +113,41 @@ class Payer:
         The core must send back the password that it has checked. An acceptance of the terms never accepts a password. A
         repeated acceptance changes nothing.
 
-        Raises FspiopError and changes nothing if the payment has no terms yet, or if the core sends a password that is
-        not the payment's password.
+        Changes nothing if the payment has no terms yet (NoTermsYet), or if the core sends a password that is not the
+        payment's password (PasswordRefused).
         """
         if password is not None:
             await self._confirm_password(home_id, password)
             return
         payment = await self.tell(home_id, Confirmed("terms"))
         if payment.state in _WITHOUT_TERMS:
-            raise FspiopError(ErrorCode.CLIENT_ERROR, "there are no terms yet", http_status=409)
+            raise NoTermsYet
 
     async def _confirm_password(self, home_id: str, password: str) -> None:
         payment = await self._store.payment(home_id)
         if payment is None:
-            raise FspiopError(ErrorCode.ID_NOT_FOUND, "no such payment", http_status=404)
+            raise NoSuchPayment
         entered = entered_password(payment)
         if entered is None:
-            text = "otp: no one-time password was entered for this payment"
-            raise FspiopError(ErrorCode.CLIENT_ERROR, text, http_status=409)
+            raise PasswordRefused("no one-time password was entered for this payment")
         if not hmac.compare_digest(entered.encode(), password.encode()):
-            text = "otp: the payer has entered another one-time password"
-            raise FspiopError(ErrorCode.CLIENT_ERROR, text, http_status=409)
+            raise PasswordRefused("the payer has entered another one-time password")
         await self.tell(home_id, Confirmed("password"))
 
     async def cancel(self, home_id: str) -> None:
         """Ends a payment whose transfer was not sent.
 
-        If the transfer was sent, raises FspiopError and changes nothing, because the payment can then still succeed.
+        If the transfer was sent, raises AlreadySent and changes nothing, because the payment can then still succeed.
         """
         payment = await self.tell(home_id, Cancelled())
         if payment.state is not State.ABORTED:
-            raise FspiopError(ErrorCode.CLIENT_ERROR, "the payment was sent already", http_status=409)
+            raise AlreadySent
 
     async def tell(self, home_id: str, event: Event) -> Payment:
-        """Passes an event of the core to a payment. Raises FspiopError if the payment does not exist."""
+        """Passes an event of the core to a payment. Raises NoSuchPayment if the payment does not exist."""
         payment = await self._store.payment(home_id)
         if payment is None:
-            raise FspiopError(ErrorCode.ID_NOT_FOUND, "no such payment", http_status=404)
+            raise NoSuchPayment
         await self.move(payment, event)
         return await self._store.payment(home_id) or payment
 

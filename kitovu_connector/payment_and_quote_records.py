@@ -174,6 +174,15 @@ class Store:
         """Returns the payment to which the core has given this id, or None."""
         return await self._one("SELECT record FROM payment WHERE home_id = ?", home_id, Payment)
 
+    async def payment_and_time(self, home_id: str) -> tuple[Payment, float] | None:
+        """Returns the payment to which the core has given this id, and the time of its last change, or None."""
+
+        def job(conn: Connection) -> tuple[Payment, float] | None:
+            row = conn.execute("SELECT record, changed_at FROM payment WHERE home_id = ?", (home_id,)).fetchone()
+            return None if row is None else (_decode(row["record"], Payment), row["changed_at"])
+
+        return await self._db.read(job)
+
     async def payments_of(self, home_ids: Sequence[str]) -> list[Payment]:
         """Returns the payments to which the core has given these ids, in the order of the ids. Leaves out ids without a
         payment.

@@ -48,18 +48,14 @@ class PartyRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.id_type, self.id_value, self.sub_id
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A core's order: the payer, the payee, the amount, the kind of payment, and the core's own id of the payment."""
+class OrderBase(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The fields that an order has in its stored form and in the Python API."""
 
     home_id: str
     payer: PartyRef
     payee: PartyRef
-    amount: int
     currency: str
     amount_type: AmountType = "SEND"
-    # for RECEIVE: the largest transfer amount, including fees. By default, there is no limit if `needs_confirmation` is
-    # true, and otherwise the limit is `amount`, which permits no fees
-    max_amount: int | None = None
     scenario: Scenario = "TRANSFER"
     sub_scenario: str | None = None
     initiator: Initiator = "PAYER"
@@ -70,12 +66,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     note: str | None = None
     quote_extensions: Extensions = ()
     transfer_extensions: Extensions = ()
-    needs_confirmation: bool = False  # the connector pays only after the core has confirmed the terms
-    needs_payee_confirmation: bool = False  # the connector requests terms only after the core has accepted the payee
     skip_lookup: bool = False  # the order already contains the payee's DFSP
     may_convert: bool = False  # if payer and payee have no common currency, an FXP converts the amount
-    # the connector starts a conversion only after the core has accepted the conversion's terms
-    needs_conversion_confirmation: bool = False
     transaction_request_id: str | None = None  # if this payment answers a request to pay: the request's id
     home_request_id: str | None = None  # if this payment answers a request to pay: the core's own id of it
     needs_password: bool = False  # the payer enters a one-time password at the payee's device
@@ -84,8 +76,23 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     transfer_expiry_s: float | None = None
     fx_quote_expiry_s: float | None = None
     fx_transfer_expiry_s: float | None = None
-    fee_limit: int | None = None  # terms with a higher fee end the payment
     expires_at: float | None = None  # the connector does not send the transfer after this time
+
+
+class Order(OrderBase, frozen=True, kw_only=True, omit_defaults=True):
+    """A core's order in its stored form: the payer, the payee, the kind of payment, the core's own id of the payment,
+    and the amounts in ten-thousandths.
+    """
+
+    amount: int
+    # for RECEIVE: the largest transfer amount, including fees. By default, there is no limit if `needs_confirmation` is
+    # true, and otherwise the limit is `amount`, which permits no fees
+    max_amount: int | None = None
+    fee_limit: int | None = None  # terms with a higher fee end the payment
+    needs_confirmation: bool = False  # the connector pays only after the core has confirmed the terms
+    needs_payee_confirmation: bool = False  # the connector requests terms only after the core has accepted the payee
+    # the connector starts a conversion only after the core has accepted the conversion's terms
+    needs_conversion_confirmation: bool = False
     agreed_transfer: bytes = b""  # the body of POST /transfers, if the front end itself has agreed on the terms
 
 

@@ -58,6 +58,10 @@ class CoreRequests:
         if self._session is not None:
             await self._session.close()
 
+    async def live(self) -> Mapping[str, Any]:
+        """Sends GET /health/live. Raises NotRunning if the connector does not respond."""
+        return await self._call("GET", "/health/live")
+
     async def party(self, alias: str) -> Mapping[str, Any]:
         """Returns the payee with this alias, such as MSISDN/255655001001."""
         return await self._call("GET", "/parties/" + "/".join(quote(part, safe="") for part in alias.split("/")))

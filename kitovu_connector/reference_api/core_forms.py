@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
-from fspiop import money
 from fspiop.bodies.bulk_quotes import BulkQuotePost
 from fspiop.bodies.bulk_transfers import BulkTransferPost
 from fspiop.bodies.common import ExtensionList, Party, TransactionType
 from fspiop.bodies.quotes import QuotePost
 from fspiop.bodies.transaction_requests import TransactionRequestPost
+from kitovu_connector.amounts import decimal_of, format_decimal
 from kitovu_connector.backend import IncomingMoney, PartyDetails, Terms, TermsWanted
 from kitovu_connector.core_errors import NotUnderstood
 from kitovu_connector.core_http import amount_of, extensions_shown, party_shown, present
@@ -84,6 +84,8 @@ class QuoteAnswer(msgspec.Struct, rename="camel", kw_only=True):
         receive = transfer - fee + commission
         if self.payee_receive_amount is not None:
             receive = amount_of("payeeReceiveAmount", self.payee_receive_amount)
+        if receive < 0:
+            raise NotUnderstood("payeeFspFeeAmount is more than transferAmount")
         if transfer != receive + fee - commission:
             # API Definition 5.1. A payer DFSP that checks the sum would refuse terms with a wrong sum.
             raise NotUnderstood("transferAmount is not payeeReceiveAmount + payeeFspFeeAmount - commission")
@@ -117,7 +119,7 @@ def quote_request(wanted: TermsWanted) -> dict[str, Any]:
         "transactionId": asked.transaction_id,
         **parties_of(wanted),
         "amountType": asked.amount_type,
-        "amount": money.format_amount(wanted.amount),
+        "amount": format_decimal(wanted.amount),
         "currency": wanted.currency,
         **kind_shown(asked.transaction_type),
         **present(
@@ -137,7 +139,7 @@ def quote_request(wanted: TermsWanted) -> dict[str, Any]:
 
 def terms_of(answer: QuoteAnswer, currency: str, **more: Any) -> Terms:
     """Returns the core's terms in the connector's form."""
-    receive, fee, commission = answer.amounts(currency)
+    receive, fee, commission = map(decimal_of, answer.amounts(currency))
     return Terms(receive_amount=receive, fee=fee, commission=commission, **more)
 
 

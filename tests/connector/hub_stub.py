@@ -188,6 +188,8 @@ class Scheme:
         match method, resource:
             case "GET", "participants":
                 await self.hub_says("PUT", path, {"fspId": "blue"})
+            case _, "participants" if "aliases" in self.answers:
+                await self.hub_says("PUT", path, {"fspId": "green"})
             case "GET", "parties":
                 await self.hub_passes_on("PUT", path, {"party": {"partyIdInfo": _alias() | {"fspId": "blue"}}})
             case "POST", "quotes":

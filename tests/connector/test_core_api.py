@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from fspiop.bodies.common import Money, Party, PartyIdInfo, TransactionType
 from fspiop.bodies.transaction_requests import TransactionRequestPost
 from hub.local.net import free_port
 from kitovu_connector import (
-    FspiopError,
     HttpBackend,
+    PasswordRefused,
     Refused,
     State,
     Terms,
@@ -27,7 +28,6 @@ from kitovu_connector import (
     command_line,
     event_messages,
     openapi,
-    parse_amount,
 )
 from tests.connector.hub_stub import PAYEE, Core, Scheme, error, quote, scheme, terms, told, transfer
 
@@ -215,7 +215,7 @@ def test_only_the_entered_password_is_accepted_and_never_by_a_repeated_acceptanc
         status, refused = await call("POST", "/payments/H1/confirm", {"otp": "123457"})
         assert (status, "another" in refused["errorInformation"]["errorDescription"]) == (409, True)
         assert (await call("POST", "/payments/H1/confirm", {"otp": 123456}))[0] == 400
-        with pytest.raises(FspiopError, match="another"):
+        with pytest.raises(PasswordRefused, match="another"):
             await world.connector.confirm("H1", "1")
         assert world.count("POST", "/transfers") == 0
         paying = [asyncio.create_task(call("POST", "/payments/H1/confirm", {"otp": "123456"})) for _ in range(2)]
@@ -335,7 +335,7 @@ def test_a_request_is_paid_only_by_its_amount_to_its_payee(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], fee: str, is_paid: bool
 ) -> None:
     async def give_terms(core: Core, wanted: TermsWanted) -> Terms:
-        kept = parse_amount(fee)
+        kept = Decimal(fee)
         return Terms(receive_amount=wanted.amount - kept, fee=kept)
 
     monkeypatch.setattr(Core, "give_terms", give_terms)

@@ -7,6 +7,7 @@ with its own name, key and certificate.
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -465,7 +466,7 @@ def test_an_id_with_other_content_is_refused(tmp_path: Path, proof: str) -> None
         dearer = body | {"amount": {"currency": "TZS", "amount": "10000"}}
         assert await world.hub_passes_on("POST", "/transfers", dearer) == 400
         await _until(lambda: len(world.core.reserved) == 1)
-        assert world.core.reserved[0].amount == 1_000_000
+        assert world.core.reserved[0].amount == Decimal(100)
 
     tell(tmp_path, proof, story)
 

@@ -1,5 +1,6 @@
 """The connector is a package: its wheel works in an empty environment, without the repository and the hub."""
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -72,7 +73,7 @@ def test_every_module_is_imported_in_an_empty_environment(python: Path, tmp_path
 STARTS = """
 import asyncio, socket
 from pathlib import Path
-from kitovu_connector import Config, Connector, Backend, FspiopError, HttpBackend
+from kitovu_connector import Config, Connector, Backend, HttpBackend, NoSuchPayment
 
 async def main() -> None:
     config = Config(dfsp="green", hub_url="http://127.0.0.1:9", state=Path("state"), ilp_secret="s" * 16)
@@ -80,7 +81,7 @@ async def main() -> None:
         print(await connector.payment("R"))
         try:
             await connector.confirm("R")
-        except FspiopError as error:
+        except NoSuchPayment as error:
             print(error.code)
 
 asyncio.run(main())
@@ -103,23 +104,35 @@ def test_a_state_in_postgresql_needs_the_extra_and_says_so(wheel: Path, python: 
     assert "pip install 'kitovu-connector[postgresql]'" in done.stderr.splitlines()[-1]
 
 
-def test_the_example_of_the_readme_can_be_run(python: Path, tmp_path: Path) -> None:
+def examples() -> list[str]:
+    """The programs of the README. tests/live/test_connect.py runs them at a hub."""
     text = (PROJECT / "connector" / "README.md").read_text()
-    (program,) = (part.split("```")[0] for part in text.split("```python\n")[1:])
-    (tmp_path / "program.py").write_text(program.replace("asyncio.run(main())", 'print("read")'))
+    return [part.split("```")[0] for part in text.split("```python\n")[1:]]
+
+
+@pytest.mark.parametrize("number", range(len(examples())))
+def test_the_wheel_has_all_that_the_examples_of_the_readme_use(python: Path, tmp_path: Path, number: int) -> None:
+    begins = re.split(r"^(?:asyncio\.run|with Connector)", examples()[number], flags=re.MULTILINE)[0]
+    (tmp_path / "program.py").write_text(begins + 'print("read")\n')
     assert run(python, tmp_path, "program.py") == "read\n"
 
 
 def test_the_package_is_typed_for_those_who_use_it(python: Path, tmp_path: Path) -> None:
     program = """
-from kitovu_connector import Connector, Order, Payment
+from decimal import Decimal
+from kitovu_connector import Connector, Order, Payment, sync
 async def right(connector: Connector, order: Order) -> Payment:
     return await connector.pay(order)
 async def wrong(connector: Connector, order: Order) -> int:
     return await connector.pay(order)
+def without_asyncio(connector: sync.Connector, order: Order) -> Decimal | None:
+    return connector.pay(order).transfer_amount
 """
     (tmp_path / "program.py").write_text(program)
-    command = [sys.executable, "-m", "mypy", "--python-executable", str(python), "--no-incremental", "program.py"]
+    for number, example in enumerate(examples()):
+        (tmp_path / f"example{number}.py").write_text(example)
+    files = sorted(path.name for path in tmp_path.glob("*.py"))
+    command = [sys.executable, "-m", "mypy", "--python-executable", str(python), "--no-incremental", "--strict", *files]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False, cwd=tmp_path)
     errors = [line for line in done.stdout.splitlines() if ": error: " in line]
     assert len(errors) == 1, done.stdout

@@ -89,7 +89,7 @@ def with_fsp(party: dict[str, Any], fsp_id: str) -> dict[str, Any]:
 
 def test_the_packet_says_what_was_asked_whole(tmp_path: Path) -> None:
     asked = quote(**WHOLE)
-    answer, said = offered(asked, Terms(receive_amount=980_000, fee=20_000), config_of(tmp_path, "nothing"))
+    answer, said = offered(asked, Terms(receive_amount="98", fee="2"), config_of(tmp_path, "nothing"))
     assert said == {
         "transactionId": asked["transactionId"],
         "quoteId": asked["quoteId"],
@@ -109,7 +109,7 @@ def test_the_packet_says_what_was_asked_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize("left_out", sorted(WHOLE.keys() - {"payer", "payee", "transactionType"}))
 def test_the_packet_adds_nothing_that_was_not_asked(tmp_path: Path, left_out: str) -> None:
     asked = quote(**{name: value for name, value in WHOLE.items() if name != left_out})
-    _, said = offered(asked, Terms(receive_amount=1_000_000), config_of(tmp_path, "nothing"))
+    _, said = offered(asked, Terms(receive_amount="100"), config_of(tmp_path, "nothing"))
     assert said.keys() == {
         *("transactionId", "quoteId", "payer", "payee", "amount", "transactionType", "note", "extensionList")
     } - {left_out}
@@ -136,14 +136,14 @@ def test_whatever_kind_of_payment_was_asked_is_what_the_packet_says(
 ) -> None:
     config = Config(dfsp="green", hub_url="http://h", state=Path(), ilp_secret="s" * 16)
     asked = quote(transactionType=kind, note=note, amountType=amount_type)
-    _, said = offered(asked, Terms(receive_amount=1_000_000), config)
+    _, said = offered(asked, Terms(receive_amount="100"), config)
     assert (said["transactionType"], said["note"], said["payer"]) == (kind, note, asked["payer"])
 
 
 def test_an_alias_in_any_letters_has_an_address(tmp_path: Path) -> None:
     for identifier in ("Zoë@example.org", "a b", "x/y"):
         payee = {"partyIdInfo": {"partyIdType": "EMAIL", "partyIdentifier": identifier}}
-        _, said = offered(quote(payee=payee), Terms(receive_amount=10_000), config_of(tmp_path, "nothing"))
+        _, said = offered(quote(payee=payee), Terms(receive_amount="1"), config_of(tmp_path, "nothing"))
         assert said["payee"]["partyIdInfo"]["partyIdentifier"] == identifier
 
 

@@ -15,7 +15,8 @@ from hub.outbox.courier import Courier
 from kitovu_connector.backend import IncomingMoney, PartyDetails, Terms, TermsWanted
 from kitovu_connector.config import Config
 from kitovu_connector.connector import Connector
-from kitovu_connector.payment_order import Order, PartyRef
+from kitovu_connector.orders_and_payments import Order
+from kitovu_connector.payment_order import PartyRef
 from kitovu_connector.payment_states import State
 from ledger import invariants
 from ledger.models import Transfer
@@ -83,7 +84,7 @@ async def pay(configs: dict[str, Config], cores: dict[str, Core]) -> State:
             home_id="P1",
             payer=PartyRef(id_type="MSISDN", id_value="255712001001", name="Asha"),
             payee=PartyRef(id_type="MSISDN", id_value="255655001001"),
-            amount=amount(25),
+            amount="25",
             currency="TZS",
         )
         payment = await green.pay(order)

@@ -9,7 +9,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -84,7 +86,7 @@ class Gives(Core):
 def _given(what: Any) -> Any:
     if isinstance(what, Exception):
         raise what
-    return what
+    return what() if callable(what) else what
 
 
 @asynccontextmanager
@@ -129,12 +131,16 @@ def test_a_lookup_that_the_core_cannot_answer_is_answered(
 
 
 WRONG_TERMS = [
-    (Terms(receive_amount=-1), "2001"),
-    (Terms(receive_amount=0), "2001"),
-    (Terms(receive_amount=10_000, fee=-1), "2001"),
-    (Terms(receive_amount=10**18), "2001"),
-    (Terms(receive_amount="100"), "2001"),  # type: ignore[arg-type]
-    (Terms(receive_amount=10_001), "5103"),  # finer than a cent
+    (lambda: Terms(receive_amount=Decimal(-1)), "2001"),
+    (Terms(receive_amount="0"), "2001"),
+    (Terms(receive_amount="1", commission="2"), "2001"),
+    (lambda: Terms(receive_amount="1", fee="-1"), "2001"),
+    (lambda: Terms(receive_amount=Decimal(10**14)), "2001"),
+    (Terms(receive_amount=Decimal(99_999_999_999_999), fee="1"), "2001"),
+    (lambda: Terms(receive_amount=100), "2001"),  # type: ignore[arg-type]
+    (lambda: Terms(receive_amount=1.5), "2001"),  # type: ignore[arg-type]
+    (SimpleNamespace(receive_amount=1.5, fee="0", commission="0"), "2001"),
+    (Terms(receive_amount="1.0001"), "5103"),  # finer than a cent
     ({"amount": 1}, "2001"),
     (Refused("5200", "limit"), "5200"),
     (Refused("5200", ""), "5200"),

@@ -19,10 +19,12 @@ import psycopg
 import pytest
 from aiohttp import web
 
+from fspiop.errors import FspiopError
 from hub.local.net import free_port
 from kitovu_connector import (
-    FspiopError,
-    Order,
+    Order as PublicOrder,
+)
+from kitovu_connector import (
     PartyRef,
     StartError,
     event_records,
@@ -42,6 +44,7 @@ from kitovu_connector.front_end_conversion_and_bulk_states import Submission
 from kitovu_connector.fxp import Conversion, Offer, OfferState
 from kitovu_connector.payment_and_quote_records import Incoming, QuoteGiven, Stage, Store
 from kitovu_connector.payment_conversion import commit_id
+from kitovu_connector.payment_order import Order
 from kitovu_connector.payment_record import Payment, State
 from kitovu_connector.payments_of_requests import RequestLinks
 from kitovu_connector.postgresql_state import PostgresqlDatabase
@@ -901,18 +904,18 @@ def test_callbacks_at_another_instance_wake_what_waits_in_this_one(tmp_path: Pat
         found = await world.connector.lookup("MSISDN", PAYEE)
         assert found.fsp_id == "blue"
         world.state = "COMMITTED"
-        order = Order(
+        order = PublicOrder(
             home_id="P1",
             payer=PartyRef(id_type="MSISDN", id_value="255712001001"),
             payee=PartyRef(id_type="MSISDN", id_value=PAYEE),
-            amount=1_000_000,
+            amount="100",
             currency="TZS",
         )
         quoted = await world.connector.quote(order)
         assert quoted.state is State.AGREED
         paying = asyncio.create_task(second.confirm("P1"))  # at the other instance
         await world.until("POST", "/transfers")
-        waiting = asyncio.create_task(world.connector.pay(msgspec.structs.replace(order, needs_confirmation=True)))
+        waiting = asyncio.create_task(world.connector.confirm("P1"))
         assert await world.hub_says("PUT", f"/transfers/{quoted.transfer_id}", told("COMMITTED")) == 200
         assert {(await task).state for task in (paying, waiting)} == {State.COMMITTED}
         assert world.count("POST", "/transfers") == 1
@@ -927,7 +930,7 @@ def test_a_payment_that_is_confirmed_here_and_cancelled_there_is_sent_or_cancell
     async def story(world: Scheme, second: Connector) -> None:
         party = PartyRef(id_type="MSISDN", id_value="255712001001")
         payee = PartyRef(id_type="MSISDN", id_value=PAYEE)
-        order = Order(home_id="", payer=party, payee=payee, amount=1_000_000, currency="TZS", needs_confirmation=True)
+        order = PublicOrder(home_id="", payer=party, payee=payee, amount="100", currency="TZS")
         outcomes = set()
         for number in range(8):
             home_id = f"P{number}"

@@ -20,7 +20,8 @@ COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 RESOURCES = [
     resource for file in sorted((DEPLOY / "kubernetes").glob("*.yaml")) for resource in yaml.safe_load_all(file.open())
 ]
-UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+UNITS = sorted(set((DEPLOY / "systemd").glob("*.service")) - {DEPLOY / "systemd" / "kitovu-connector.service"})
+"""The hub's units."""
 KUBERNETES = "1.35"
 REQUEST_DEADLINE_S = 15
 
