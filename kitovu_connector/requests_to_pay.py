@@ -238,11 +238,11 @@ class RequestsToPay:
             await self._exchanges.ask(key, "POST", "/transactionRequests", body, request.payer.fsp_id)
         except NoAnswer as error:
             found = await self._made.get(request.id) or request
-            if not error.is_late:
-                return await self._fail(found, error.code, error.text)
-            if found.state is RequestState.ASKED:
+            if found.state is not RequestState.ASKED:
+                return found  # the answer has arrived at the last moment, or at another instance
+            if error.is_late:
                 raise
-            return found  # the answer has arrived at the last moment, or at another instance
+            return await self._fail(found, error.code, error.text)
         return await self._made.get(request.id) or request
 
     async def _fail(self, request: RequestMade, code: str, text: str) -> RequestMade:

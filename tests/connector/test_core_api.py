@@ -373,6 +373,23 @@ def test_requests_that_are_refused_rejected_or_unknown(tmp_path: Path) -> None:
     tell(tmp_path, story)
 
 
+def test_a_late_refusal_of_a_repeated_request_does_not_undo_its_answer(tmp_path: Path) -> None:
+    async def story(world: Scheme, call: Calls) -> None:
+        asking = asyncio.create_task(call("POST", "/requests", REQUEST))
+        await world.until("POST", "/transactionRequests")
+        late = asyncio.Event()
+        world.held = {"POST /transactionRequests": late}
+        world.refuses["POST /transactionRequests"] = (400, "3100")
+        await world.until("POST", "/transactionRequests", 2)
+        path = f"/transactionRequests/{world.bodies('POST', '/transactionRequests')[0]['transactionRequestId']}"
+        assert await world.hub_passes_on("PUT", path, {"transactionRequestState": "RECEIVED"}) == 200
+        late.set()
+        assert (await asking)[1]["answer"] == "RECEIVED"
+        assert (await call("GET", "/requests/R1"))[1]["state"] == "ANSWERED"
+
+    tell(tmp_path, story)
+
+
 def test_a_request_that_an_earlier_run_has_left_is_continued_and_its_late_answer_is_told(tmp_path: Path) -> None:
     """Once with the lookup unanswered, once with the request itself."""
 
