@@ -73,8 +73,8 @@ class Payment:
     transaction_id: str
     quote_id: str
     payee: PartyRef | None  # the payee DFSP's description of the payee, with fsp_id
-    transfer_amount: Decimal | None  # the payee DFSP's terms: these three are None until the terms have arrived
-    receive_amount: Decimal | None
+    transfer_amount: Decimal | None  # this amount and the fee are None until the payee DFSP's terms have arrived
+    receive_amount: Decimal | None  # None also if the terms do not contain it
     fee: Decimal | None
     terms_expire_at: float | None
     conversion: AgreedConversion | None
@@ -146,7 +146,8 @@ def payment_of(payment: stored.Payment, changed_at: float) -> Payment:
         payee=payment.payee,
         transfer_amount=_decimal_of(payment.transfer_amount or None),
         receive_amount=_decimal_of(payment.receive_amount),
-        fee=_decimal_of(payment.fee),
+        # a payee DFSP without a fee can leave the fee out of its terms
+        fee=_decimal_of((payment.fee or 0) if payment.transfer_amount else None),
         terms_expire_at=payment.terms_expire_at or None,
         conversion=_conversion_of(payment),
         otp=entered_password(payment),

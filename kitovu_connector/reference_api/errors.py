@@ -14,6 +14,16 @@ from kitovu_connector.exchanges import NoAnswer
 log = structlog.get_logger(__name__)
 
 FAILED, TIMED_OUT = 500, 504
+_STATES = {
+    "accounts": "executionState",
+    "bulkQuotes": "bulkQuoteState",
+    "bulkTransactions": "bulkTransferState",
+    "bulkTransfers": "bulkTransferState",
+    "requestToPay": "requestToPayState",
+    "requestToPayTransfer": "transferState",
+    "transfers": "transferState",
+}
+"""The member that every error of a call has, by resource. It contains the call's state."""
 
 
 class ApiError(Exception):
@@ -73,10 +83,10 @@ async def answer_errors(
             why=logs.without_numbers(error.description),
         )
         status = error.http_status if error.http_status in (401, 403) else 400
-        return ApiError(status, error.code, error.description).response()
+        return _refused(request, status, error)
     except Conflict:
         found = FspiopError(ErrorCode.MODIFIED_REQUEST, "this id was used for another call")
-        return ApiError(400, found.code, found.description).response()
+        return _refused(request, 400, found)
     except web.HTTPException as error:
         if error.status < 400:
             raise
@@ -84,6 +94,12 @@ async def answer_errors(
     except Exception as error:
         log.error("core_request_failed", path=_resource(request), error=logs.trace_of(error))
         return ApiError(FAILED, ErrorCode.INTERNAL_SERVER_ERROR.code, ErrorCode.INTERNAL_SERVER_ERROR.text).response()
+
+
+def _refused(request: web.Request, status: int, error: FspiopError) -> web.Response:
+    """Returns the response to a request that was refused before the call began. So the call's state is empty."""
+    field = "" if request.method == "GET" else _STATES.get(_resource(request), "")
+    return ApiError(status, error.code, error.description, field=field, state={}).response()
 
 
 def _resource(request: web.Request) -> str:

@@ -222,6 +222,7 @@ def transfer_shown(payment: Payment) -> dict[str, Any]:
     }
     return {
         "transferId": payment.transfer_id,
+        "homeTransactionId": order.home_request_id,  # the document requires this name in the answer to PUT
         "homeR2PTransactionId": order.home_request_id,
         "transactionRequestId": order.transaction_request_id,
         "transactionType": order.scenario,

@@ -99,7 +99,7 @@ def test_a_payment_shows_decimals(tmp_path: Path) -> None:
         payment = await world.connector.quote(WANTED)
         assert (payment.state, payment.waits_for, payment.is_ended) == (State.AGREED, "TERMS", False)
         assert (payment.order, payment.home_id) == (WANTED, "P1")
-        assert payment.transfer_amount == Decimal("100.5")
+        assert (payment.transfer_amount, payment.fee) == (Decimal("100.5"), 0)
         assert isinstance(payment.transfer_amount, Decimal)
         assert payment.terms_expire_at is not None
         paying = asyncio.create_task(world.connector.confirm("P1"))

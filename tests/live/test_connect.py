@@ -302,6 +302,55 @@ def _until_answers(url: str) -> None:
     raise AssertionError(f"{url} does not answer")
 
 
+# --- the README of the connector --------------------------------------------------------------------------------------
+
+
+def test_the_readmes_programs_pay_as_they_stand(hub: Hub, place: Path) -> None:
+    """Only the addresses and the name of the bank are others."""
+    inbound, core = str(net.free_port()), str(net.free_port())
+    join = "sh docs/connect/join.sh readmebank http://127.0.0.1:4000 http://127.0.0.1:8000"
+    run(with_own_ports(join, hub, **{"4000": inbound}), place)
+    text = (PROJECT / "connector" / "README.md").read_text()
+    programs = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    own = {
+        "greenbank": "readmebank",
+        "https://hub.example": hub.stack.base_url,
+        "http://core.internal:8080": f"http://127.0.0.1:{core}",
+        "inbound_port=4000": f"inbound_port={inbound}",
+    }
+    bank = subprocess.Popen([sys.executable, str(GUIDE / "backend.py"), core])
+    try:
+        _until_answers(f"http://127.0.0.1:{core}/parties/MSISDN/255770001001")
+        said = [_printed_by(program, own, place) for program in programs]
+    finally:
+        bank.terminate()
+        bank.wait(10)
+    assert len(programs) == 2
+    assert re.search(r"^\w+ \w+ gets [0-9.]+, and the fee is [0-9.]+$", said[0], re.MULTILINE), said[0]
+    for printed in said:
+        assert printed.splitlines()[-1] == "COMMITTED None None", printed
+    _, accounts = call("GET", f"{hub.api}/readmebank/accounts", None)
+    positions = [account["value"] for account in accounts if account["ledgerAccountType"] == "POSITION"]
+    assert [float(value) for value in positions] == [30_000]  # each program has paid once
+
+
+def _printed_by(program: str, own: dict[str, str], place: Path) -> str:
+    for text, found in own.items():
+        program = program.replace(text, found)
+    (place / "program.py").write_text(program)
+    done = subprocess.run(
+        [sys.executable, "program.py"],
+        cwd=place,
+        env=os.environ | {"PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 # --- the other pages --------------------------------------------------------------------------------------------------
 
 

@@ -190,12 +190,8 @@ def quote_wanted(**changes: Any) -> dict[str, Any]:
     return {"fspId": "blue", "quotesPostRequest": quote}
 
 
-def test_quote_and_transfer_are_sent_one_by_one(world: World) -> None:
-    asked = quote_wanted()
-    answer = world.green.call("POST", "/quotes", asked)
-    assert (answer.status, answer.body["currentState"]) == (200, "COMPLETED"), answer
-    offer = answer.body["quotes"]["body"]
-    assert answer.body["quotes"]["headers"]["fspiop-source"] == "blue"
+def simple_transfer(asked: dict[str, Any], offer: dict[str, Any]) -> dict[str, Any]:
+    """POST /simpleTransfers of green's front end, on the terms of an earlier POST /quotes."""
     body = {
         "transferId": asked["quotesPostRequest"]["transactionId"],
         "payerFsp": "green",
@@ -205,9 +201,20 @@ def test_quote_and_transfer_are_sent_one_by_one(world: World) -> None:
         "condition": offer["condition"],
         "expiration": offer["expiration"],
     }
+    return {"fspId": "blue", "transfersPostRequest": body}
+
+
+def test_quote_and_transfer_are_sent_one_by_one(world: World) -> None:
+    asked = quote_wanted()
+    answer = world.green.call("POST", "/quotes", asked)
+    assert (answer.status, answer.body["currentState"]) == (200, "COMPLETED"), answer
+    offer = answer.body["quotes"]["body"]
+    assert answer.body["quotes"]["headers"]["fspiop-source"] == "blue"
+    sent = simple_transfer(asked, offer)
+    body = sent["transfersPostRequest"]
     before = world.position("green")
     for _ in range(2):
-        answer = world.green.call("POST", "/simpleTransfers", {"fspId": "blue", "transfersPostRequest": body})
+        answer = world.green.call("POST", "/simpleTransfers", sent)
         assert (answer.status, answer.body["currentState"]) == (200, "COMPLETED"), answer
         assert answer.body["transfer"]["body"]["transferState"] == "COMMITTED"
     assert world.position("green") - before == 100

@@ -23,6 +23,7 @@ from hub.local import net
 from kitovu_connector.config import Config
 from kitovu_connector.connector import Connector
 from kitovu_connector.reference_api.backend import ReferenceBackend
+from tests.reference import answers
 from tests.reference.core import KES_ONLY, UNKNOWN, Core
 from tests.reference.operations import Ended
 
@@ -67,6 +68,10 @@ class Dfsp:
         port = port or self.config.reference_port
         answer = self._call(port, method, path, body, {"Content-Type": "application/json"} | (headers or {}))
         self.answered.append((method, path, answer.status))
+        operation = answers.operation_of(method, path)
+        if operation is not None and port == self.config.reference_port:
+            fault = answers.fault_of(operation, answer.status, answer.body)
+            assert fault is None, f"{operation}: {fault}: {answer}"
         return answer
 
     def _call(self, port: int, method: str, path: str, body: Any, headers: dict[str, str]) -> Answer:
