@@ -392,6 +392,12 @@ urlpatterns: list[URLPattern] = [
         "certifications/<int:number>/live/", certifications.live, name="certification_live", get=Right.SEE_PARTICIPANTS
     ),
     page(
+        "certifications/<int:number>/<slug:case>/outcome/",
+        certifications.report_outcome,
+        name="report_outcome",
+        post=Right.CERTIFY,
+    ),
+    page(
         "certifications/<int:number>/report.json",
         certifications.download_json,
         name="certification_json",
