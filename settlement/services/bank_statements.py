@@ -14,8 +14,6 @@ from settlement.bank_statements.parsing import Line, Unreadable, read
 from settlement.models import Settlement, Statement, StatementLine
 from settlement.states import State
 
-_ENDED = frozenset({State.SETTLED, State.ABORTED})
-
 
 class NotTaken(Exception):
     """Raised if a bank statement is refused. The error contains the reason. The hub does not store a refused bank
@@ -43,10 +41,10 @@ def take_in(settlement_id: int, *, name: str, octets: bytes, actor: str) -> Stat
     settlement = Settlement.objects.select_for_update(no_key=True).filter(pk=settlement_id).first()
     if settlement is None:
         raise NotTaken(_("This settlement does not exist."))
-    if settlement.state in _ENDED:
-        raise NotTaken(
-            _("This settlement is %(state)s, so no bank statement is expected.") % {"state": settlement.state}
-        )
+    if settlement.state == State.SETTLED:
+        raise NotTaken(_("This settlement is settled, so no bank statement is expected."))
+    if settlement.state == State.ABORTED:
+        raise NotTaken(_("This settlement was aborted, so no bank statement is expected."))
     sha256 = hashlib.sha256(octets).hexdigest()
     before = Statement.objects.filter(sha256=sha256).first()
     if before is not None:
