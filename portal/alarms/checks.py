@@ -85,7 +85,7 @@ def _ending_certificates() -> list[Cause]:
     found = [
         Cause(
             f"credential {number}",
-            {"participant": name, "label": f"{kind} {label}".strip(), "until": valid_until.isoformat()},
+            {"participant": name, "kind": kind, "label": label, "until": valid_until.isoformat()},
         )
         for number, name, kind, label, valid_until in rows
     ]

@@ -23,6 +23,7 @@ from portal.changes.change_kind import (
 )
 from portal.permissions import Right
 from portal.queries.positions import standings
+from portal.words import states
 from settlement import services
 from settlement.change_request_terms import evidence_of, is_any_owed, terms, wishes_of
 from settlement.decide import Answer, Refusal
@@ -82,8 +83,8 @@ def _terms(payload: Payload) -> list[Line]:
     return [
         Line(_("Settlement"), payload["settlement"]),
         Line(_("Windows"), ", ".join(str(window) for window in payload["windows"])),
-        Line(_("Before"), payload["before"]),
-        Line(_("After"), payload["to"]),
+        Line(_("Before"), states.word_of(payload["before"])),
+        Line(_("After"), states.word_of(payload["to"])),
         *(Line(_("Net senders pay"), amount, currency) for currency, amount in payload["owed"]),
     ]
 
@@ -245,7 +246,7 @@ def _describe_steps(payload: Payload) -> list[Line]:
     for _participant, number, state, reason, reference in payload["steps"]:
         found = accounts.get(number)
         who = f"{found.participant.name} {found.currency}" if found else str(number)
-        steps.append(Line(who, ", ".join(said for said in (state, reason, reference) if said)))
+        steps.append(Line(who, ", ".join(said for said in (states.word_of(state), reason, reference) if said)))
     return [*_describe(payload), *steps]
 
 

@@ -18,6 +18,7 @@ from portal.amounts_and_durations import age, money
 from portal.queries import limits_then, transfer_prepare_checks
 from portal.queries.limits_then import Debtor
 from portal.queries.transfer_history import Lookup, Story
+from portal.words import states
 from portal.words.errors import words_of
 from quotes.models import Quote, TransactionRequest
 
@@ -91,7 +92,7 @@ def of_transfer(transfer: Transfer, story: Story, *, hold: HeldTransfer | None, 
     if transfer.state == "COMMITTED":
         found.sentences += [
             _("The payment is part of settlement %(number)s, which is in the state %(state)s.")
-            % {"number": each.pk, "state": each.state}
+            % {"number": each.pk, "state": states.word_of(each.state)}
             for each in story.settlements
         ]
     _add_people(found, story.quote)
@@ -256,10 +257,15 @@ def _errors(response: Any) -> Iterator[str]:
     body = _json(response)
     plain, iso = body.get("errorInformation"), body.get("TxInfAndSts")
     if isinstance(plain, dict):
-        yield f"{plain.get('errorCode', '')} {plain.get('errorDescription', '')}".strip()
+        yield _error(plain.get("errorCode"), plain.get("errorDescription"))
     elif isinstance(iso, dict):
         reason = _at(iso, "StsRsnInf", "Rsn", "Prtry") or _at(iso, "StsRsnInf", "Rsn", "Cd")
-        yield f"{reason or ''} {_at(iso, 'StsRsnInf', 'AddtlInf') or ''}".strip()
+        yield _error(reason, _at(iso, "StsRsnInf", "AddtlInf"))
+
+
+def _error(code: Any, description: Any) -> str:
+    known = code if isinstance(code, str) else ""
+    return f"{known} {words_of(known, description if isinstance(description, str) else '')}".strip()
 
 
 # --- customers --------------------------------------------------------------------------------------------------------

@@ -18,7 +18,6 @@ from settlement.models import Settlement, SettlementAccount, Statement, Statemen
 from settlement.states import State
 
 _BARE_ID = re.compile(r"[0-9a-f]{32}")
-_ENDED = frozenset({State.SETTLED, State.ABORTED})
 
 
 class NotTaken(Exception):
@@ -47,10 +46,10 @@ def take_in(settlement_id: int, *, name: str, octets: bytes, actor: str) -> Stat
     settlement = Settlement.objects.select_for_update(no_key=True).filter(pk=settlement_id).first()
     if settlement is None:
         raise NotTaken(_("This settlement does not exist."))
-    if settlement.state in _ENDED:
-        raise NotTaken(
-            _("This settlement is %(state)s, so no bank statement is expected.") % {"state": settlement.state}
-        )
+    if settlement.state == State.SETTLED:
+        raise NotTaken(_("This settlement is settled, so no bank statement is expected."))
+    if settlement.state == State.ABORTED:
+        raise NotTaken(_("This settlement was aborted, so no bank statement is expected."))
     sha256 = hashlib.sha256(octets).hexdigest()
     # After the upload of a wrong file, a person can upload the right file a second time.
     latest = settlement.statements.order_by("-id").values("pk", "sha256").first()
