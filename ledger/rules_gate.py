@@ -38,6 +38,7 @@ class AtGate:
     kept: Mapping[bytes, Kept]  # the rules' verdicts about the quotes, by the digests of the prepares
     terms_expire_at: Mapping[bytes, datetime]  # the expirations of the quotes' terms
     of_conversions: Mapping[bytes, Facts]  # the facts of the conversions' quotes
+    quote_ids: Mapping[bytes, str]  # the ids of the prepares' quotes, by the digests of the prepares
 
 
 def of(prepares: Sequence[Prepare], fx_prepares: Sequence[FxPrepare]) -> AtGate | None:
@@ -87,7 +88,9 @@ def of(prepares: Sequence[Prepare], fx_prepares: Sequence[FxPrepare]) -> AtGate 
     )
     expirations = {digest: each.terms_expire_at for digest, each in quoted.items() if each.terms_expire_at is not None}
     conversions = fx_prepares if rules else ()
-    return AtGate(rules, transfers, conversions, refunds, kept, expirations, quoted_facts.of_conversions(conversions))
+    of_conversions = quoted_facts.of_conversions(conversions)
+    quote_ids = {digest: each.quote_id for digest, each in quoted.items() if each.quote_id is not None}
+    return AtGate(rules, transfers, conversions, refunds, kept, expirations, of_conversions, quote_ids)
 
 
 def _named_quotes(

@@ -38,7 +38,7 @@ def show_quote(request: HttpRequest, quote_id: str) -> HttpResponse:
         "transaction_id": quote.transaction_id,
     }
     if visitor.may(Right.SEE_RULES):
-        context["judgements"] = decided.judgements([quote.quote_id])
+        context["decided"] = decided.of_payment(quote=quote)
     return render(request, "portal/attempt.html", context)
 
 
