@@ -21,12 +21,13 @@ from rules.rulesets import sql_for_payments
 
 @dataclass(frozen=True, slots=True)
 class QuotedFacts:
-    """The facts of a quote: the amount in the terms, the verdict of the rules, and the quote's `transactionId`."""
+    """The facts of a quote: the amount in the terms, the verdict of the rules, and the quote's ids."""
 
     facts: Facts
     kept: Kept
     transaction_id: str | None
     terms_expire_at: datetime | None = None
+    quote_id: str | None = None
 
 
 def of(prepares: Sequence[Prepare]) -> Mapping[bytes, QuotedFacts]:
@@ -52,6 +53,7 @@ def of(prepares: Sequence[Prepare]) -> Mapping[bytes, QuotedFacts]:
             each.kept,
             each.transaction_id,
             each.expires_at,
+            each.quote_id,
         )
         for key, each in found.items()
     }

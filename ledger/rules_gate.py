@@ -39,6 +39,7 @@ class AtGate:
     terms_expire_at: Mapping[bytes, datetime]  # the expirations of the quotes' terms
     of_conversions: Mapping[bytes, Kept]  # the facts of the conversions' quotes
     now: datetime  # the time at which the hub read the active rules
+    quote_ids: Mapping[bytes, str]  # the ids of the prepares' quotes, by the digests of the prepares
 
 
 def of(prepares: Sequence[Prepare], fx_prepares: Sequence[FxPrepare]) -> AtGate | None:
@@ -91,7 +92,8 @@ def of(prepares: Sequence[Prepare], fx_prepares: Sequence[FxPrepare]) -> AtGate 
     expirations = {digest: each.terms_expire_at for digest, each in quoted.items() if each.terms_expire_at is not None}
     conversions = fx_prepares if rules else ()
     of_conversions = quoted_facts.of_conversions(conversions)
-    return AtGate(rules, transfers, conversions, originals, kept, expirations, of_conversions, now)
+    quote_ids = {digest: each.quote_id for digest, each in quoted.items() if each.quote_id is not None}
+    return AtGate(rules, transfers, conversions, originals, kept, expirations, of_conversions, now, quote_ids)
 
 
 def _named_quotes(

@@ -350,6 +350,7 @@ urlpatterns: list[URLPattern] = [
         get=Right.SEE_OWN_SETTLEMENT,
     ),
     page("rules/", rules.index, name="rules", get=Right.SEE_RULES),
+    page("rules/rules.schema.json", rules.json_schema, name="rules_schema", get=Right.SEE_RULES),
     form_page(
         "rules/import/",
         rules.create,

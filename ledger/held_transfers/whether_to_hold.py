@@ -30,7 +30,7 @@ def verdict_and_hold(p: Prepare, s: Snapshot) -> tuple[Verdict | None, Hold | No
     decided, until = with_hold(verdict, kept, now=s.now, expires_at=expires_at, is_in_bulk=p.bulk_id is not None)
     if decided is not verdict:
         s.gate.overrule(decided)
-    return decided, None if until is None else Hold(until, s.rules_version)
+    return decided, None if until is None else Hold(until, s.rules_version, s.quote_ids.get(p.digest))
 
 
 def with_hold(

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from rules.decide import Variances
 from rules.facts import Facts, Gate
-from rules.language.checks_of_well_formed_rules import accept_text
+from rules.language.checks_of_well_formed_rules import accept_stored, accept_text
 from rules.language.compile import compile_rules
 from rules.language.compiled_types import CompiledRules
 from rules.language.counter_types import Subject
@@ -81,7 +81,7 @@ def live() -> int | None:
 def of_version(number: int) -> ReplayedRules:
     """Returns a stored version. Raises RuleSetRefused if this release of the hub would interpret that version
     differently."""
-    return _compiled(accept_text(sql_for_payments.content(number)), number, follows_history=number == live())
+    return _compiled(accept_stored(sql_for_payments.content(number)), number, follows_history=number == live())
 
 
 def of_text(raw: bytes) -> ReplayedRules:

@@ -34,7 +34,7 @@ def show_quote(request: HttpRequest, quote_id: str) -> HttpResponse:
         "transaction_id": quote.transaction_id,
     }
     if visitor.may(Right.SEE_RULES):
-        context["judgements"] = decided.judgements([quote.quote_id, subject])
+        context["decided"] = decided.of_payment(quote=quote, bulk_quote_id=None if subject == quote.pk else subject)
     return render(request, "portal/attempt.html", context)
 
 

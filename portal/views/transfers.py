@@ -174,9 +174,7 @@ def show(request: HttpRequest, transfer_id: str) -> HttpResponse:
         "for_the_bank": signed_payment_documents.text_for_the_bank(transfer, found.verdict),
     }
     if visitor.may(Right.SEE_RULES):
-        quote = found.story.quote
-        subjects = [transfer.transfer_id, *([quote.quote_id] if quote is not None else [])]
-        context["judgements"] = decided.judgements(subjects)
+        context["decided"] = decided.of_payment(quote=found.story.quote, transfer=transfer)
     return render(request, "portal/transfer.html", context)
 
 
