@@ -29,6 +29,7 @@ def as_quotes(rows: Collection[BulkQuoteItem]) -> list[Quote]:
     with_terms = {
         bulk_quote_id: {each.quote_id for each in bulk_quote_terms.from_bytes(bytes(stored))}
         for bulk_quote_id, stored in bulks.values_list("pk", "rule_terms")
+        if stored is not None
     }
     return [_as_quote(row, row.quote_id in with_terms.get(row.bulk_quote_id, ())) for row in rows]
 

@@ -208,7 +208,7 @@ async def _order_bulk(scene: Scene) -> dict[str, str]:
         "currency": TEST_CURRENCY,
         "transactionType": "TRANSFER",
     }
-    order = {"homeTransactionId": scene.new_id(), "from": payer, "bulkQuoteId": scene.new_id()}
+    order: dict[str, Any] = {"homeTransactionId": scene.new_id(), "from": payer, "bulkQuoteId": scene.new_id()}
     quotes = [item | {"quoteId": scene.new_id()} for _ in range(2)]
     agreed = await _call_sdk(scene, "/bulkQuotes", "individualQuoteResults", order | {"individualQuotes": quotes})
     transfers = [

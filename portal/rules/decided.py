@@ -91,9 +91,7 @@ class Decided:
         return bool(self.judgements or self.not_stored)
 
 
-def of_payment(
-    *, quote: Quote | None, transfer: Transfer | None = None, bulk_quote_id: str | None = None
-) -> Decided:
+def of_payment(*, quote: Quote | None, transfer: Transfer | None = None, bulk_quote_id: str | None = None) -> Decided:
     """Returns the stored decisions about the quote and the transfer, with the earliest first. Also returns which of the
     two have no stored decision. If the quote is a payment of a bulk quote, includes the decisions about the bulk quote.
     """

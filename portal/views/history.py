@@ -142,14 +142,14 @@ class _Shown:
         """Returns the link in one row of the table. If the rows are reasons, the link leads to the payments with the
         row's reason. If the row is about payments that no payee DFSP received, the link leads to these payments. If the
         rows are DFSPs, currencies or use cases, the link leads to the history of that DFSP, currency or use case."""
-        whole = self.wish.starts[0], self.wish.starts[-1]
+        begin, end = self.wish.starts[0], self.wish.starts[-1]
         if self.by == "reason":
-            return self.payments(*whole, error=str(key[0]), state="ABORTED")
+            return self.payments(begin, end, error=str(key[0]), state="ABORTED")
         chosen = {self.by: str(key[0])}
         if self.by in ("payer", "payee", "pair"):
             if NOBODY in key:
                 payer = {"payer": self._bank(key[0])} if self.by == "pair" else {}
-                return self.payments(*whole, shown="no", **payer)
+                return self.payments(begin, end, shown="no", **payer)
             sides = ("payer", "payee") if self.by == "pair" else (self.by,)
             chosen = dict(zip(sides, (self._bank(number) for number in key), strict=True))
         if self.own is not None and self.by in ("payer", "payee", "pair"):
