@@ -63,7 +63,7 @@ def test_a_day_is_closed_settled_and_agreed_with_the_bank(two: tuple[Window, Win
     page.get_by_role("link", name="Continue settlement").click()
     page.get_by_label("Committed: net senders are settled in the hub").check()
     ask(maker, "the bank was told")
-    approve(checker, "Continue a settlement", reads="PS_TRANSFERS_COMMITTED")
+    approve(checker, "Continue a settlement", reads="NET SENDERS SETTLED")
     settlement = Settlement.objects.get()
     maker.go(f"/portal/settlement/{settlement.pk}/")
     assert page.get_by_text("not posted").count() == 0

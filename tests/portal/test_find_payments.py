@@ -628,7 +628,7 @@ PLANNED = [
 ]
 
 
-def test_each_search_reads_an_index(found: dict[str, str]) -> None:
+def test_each_search_reads_an_index(found: dict[str, str], salaries: dict[str, Any]) -> None:
     """The tables are made to look long, so the planner chooses as on a hub with ten million payments."""
     client, faults = browser(Role.VIEWER), []
     with connection.cursor() as cursor:
