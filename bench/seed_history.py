@@ -66,6 +66,7 @@ def fill(payments: int) -> None:
     }
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0")
+        cursor.execute("SET idle_in_transaction_session_timeout = 0")  # Python needs some time for the facts of a batch
         cursor.execute("SET session_replication_role = replica")
         cursor.execute(seed_busy_day.PARTIES, {})
         cursor.execute("CREATE TEMPORARY TABLE crowd_facts (n bigint PRIMARY KEY, rule_facts bytea)")

@@ -21,7 +21,7 @@ def web_site(bank: Bank, hosts: frozenset[str] = frozenset()) -> web.Application
     app = site.application()
     wallet = Wallet(site)
     requesting = Requesting(site, wallet)
-    for_customers = (wallet, requesting, Till(site, requesting), Agent(site, wallet, requesting), Bulk(site))
-    for part in (SignIn(site), *for_customers, Teller(site), Treasury(site)):
+    of_shops_and_agents = (Till(site, wallet, requesting), Agent(site, wallet, requesting))
+    for part in (SignIn(site), wallet, requesting, *of_shops_and_agents, Bulk(site), Teller(site), Treasury(site)):
         part.add_to(app)
     return app

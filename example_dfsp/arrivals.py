@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from example_dfsp.books import Books, Incoming
+from example_dfsp.books import NO_LIMIT, Books, Incoming
 from kitovu_connector import parse_amount
 
 _SCHEMA = """
@@ -113,7 +113,7 @@ class Arrivals:
         found = self.find("a.transfer_id = ?", transfer_id)
         return found[0] if found else None
 
-    def find(self, condition: str, *values: object, limit: int = 1000) -> list[Arrival]:
+    def find(self, condition: str, *values: object, limit: int = NO_LIMIT) -> list[Arrival]:
         """Returns the transfers that meet the condition. The condition is SQL text that never contains the input of a
         user. In the condition, `i` is the transfer's row in the books.
         """

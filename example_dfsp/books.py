@@ -80,6 +80,9 @@ SELECT name, balance, posted FROM (
 ) WHERE balance <> posted
 """
 
+NO_LIMIT = -1
+"""As the limit of an SQL query: the query returns all rows."""
+
 
 class Overdrawn(Exception):
     """Raised if a customer's balance is too low."""

@@ -4,7 +4,7 @@ This table does not record the money. The books record the money. If a change of
 change and the posting are in one database transaction. The states are:
 
     NEW -> OFFERED -> SENT -> PAID | FAILED         (asks first: the customer confirms the terms)
-    NEW ------------> SENT -> PAID | FAILED         (paid directly: salaries, refunds)
+    NEW ------------> SENT -> PAID | FAILED         (paid directly, such as salaries)
 
 When the state becomes SENT, the books reserve the payer's money. A NEW or OFFERED instruction can become FAILED without
 a posting.
@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from example_dfsp.books import Books, Conflict, Outgoing
+from example_dfsp.books import NO_LIMIT, Books, Conflict, Outgoing
 
 Kind = Literal["transfer", "merchant", "refund", "cash_in", "cash_out", "salary", "benefit"]
 
@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS instruction (
 CREATE INDEX IF NOT EXISTS instruction_of_payer ON instruction (payer, created_at);
 CREATE INDEX IF NOT EXISTS instruction_open ON instruction (state) WHERE state IN ('NEW', 'OFFERED', 'SENT');
 CREATE INDEX IF NOT EXISTS instruction_refund ON instruction (refund_of) WHERE refund_of IS NOT NULL;
+CREATE INDEX IF NOT EXISTS instruction_of_request ON instruction (request_id) WHERE request_id IS NOT NULL;
 CREATE UNIQUE INDEX IF NOT EXISTS request_is_paid_once ON instruction (request_id) WHERE state IN ('SENT', 'PAID');
 CREATE TRIGGER IF NOT EXISTS instruction_ends_once BEFORE UPDATE ON instruction
 WHEN OLD.state IN ('PAID', 'FAILED') AND NEW.state <> OLD.state
@@ -133,7 +134,7 @@ class Instructions:
         row = self.books.row(f"SELECT {_ALL} FROM instruction WHERE reference = ?", reference)
         return _read(row) if row else None
 
-    def find(self, condition: str, *values: object, limit: int = 1000) -> list[Instruction]:
+    def find(self, condition: str, *values: object, limit: int = NO_LIMIT) -> list[Instruction]:
         """Returns the instructions that meet the condition. The condition is SQL text that never contains the input of
         a user."""
         query = f"SELECT {_ALL} FROM instruction WHERE {condition} LIMIT {limit}"
@@ -148,7 +149,7 @@ class Instructions:
 
     def open(self) -> list[Instruction]:
         """Returns the instructions for which the scheme still has to report an outcome."""
-        return self.find("state = 'SENT'", limit=1_000_000)
+        return self.find("state = 'SENT'")
 
     def offer(self, reference: str, terms: Mapping[str, Any]) -> Instruction:
         """Records the terms. Does nothing if the instruction is not NEW any more."""
@@ -177,13 +178,34 @@ class Instructions:
                 raise Conflict(f"{reference}: the request to pay was paid or rejected: {error}") from None
             return self._known(reference)
 
-    def paid(self, reference: str, transfer_id: str, moved: int) -> Instruction:
-        """Posts a payment that the scheme has committed. `moved` is the amount in the payer's currency."""
+    def add_and_send(self, new: Instruction) -> Instruction:
+        """Stores a new instruction and holds the payer's money in one database transaction. So after a crash, no
+        instruction waits for its money. Raises the errors of `add` and `send`, and then stores nothing.
+        """
+        with self.books.transaction():
+            return self.send(self.add(new).reference)
+
+    def add_refused(self, new: Instruction, code: str, text: str) -> Instruction:
+        """Stores a new instruction that the bank does not send."""
+        with self.books.transaction():
+            return self.refused(self.add(new).reference, code, text)
+
+    def paid(
+        self, reference: str, transfer_id: str, moved: int, received: tuple[int, str] | None = None
+    ) -> Instruction:
+        """Posts a payment that the scheme has committed.
+
+        `moved` is the amount in the payer's currency. `received` is the amount that the payee receives, with its
+        currency. The books know this amount before only if the customer has confirmed the terms.
+        """
         with self.books.transaction():
             known = self._known(reference)
             if not known.is_ended:
                 self.books.settle(reference, transfer_id, moved, known.bank_fee)
-                self._change(reference, state="PAID", transfer_id=transfer_id, ended_at=time.time())
+                ended = {"state": "PAID", "transfer_id": transfer_id, "ended_at": time.time()}
+                if received is not None:
+                    ended |= {"receive_amount": received[0], "receive_currency": received[1]}
+                self._change(reference, **ended)
             return self._known(reference)
 
     def paid_here(self, reference: str, transfer_id: str) -> Instruction:

@@ -54,6 +54,17 @@ def amount_entered(text: str, language: str) -> tuple[str, str] | None:
     return found["whole"].replace(" ", "").replace(",", ""), found["decimals"] or ""
 
 
+def number_entered(text: str) -> str | None:
+    """Returns an entered phone number in the scheme's spelling: with the country code, and without other characters.
+    Returns None if the text is not a phone number.
+    """
+    number = "".join(character for character in text if character not in " +-()").removeprefix("00")
+    if number.startswith("0") and len(number) == 10:
+        number = "255" + number[1:]  # the user entered the number without its country code
+    is_number = number.isascii() and number.isdecimal() and 9 <= len(number) <= 15 and not number.startswith("0")
+    return number if is_number else None
+
+
 def count_shown(count: int, language: str) -> str:
     """Returns a whole number with separators."""
     return f"{count:,}".replace(",", _THOUSANDS[language])

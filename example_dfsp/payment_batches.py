@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import structlog
 
@@ -31,9 +32,19 @@ CREATE TABLE IF NOT EXISTS batch_line (
     name TEXT NOT NULL, amount INTEGER NOT NULL CHECK (amount > 0), note TEXT NOT NULL,
     PRIMARY KEY (batch_id, line), UNIQUE (batch_id, own_id)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS batch_line_repeats ON batch_line (own_id, payee, amount);
+"""
+# the lines of a batch that another begun batch of the same owner has paid, or is going to pay
+_REPEATED = """
+SELECT l.line, l.amount, max(b.begun_at) FROM batch_line l
+CROSS JOIN batch_line e ON (e.own_id, e.payee, e.amount) = (l.own_id, l.payee, l.amount) AND e.batch_id <> l.batch_id
+CROSS JOIN batch b ON b.id = e.batch_id AND (b.owner, b.currency) = (?, ?) AND b.state IN ('RUNNING', 'ENDED')
+LEFT JOIN instruction i ON (i.batch_id, i.line) = (e.batch_id, e.line)
+WHERE l.batch_id = ? AND coalesce(i.state, 'NEW') <> 'FAILED' GROUP BY l.line
 """
 AT_ONCE = 12  # the most lines that the bank pays at the same time for one owner, in all batches together
 LOW_BALANCE = "4200"
+Choice = Literal["refuse", "leave out", "pay again"]
 _NAMESPACE = uuid.UUID("d9b2cf0c-7a5e-4a55-9d63-31ee6c0e0f34")
 _COLUMNS = "id, owner, kind, file_name, currency, total, lines, state, made_at, begun_at, ended_at"
 
@@ -68,6 +79,39 @@ class Progress:
     def done(self) -> int:
         """The number of lines whose payment has ended."""
         return self.paid + self.failed
+
+
+@dataclass(frozen=True, slots=True)
+class Repeats:
+    """The lines of a batch that repeat payments of the owner's earlier batches. `begun_at` is the time at which the
+    bank began the latest of these batches."""
+
+    lines: frozenset[int] = frozenset()
+    amount: int = 0
+    begun_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A line of a batch, and the outcome of its payment. `state` is None before the payment has begun."""
+
+    line: int
+    own_id: str
+    payee: str
+    name: str
+    payee_name: str | None
+    amount: int
+    note: str
+    state: str | None
+    transfer_id: str | None
+    error_code: str | None
+    error_text: str | None
+    receive_amount: int | None
+    receive_currency: str | None
+
+
+class IsRepeated(Exception):
+    """Raised if a batch repeats earlier payments, and the owner has not decided what to do with these lines."""
 
 
 class Batches:
@@ -126,23 +170,48 @@ class Batches:
         paid, amount = counts.get("PAID", (0, 0))
         return Progress(paid, counts.get("FAILED", (0, 0))[0], counts.get("SENT", (0, 0))[0], amount)
 
-    def results(self, batch_id: str) -> list[Sequence]:
-        """Returns a row for each line: the line's id and number, the payee's name, the amount, the note, and the
-        outcome of the payment."""
-        return self._books.rows(
+    def results(self, batch_id: str) -> list[Result]:
+        """Returns the result of each line."""
+        rows = self._books.rows(
             "SELECT l.line, l.own_id, l.payee, l.name, i.payee_name, l.amount, l.note, i.state, i.transfer_id,"
-            " i.error_code, i.error_text FROM batch_line l LEFT JOIN instruction i USING (batch_id, line)"
-            " WHERE l.batch_id = ? ORDER BY l.line",
+            " i.error_code, i.error_text, i.receive_amount, i.receive_currency FROM batch_line l"
+            " LEFT JOIN instruction i USING (batch_id, line) WHERE l.batch_id = ? ORDER BY l.line",
             batch_id,
         )
+        return [Result(*row) for row in rows]
 
-    def begin(self, batch_id: str) -> None:
-        """Begins to pay a batch. If the bank is already paying the batch, a second call does nothing."""
-        self._books.run(
-            "UPDATE batch SET state = 'RUNNING', begun_at = ? WHERE id = ? AND state = 'CHECKED'",
-            time.time(),
-            batch_id,
-        )
+    def repeats(self, batch: Batch) -> Repeats:
+        """Returns the lines whose payments have the same id, payee and amount as a payment of an earlier batch. Lines
+        that the bank could not pay in the earlier batch do not count."""
+        rows = self._books.rows(_REPEATED, batch.owner, batch.currency, batch.id)
+        if not rows:
+            return Repeats()
+        lines, amounts, times = zip(*rows, strict=True)
+        return Repeats(frozenset(lines), sum(amounts), max(times))
+
+    def begin(self, batch_id: str, choice: Choice = "refuse") -> None:
+        """Begins to pay a batch. If the bank is already paying the batch, a second call does nothing.
+
+        `choice` is the owner's decision about the lines that repeat earlier payments. Raises IsRepeated if there are
+        such lines and the choice is "refuse", or if no other lines are left. Raises Overdrawn if the owner's balance is
+        too low. After an error, the bank has not begun to pay.
+        """
+        with self._books.transaction():
+            found = self.get(batch_id)
+            if found is None or found.state != "CHECKED":
+                return
+            repeated = Repeats() if choice == "pay again" else self.repeats(found)
+            if repeated.lines and (choice == "refuse" or len(repeated.lines) == found.lines):
+                raise IsRepeated
+            if found.total - repeated.amount > self._books.balance_of(found.owner):
+                raise Overdrawn(found.owner)
+            self._books.run_many(
+                "DELETE FROM batch_line WHERE batch_id = ? AND line = ?", [(batch_id, line) for line in repeated.lines]
+            )
+            self._books.run(
+                "UPDATE batch SET state = 'RUNNING', begun_at = ?, total = total - ?, lines = lines - ? WHERE id = ?",
+                *(time.time(), repeated.amount, len(repeated.lines), batch_id),
+            )
         self._start(batch_id)
 
     def withdraw(self, batch_id: str) -> None:
@@ -208,7 +277,6 @@ class Batches:
         try:
             await self._payments.pay(new)
         except Overdrawn:
-            text = "the payer's balance is too low"
-            await asyncio.to_thread(self._instructions.refused, reference, LOW_BALANCE, text)
+            await asyncio.to_thread(self._instructions.add_refused, new, LOW_BALANCE, "the payer's balance is too low")
         except Exception:  # a failed line must not stop the other lines; the bank tries this line again later
             log.exception("line_stopped", batch=batch.id, line=line)

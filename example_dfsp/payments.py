@@ -102,19 +102,10 @@ class Payments:
         Raises Overdrawn if the balance is too low, and AboveThePayment if a refund is too high. Raises Conflict if the
         reference already has different content.
         """
-        await asyncio.to_thread(self._instructions.add, new)
-        found = await asyncio.to_thread(self._instructions.send, new.reference)
+        found = await asyncio.to_thread(self._instructions.add_and_send, new)
         if not found.is_ended and not await self._attempt_or_log(found):
             self._start(new.reference, self._drive(new.reference))
         return await self.get(new.reference) or found
-
-    async def pay_soon(self, new: Instruction) -> Instruction:
-        """Makes a payment that the customer does not have to confirm. Returns after a few seconds, while the payment
-        continues in the background."""
-        await asyncio.to_thread(self._instructions.add, new)
-        await asyncio.to_thread(self._instructions.send, new.reference)
-        self._start(new.reference, self._drive(new.reference))
-        return await self._patiently(new.reference, PATIENCE_S)
 
     # --- in the background --------------------------------------------------------------------------------------------
 
@@ -266,11 +257,8 @@ class Payments:
         if status == 200 and said["isEnded"]:
             await self._note_party(reference, said)
             if said["state"] == "COMMITTED":
-                moved = parse_amount(said["transferAmount"])
-                if found.is_converted:
-                    assert found.total is not None
-                    moved = found.total - found.bank_fee
-                await asyncio.to_thread(self._instructions.paid, reference, said["transferId"], moved)
+                moved, received = _amounts_of(found, said)
+                await asyncio.to_thread(self._instructions.paid, reference, said["transferId"], moved, received)
             else:
                 code, text = said["errorCode"] or NO_TERMS, said["errorDescription"] or ""
                 if code == CANCELLED:  # only a wrong one-time code cancels a confirmed payment
@@ -297,6 +285,7 @@ class Payments:
             "amount": format_amount(found.amount),
             "currency": found.currency,
             "note": found.note or None,
+            "mayConvert": True,
         }
         if found.kind != "transfer" or found.request_id is not None:
             asker = "AGENT" if found.kind == "cash_out" else "BUSINESS" if found.kind == "merchant" else "CONSUMER"
@@ -308,7 +297,7 @@ class Payments:
         if sub_scenario:
             body["subScenario"] = sub_scenario
         if found.asks_first:
-            body |= {"confirm": False, "mayConvert": True}
+            body["confirm"] = False
         if found.request_id is not None:
             body |= {"transactionRequestId": found.request_id, "otp": self._code_for(found) is not None}
         if found.refund_of is not None:
@@ -323,19 +312,27 @@ class Payments:
 def terms_of(found: Instruction, said: dict[str, Any]) -> dict[str, Any]:
     """Returns the terms of a payment that waits for confirmation. The keys are the names of an instruction's
     columns."""
-    moved, receive_currency = parse_amount(said["transferAmount"]), said["currency"]
-    if (conversion := said.get("conversion")) is not None:
-        if conversion["sourceCurrency"] != found.currency:
-            raise ValueError(f"{found.reference}: the conversion is from another currency")
-        moved, receive_currency = parse_amount(conversion["sourceAmount"]), conversion["targetCurrency"]
+    moved, (receive_amount, receive_currency) = _amounts_of(found, said)
     return {
         "transfer_id": said["transferId"],
         "total": moved + found.bank_fee,
         "payee_fee": parse_amount(said["payeeFspFeeAmount"] or "0"),
-        "receive_amount": parse_amount(said["payeeReceiveAmount"] or said["transferAmount"]),
+        "receive_amount": receive_amount,
         "receive_currency": receive_currency,
         "expires_at": datetime.fromisoformat(said["expirationDate"]).timestamp(),
     }
+
+
+def _amounts_of(found: Instruction, said: dict[str, Any]) -> tuple[int, tuple[int, str]]:
+    """Returns the amount that leaves the payer's account without the fee of the payer's bank, and the amount that the
+    payee receives, with its currency."""
+    received = parse_amount(said.get("payeeReceiveAmount") or said["transferAmount"])
+    conversion = said.get("conversion")
+    if conversion is None:
+        return parse_amount(said["transferAmount"]), (received, said.get("currency") or found.currency)
+    if conversion["sourceCurrency"] != found.currency:
+        raise ValueError(f"{found.reference}: the conversion is from another currency")
+    return parse_amount(conversion["sourceAmount"]), (received, conversion["targetCurrency"])
 
 
 def _party(customer: Customer) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from example_dfsp.books import Books
+from example_dfsp.books import NO_LIMIT, Books
 from example_dfsp.connector_calls import ConnectorCalls, code_of, is_refusal, text_of
 from example_dfsp.customers import Customer, Customers
 from kitovu_connector import format_amount
@@ -38,6 +38,7 @@ CREATE TABLE IF NOT EXISTS request_received (
     CHECK (state IN ('OPEN', 'REJECTING', 'REJECTED'))
 ) STRICT;
 CREATE INDEX IF NOT EXISTS request_received_by ON request_received (payer, created_at);
+CREATE INDEX IF NOT EXISTS request_received_at ON request_received (created_at);
 CREATE TRIGGER IF NOT EXISTS only_open_requests_are_paid BEFORE UPDATE OF state ON instruction
 WHEN NEW.state = 'SENT' AND OLD.state <> 'SENT'
     AND EXISTS (SELECT 1 FROM request_received WHERE request_id = NEW.request_id AND state <> 'OPEN')
@@ -48,6 +49,7 @@ _KINDS = {scenario: kind for kind, scenario in _SCENARIOS.items()}
 _ASK_WITHIN_S = 60.0
 _PATIENCE_S = 5.0
 _LONGEST_PAUSE_S = 5.0
+_MOST_SHOWN = 200
 FIXED_CODE = "123456"
 """The one-time code of every customer with the manner "approves". Scripts enter this code."""
 OPEN_FOR_S = 24 * 3600.0
@@ -137,9 +139,9 @@ class RequestsToPay:
     def resume(self) -> None:
         """Continues with every request that was perhaps not sent. Runs when the bank starts."""
         self._loop = asyncio.get_running_loop()
-        for made in self.find_made("state IN ('NEW', 'ASKED') AND created_at > ?", time.time() - OPEN_FOR_S):
-            if self._customers.get(made.payer) is None:
-                self._start(self._follow(made.home_id))
+        condition = "state IN ('NEW', 'ASKED') AND created_at > ? AND coalesce(payer_fsp, '') <> ?"
+        for made in self.find_made(condition, time.time() - OPEN_FOR_S, self._name):
+            self._start(self._follow(made.home_id))
         for received in self.find_received("state = 'REJECTING'"):
             self._start(self._send_rejection(received.request_id))
 
@@ -156,17 +158,7 @@ class RequestsToPay:
 
         Returns the request when the payer's bank has answered, or after some seconds at the latest.
         """
-        values = asdict(new) | {"created_at": time.time()}
-        await asyncio.to_thread(
-            self._books.run,
-            f"INSERT OR IGNORE INTO request_made ({', '.join(_MADE)}) VALUES ({', '.join('?' * len(_MADE))})",
-            *(values[name] for name in _MADE),
-        )
-        found = self.made(new.home_id)
-        assert found is not None
-        if found.state == "NEW" and (payer := self._customers.get(found.payer)) is not None:
-            await asyncio.to_thread(self._ask_own, found, payer)
-            found = self.made(new.home_id) or found
+        found = await asyncio.to_thread(self._add, new)
         if found.state == "NEW":
             self._start(self._follow(new.home_id))
             until = time.monotonic() + _PATIENCE_S
@@ -175,12 +167,29 @@ class RequestsToPay:
                 found = self.made(new.home_id) or found
         return found
 
+    def _add(self, new: RequestMade) -> RequestMade:
+        """Stores a request. A repeated call stores nothing more. If the payer is a customer of this bank, the same
+        database transaction also gives the request to the payer."""
+        values = asdict(new) | {"created_at": time.time()}
+        with self._books.transaction():
+            is_new = self._books.run(
+                f"INSERT OR IGNORE INTO request_made ({', '.join(_MADE)}) VALUES ({', '.join('?' * len(_MADE))})",
+                *(values[name] for name in _MADE),
+            )
+            found = self.made(new.home_id)
+            assert found is not None
+            payer = self._customers.get(found.payer)
+            if not is_new or payer is None:
+                return found
+            self._ask_own(found, payer)
+            return self.made(new.home_id) or found
+
     def made(self, home_id: str) -> RequestMade | None:
         """Returns the request that a customer of this bank made with the bank's own id `home_id`, or None."""
         found = self.find_made("home_id = ?", home_id)
         return found[0] if found else None
 
-    def find_made(self, condition: str, *values: object, limit: int = 200) -> list[RequestMade]:
+    def find_made(self, condition: str, *values: object, limit: int = NO_LIMIT) -> list[RequestMade]:
         """From the requests that customers of this bank made, returns those that meet the condition. The condition is
         SQL text that never contains the input of a user.
         """
@@ -189,11 +198,13 @@ class RequestsToPay:
 
     def open_of(self, payee: str) -> int:
         """Returns the number of this customer's own requests that still wait for an answer."""
-        return len(
-            self.find_made(
-                "payee = ? AND state IN ('NEW', 'ASKED') AND created_at > ?", payee, time.time() - OPEN_FOR_S
-            )
+        row = self._books.row(
+            "SELECT count(*) FROM request_made WHERE payee = ? AND state IN ('NEW', 'ASKED') AND created_at > ?",
+            payee,
+            time.time() - OPEN_FOR_S,
         )
+        assert row is not None
+        return int(row[0])
 
     def _ask_own(self, made: RequestMade, payer: Customer) -> None:
         """Stores a request in which both the payee and the payer are customers of this bank. Such a request has only
@@ -210,16 +221,15 @@ class RequestsToPay:
             "authenticationType": "OTP" if made.needs_code else None,
         }
         state, code, text = "ASKED", None, None
-        with self._books.transaction():
-            try:
-                self.take(told, payer, made.amount)
-            except RequestRefused as error:
-                state, code, text = "FAILED", error.code, error.text
-            self._books.run(
-                "UPDATE request_made SET state = ?, payer_name = ?, payer_fsp = ?, error_code = ?, error_text = ?"
-                " WHERE home_id = ? AND state = 'NEW'",
-                *(state, payer.name, self._name, code, text, made.home_id),
-            )
+        try:
+            self.take(told, payer, made.amount)
+        except RequestRefused as error:
+            state, code, text = "FAILED", error.code, error.text
+        self._books.run(
+            "UPDATE request_made SET state = ?, payer_name = ?, payer_fsp = ?, error_code = ?, error_text = ?"
+            " WHERE home_id = ?",
+            *(state, payer.name, self._name, code, text, made.home_id),
+        )
 
     def _is_own(self, request_id: str) -> bool:
         found = self.received(request_id)
@@ -370,7 +380,7 @@ class RequestsToPay:
         found = self.find_received("request_id = ?", request_id)
         return found[0] if found else None
 
-    def find_received(self, condition: str, *values: object, limit: int = 200) -> list[RequestReceived]:
+    def find_received(self, condition: str, *values: object, limit: int = NO_LIMIT) -> list[RequestReceived]:
         """Returns the received requests that meet the condition. The condition is SQL text that never contains the
         input of a user."""
         query = f"SELECT {', '.join(_RECEIVED)} FROM request_received WHERE {condition} LIMIT {limit}"
@@ -434,6 +444,7 @@ class RequestsToPay:
             " ORDER BY created_at DESC",
             payer,
             time.time() - OPEN_FOR_S,
+            limit=_MOST_SHOWN,
         )
 
     def code_of(self, request_id: str) -> str | None:

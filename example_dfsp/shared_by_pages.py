@@ -4,7 +4,7 @@ The pages are plain HTML. JavaScript only updates the progress of a payment, fil
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import jinja2
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMessage
 
 from example_dfsp import localization, reasons
 from example_dfsp.bank_application import Bank
@@ -34,6 +35,8 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(self), geolocation=(), microphone=()",
 }
+# for an unknown character set, or for bytes or parts that aiohttp cannot read
+_UNREADABLE = (ValueError, LookupError, RuntimeError, BadHttpMessage)
 _SAFE = frozenset({"GET", "HEAD"})
 _LANGUAGE_COOKIE = "language"
 _YEAR_S = 365 * 86_400
@@ -158,9 +161,16 @@ class Site:
             raise web.HTTPForbidden
         return who.customer
 
+    async def posted(self, request: web.Request) -> Mapping[str, Any]:
+        """Returns the fields of a form, also files. Refuses a form that no browser sends."""
+        try:
+            return await request.post()
+        except _UNREADABLE:
+            raise web.HTTPBadRequest from None
+
     async def form(self, request: web.Request) -> Entries:
         """Returns the texts in a form's fields, without leading and trailing spaces."""
-        found = await request.post()
+        found = await self.posted(request)
         return Entries({name: value.strip()[:600] for name, value in found.items() if isinstance(value, str)})
 
     def amount(self, request: web.Request, form: dict[str, str], currency: str) -> int:
@@ -183,12 +193,10 @@ class Site:
     def number(self, request: web.Request, form: dict[str, str]) -> str:
         """Returns the phone number in a form, in the scheme's spelling, or raises Wrong."""
         _ = self.text(request)
-        raw = "".join(character for character in form.get("number", "") if character not in " +-()")
-        if raw.startswith("0") and len(raw) == 10:
-            raw = "255" + raw[1:]  # the user entered the number without its country code
-        if not (raw.isascii() and raw.isdecimal() and 9 <= len(raw) <= 15):
+        found = localization.number_entered(form.get("number", ""))
+        if found is None:
             raise Wrong("number", _("Enter a phone number with its country code, for example 255655001001."))
-        return raw
+        return found
 
     def other_number(self, request: web.Request, form: dict[str, str], own: str) -> str:
         """Returns the phone number in a form. Raises Wrong if the number is the customer's own."""
@@ -210,9 +218,14 @@ class Site:
         security headers.
         """
         host = request.headers.get("Host", "")
-        if urlsplit(f"//{host}").hostname not in {name.strip("[]") for name in self._hosts}:
+        try:
+            is_own_host = urlsplit(f"//{host}").hostname in {name.strip("[]") for name in self._hosts}
+            is_same_site = request.method in _SAFE or _is_same_site(request, host)
+        except ValueError:
+            raise web.HTTPBadRequest(text="The header Host or Origin cannot be read.") from None
+        if not is_own_host:
             raise web.HTTPMisdirectedRequest(text="This bank does not answer for this host name. See --host.")
-        if request.method not in _SAFE and not _is_same_site(request, host):
+        if not is_same_site:
             raise web.HTTPForbidden(text="This request came from another site, so nothing was done.")
         request[LANGUAGE] = localization.chosen(
             request.cookies.get(_LANGUAGE_COOKIE), request.headers.get("Accept-Language", "")
@@ -257,7 +270,10 @@ async def _page_before(request: web.Request) -> str:
     If a form has a wrong entry, the site shows the form again, at the path that received the form. A browser cannot
     open this path as a page. The page that contains the form is at one of the parent paths.
     """
-    before = urlsplit(request.headers.get("Referer", ""))
+    try:
+        before = urlsplit(request.headers.get("Referer", ""))
+    except ValueError:
+        raise web.HTTPBadRequest from None
     path, query = before.path, f"?{before.query}" if before.query else ""
     while path.startswith("/") and not path.startswith("//"):
         found = await request.app.router.resolve(request.clone(method="GET", rel_url=path))

@@ -528,12 +528,15 @@ EACH_SECOND = [
     "quotes.tasks.fail_unanswered",
     "directory.tasks.report_unanswered",
     "rules.profiles.tasks.fold",
-    "rules.lists.tasks.screen_names",
     "rules.alerts.tasks.merge",
     "settlement.tasks.catch_up",
 ]
+# After a change of a list, the screening of all names takes many minutes. So the screening is a Celery task of its own,
+# and the functions above do not wait for it.
+SCREENING = "rules.lists.tasks.screen_names"
 CELERY_BEAT_SCHEDULE = {
     "each-second": {"task": "hub.tasks.each_second", "schedule": 1.0, "options": {"expires": 5}},
+    "screen-names": {"task": SCREENING, "schedule": 2.0, "options": {"expires": 2}},
     "watch-positions": {"task": "ledger.tasks.watch_positions", "schedule": 5.0, "options": {"expires": 5}},
     "tidy-lists": {"task": "rules.lists.tasks.tidy", "schedule": 3600.0, "options": {"expires": 600}},
     "check-ledger": {

@@ -1,7 +1,7 @@
 """The periodic tasks that belong to no Django app. The module also starts the thread that runs the periodic tasks while
 Celery does not run them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from celery import Celery, current_app, shared_task, signals
@@ -47,8 +47,17 @@ def _note_the_work() -> None:
 def of_each_second() -> list[Callable[[], object]]:
     """Returns the functions that Celery's beat runs each second. The functions run so often because DFSPs wait for
     their results."""
+    return _ticks(settings.EACH_SECOND)
+
+
+def of_standby() -> list[Callable[[], object]]:
+    """Returns the functions that a worker process runs itself while Celery does not run them."""
+    return _ticks([*settings.EACH_SECOND, settings.SCREENING])
+
+
+def _ticks(names: Sequence[str]) -> list[Callable[[], object]]:
     app: Celery = current_app
-    return [app.tasks[name].run for name in settings.EACH_SECOND]
+    return [app.tasks[name].run for name in names]
 
 
 def is_given_to_others() -> bool:
@@ -67,7 +76,7 @@ def _tick_key() -> str:
 @signals.worker_process_init.connect
 def _start_standby(**_: object) -> None:
     global _standby
-    _standby = Standby(of_each_second(), is_given_to_others)
+    _standby = Standby(of_standby(), is_given_to_others)
     _standby.start()
 
 

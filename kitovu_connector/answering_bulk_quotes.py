@@ -29,7 +29,10 @@ from kitovu_connector.party_identifiers import Alias
 from kitovu_connector.payment_and_quote_records import QuoteGiven, Store
 from kitovu_connector.payment_record import moment
 from kitovu_connector.record_store import Records
-from kitovu_connector.sender_shares import shares_of_answers
+from kitovu_connector.sender_shares import Places, shares_of_answers
+
+_OTHERWISE = ErrorCode.PAYEE_FSP_REJECTED_QUOTE
+"""The error code if the core refuses an item with a code that the API does not allow."""
 
 
 class BulkTerms:
@@ -40,6 +43,7 @@ class BulkTerms:
         self._quotes = Records(store.database, "bulk_quote_received", IncomingBulk)
         self._background = Background()
         self._checks = CustomerChecks(parties, self._background)
+        self._places = Places(config.connections)
         self._refusals = shares_of_answers(config.connections)
 
     def routes(self) -> list[Route]:
@@ -129,11 +133,7 @@ class BulkTerms:
             for item in body.individual_quotes
         ]
         wanted = [payee_terms.wanted_of(quote, self._config.dfsp) for quote in quotes]
-        given = await asking_the_core.ask(
-            lambda: self._terms_of(body, wanted, is_repeated=is_repeated),
-            seconds=self._config.request_s,
-            otherwise=ErrorCode.PAYEE_FSP_REJECTED_QUOTE,
-        )
+        given = await self._terms_of(body, wanted, found.payer_fsp, is_repeated=is_repeated)
         if isinstance(given, No):
             decided = msgspec.structs.replace(found, answer=asking_the_core.error_put(given), is_refusal=True)
         else:
@@ -148,30 +148,55 @@ class BulkTerms:
         return decided
 
     async def _terms_of(
-        self, body: BulkQuotePost, wanted: Sequence[TermsWanted], *, is_repeated: bool
-    ) -> list[Terms | Refused]:
-        if isinstance(self._backend, BulkBackend):
-            given = await self._backend.give_bulk_terms(body, wanted, is_repeated=is_repeated)
+        self, body: BulkQuotePost, wanted: Sequence[TermsWanted], payer_fsp: str, *, is_repeated: bool
+    ) -> Sequence[Terms | Refused | No] | No:
+        backend = self._backend
+        if not isinstance(backend, BulkBackend):
+            return await self._terms_of_each(wanted, payer_fsp)
+
+        async def ask() -> list[Terms | Refused]:
+            given = await backend.give_bulk_terms(body, wanted, is_repeated=is_repeated)
             if len(given) != len(wanted):
                 raise NotUnderstood("the core's answer has a different number of items")
             return given
-        return [await self._terms_of_one(one) for one in wanted]
 
-    async def _terms_of_one(self, wanted: TermsWanted) -> Terms | Refused:
-        try:
-            return await self._backend.give_terms(wanted)
-        except Refused as no:
-            return no
+        return await asking_the_core.ask(ask, seconds=self._config.request_s, otherwise=_OTHERWISE)
 
-    def _offer(self, quote: QuoteGiven, wanted: TermsWanted, given: Terms | Refused, now: float) -> QuoteGiven | No:
+    async def _terms_of_each(self, wanted: Sequence[TermsWanted], payer_fsp: str) -> Sequence[Terms | No] | No:
+        """Asks the core for the terms of each item, several items at a time. The core has `request_s` for each item.
+
+        If the core does not answer about one item, does not ask about the items that still wait. All terms that the
+        core has given stay.
+        """
+        unanswered: list[No] = []
+
+        async def ask(one: TermsWanted) -> Terms | No:
+            async with self._places.of(payer_fsp):
+                if unanswered:
+                    return unanswered[0]
+                given = await asking_the_core.ask(
+                    lambda: self._backend.give_terms(one), seconds=self._config.request_s, otherwise=_OTHERWISE
+                )
+            if isinstance(given, No) and given.code == ErrorCode.DESTINATION_COMMUNICATION_ERROR.code:
+                unanswered.append(given)
+            return given
+
+        given = await asyncio.gather(*(ask(one) for one in wanted))
+        return unanswered[0] if unanswered and all(each in unanswered for each in given) else given
+
+    def _offer(
+        self, quote: QuoteGiven, wanted: TermsWanted, given: Terms | Refused | No, now: float
+    ) -> QuoteGiven | No:
+        if isinstance(given, No):
+            return given
         if isinstance(given, Refused):
-            return asking_the_core.allowed(given, ErrorCode.PAYEE_FSP_REJECTED_QUOTE)
+            return asking_the_core.allowed(given, _OTHERWISE)
         try:
             return payee_terms.offer(quote, wanted, given, self._config, now=now, is_in_bulk=True)
         except (NotUnderstood, AttributeError, TypeError) as error:
             return asking_the_core.not_understood(error)
         except ValueError as error:
-            return No(ErrorCode.PAYEE_FSP_REJECTED_QUOTE.code, str(error))
+            return No(_OTHERWISE.code, str(error))
 
     async def _keep(self, offer: QuoteGiven) -> None:
         await self._store.add_quote(offer)

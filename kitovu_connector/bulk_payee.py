@@ -8,7 +8,7 @@ sends one answer to a bulk, for all its items.
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -38,13 +38,16 @@ from kitovu_connector.incoming_bulk_records import BulkBackend, BulkState, Incom
 from kitovu_connector.payee import Ending, Payee
 from kitovu_connector.payment_and_quote_records import Incoming, QuoteGiven, Stage, Store
 from kitovu_connector.record_store import Records
-from kitovu_connector.sender_shares import shares_of_answers
+from kitovu_connector.requests_unknown_to_hub import UnknownRequests
+from kitovu_connector.sender_shares import Places, shares_of_answers
 
 log = structlog.get_logger(__name__)
 
 _ASK_AT_MOST_EVERY_S = 60.0
 _FOREIGN = "the id belongs to another transfer"
-_REJECTED = ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION.code
+_USED = "the terms belong to another transfer"
+_OTHERWISE = ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION
+_REJECTED = _OTHERWISE.code
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,8 @@ class _Item:
     incoming: Incoming
     quote: QuoteGiven | None
     problem: str | None
-    is_foreign: bool  # the id belongs to another transfer, which must stay unchanged
+    # False if the connector refuses the item and has not stored it; another transfer with this id stays unchanged
+    is_stored: bool
 
 
 class BulkPayee:
@@ -71,6 +75,8 @@ class BulkPayee:
         self._background = Background()
         self._rounds = Rounds(self._background)
         self._rejections = shares_of_answers(config.connections)
+        self._unknown = UnknownRequests()
+        self._places = Places(config.connections)
 
     def routes(self) -> list[Route]:
         """Returns the routes for the messages that this class receives.
@@ -85,6 +91,7 @@ class BulkPayee:
         """
         for bulk in await self._bulks.unfinished():
             self._carry_on(bulk.id, is_repeated=True)
+        self._background.start_once("delete old bulks", lambda: self._bulks.delete_old(self._config.quote_retention_s))
 
     async def close(self) -> None:
         """Stops all tasks immediately. No step is lost, because every step is already stored."""
@@ -105,12 +112,18 @@ class BulkPayee:
         if await self._bulks.get(new.id) is None:
             if not is_on_us:
                 await self._store.check_is_not_own(new.id)
+            if not message.came_via_hub:
+                self._unknown.check_has_room(new.payer_fsp)
             conditions = [item.condition for item in body.individual_transfers]
             if not await self._store.has_usable_terms(conditions, message.source):
                 self._rejections.start(self._background, new.payer_fsp, lambda: self._send_rejection(new, body))
                 return 202
-        stored, _ = await self._bulks.add(
-            new, None if is_on_us else partial(own_ids_closed_to_others.check_is_not_own, ids=[new.id])
+        stored, _ = await self._bulks.add_counted(
+            new,
+            sender=new.payer_fsp,
+            octets=len(new.body),
+            most=self._config.stored_terms_bytes,
+            also=None if is_on_us else partial(own_ids_closed_to_others.check_is_not_own, ids=[new.id]),
         )
         self._carry_on(stored.id)
         return 202
@@ -170,7 +183,7 @@ class BulkPayee:
         for item in items:
             refusal = refusals.get(item.sent.transfer_id)
             results.append(_transfer_result(item, refusal, self._config))
-            if item.incoming.stage is Stage.IN_BULK and not item.is_foreign:
+            if item.incoming.stage is Stage.IN_BULK and item.is_stored:
                 await self._store.save_incoming(item.incoming, _after_decision(item, refusal, self._config))
                 self._payee.carry_on(item.sent.transfer_id)
         is_refused = len(refusals) == len(items)
@@ -181,7 +194,10 @@ class BulkPayee:
         await self._bulks.save(bulk, decided)
 
     async def _item(self, bulk: IncomingBulk, body: BulkTransferPost, sent: IndividualTransfer) -> _Item:
-        """Stores an item as a transfer. If the connector must not fulfil the item, the result contains the reason."""
+        """Stores an item as a transfer. If the connector must not fulfil the item, the result contains the reason.
+
+        Never stores an item without usable terms, because any DFSP can add many such items to a bulk.
+        """
         transfer = TransferPost(
             transfer_id=sent.transfer_id,
             payer_fsp=body.payer_fsp,
@@ -201,66 +217,94 @@ class BulkPayee:
             bulk_id=bulk.id,
             stage=Stage.IN_BULK,
         )
+        quote = await self._store.quote_of_condition(sent.condition)
+        now, margin_s = self._hub.clock.at_hub(), self._config.clock_margin_s
+        problem = payee_terms.problem_of(transfer, bulk.payer_fsp, quote, now=now, margin_s=margin_s)
+        if await self._store.incoming(sent.transfer_id) is None:
+            if problem is None and not await self._store.has_usable_terms([sent.condition], bulk.payer_fsp):
+                problem = _USED
+            if problem is not None:
+                return _Item(sent, new, None, problem, is_stored=False)
         try:
             is_on_us = bulk.payer_fsp == self._config.dfsp
             incoming, _ = await self._store.add_incoming(new, may_be_own=is_on_us)
         except Conflict:
-            return _Item(sent, new, None, _FOREIGN, is_foreign=True)
+            return _Item(sent, new, None, _FOREIGN, is_stored=False)
         if incoming.bulk_id != bulk.id:
-            return _Item(sent, incoming, None, _FOREIGN, is_foreign=True)
-        quote = await self._store.quote_of_condition(sent.condition)
-        now, margin_s = self._hub.clock.at_hub(), self._config.clock_margin_s
-        problem = payee_terms.problem_of(transfer, bulk.payer_fsp, quote, now=now, margin_s=margin_s)
+            return _Item(sent, incoming, None, _FOREIGN, is_stored=False)
         if problem is None and quote is not None:
             if await self._store.claim_quote(sent.transfer_id, quote.quote_id):
                 incoming = msgspec.structs.replace(incoming, quote_id=quote.quote_id)
             else:
-                problem = "the terms belong to another transfer"
-        return _Item(sent, incoming, quote, problem, is_foreign=False)
+                problem = _USED
+        return _Item(sent, incoming, quote, problem, is_stored=True)
 
     async def _decisions(
         self, bulk: IncomingBulk, body: BulkTransferPost, items: Sequence[_Item], *, is_repeated: bool
     ) -> list["_Refusal | None"]:
         if not items:
             return []
-        dfsp = self._config.dfsp
+        backend = self._backend
+        if not isinstance(backend, BulkBackend):
+            return await self._reserve_each(bulk, items, is_repeated=is_repeated)
         calls = itertools.count(int(is_repeated))
 
-        def reserve() -> Awaitable[list[Refused | None]]:
+        async def reserve() -> list[Refused | None]:
             again = next(calls) > 0
-            money = [
-                payee_terms.money_of(item.incoming, item.quote, dfsp, is_repeated=again)
-                for item in items
-                if item.quote is not None
-            ]
-            return self._reserved(body, money, is_repeated=again)
+            money = [self._money(item, is_repeated=again) for item in items]
+            given = await backend.reserve_bulk(body, money, is_repeated=again)
+            if len(given) != len(money):
+                raise NotUnderstood("the core's answer has a different number of items")
+            return given
 
-        seconds = max(1.0, bulk.expires_at - self._hub.clock.at_hub())
-        given = await asking_the_core.ask(
-            reserve,
-            seconds=min(seconds, 10 * self._config.request_s),
-            otherwise=ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION,
-        )
+        given = await asking_the_core.ask(reserve, seconds=self._time_for(bulk), otherwise=_OTHERWISE)
         if isinstance(given, No):
             return [_Refusal(given, is_perhaps_reserved=True)] * len(items)
         return [_refusal_of(no) for no in given]
 
-    async def _reserved(
-        self, body: BulkTransferPost, money: Sequence[IncomingMoney], *, is_repeated: bool
-    ) -> list[Refused | None]:
-        if isinstance(self._backend, BulkBackend):
-            given = await self._backend.reserve_bulk(body, money, is_repeated=is_repeated)
-            if len(given) != len(money):
-                raise NotUnderstood("the core's answer has a different number of items")
-            return given
-        return [await self._reserved_one(one) for one in money]
+    async def _reserve_each(
+        self, bulk: IncomingBulk, items: Sequence[_Item], *, is_repeated: bool
+    ) -> list["_Refusal | None"]:
+        """Reserves the money of each item, several items at a time. Repeats the call for an item until the core
+        answers.
 
-    async def _reserved_one(self, money: IncomingMoney) -> Refused | None:
-        try:
-            await asking_the_core.timely(lambda: self._backend.reserve(money), self._config.request_s)
-        except Refused as no:
-            return no
-        return None
+        If the core does not answer about one item in time, does not ask about the items that still wait.
+        """
+        unanswered: list[No] = []
+
+        async def decide(item: _Item) -> _Refusal | None:
+            async with self._places.of(bulk.payer_fsp):
+                if unanswered:
+                    return _Refusal(unanswered[0], is_perhaps_reserved=is_repeated)
+                given = await self._reserve_one(item, self._time_for(bulk), is_repeated=is_repeated)
+            if not isinstance(given, No):
+                return _refusal_of(given)
+            if given.code == ErrorCode.DESTINATION_COMMUNICATION_ERROR.code:
+                unanswered.append(given)
+            return _Refusal(given, is_perhaps_reserved=True)
+
+        return await asyncio.gather(*(decide(item) for item in items))
+
+    async def _reserve_one(self, item: _Item, seconds: float, *, is_repeated: bool) -> Refused | No | None:
+        calls = itertools.count(int(is_repeated))
+
+        async def reserve() -> Refused | None:
+            money = self._money(item, is_repeated=next(calls) > 0)
+            try:
+                await asking_the_core.timely(lambda: self._backend.reserve(money), self._config.request_s)
+            except Refused as no:
+                return no
+            return None
+
+        return await asking_the_core.ask(reserve, seconds=seconds, otherwise=_OTHERWISE)
+
+    def _money(self, item: _Item, *, is_repeated: bool) -> IncomingMoney:
+        assert item.quote is not None
+        return payee_terms.money_of(item.incoming, item.quote, self._config.dfsp, is_repeated=is_repeated)
+
+    def _time_for(self, bulk: IncomingBulk) -> float:
+        """Returns the time that the core has for the decision."""
+        return min(max(1.0, bulk.expires_at - self._hub.clock.at_hub()), 10 * self._config.request_s)
 
     async def _answer(self, bulk: IncomingBulk) -> None:
         await self._send(bulk, bulk.answer, max(60.0, bulk.expires_at - time.time() + 3600))
@@ -279,12 +323,18 @@ class BulkPayee:
 
     async def _await_report(self, bulk: IncomingBulk) -> None:
         pause = self._config.callback_s
-        while (now := await self._bulks.get(bulk.id)) is not None and now.state is BulkState.ANSWERED:
-            await asyncio.sleep(pause)
-            now = await self._bulks.get(bulk.id)
-            if now is not None and now.state is BulkState.ANSWERED:
-                await self._hub.send("GET", f"/bulkTransfers/{bulk.id}", caused_by=bulk.payer_fsp)
-                pause = min(pause * 2, _ASK_AT_MOST_EVERY_S)
+        try:
+            while await self._is_awaiting_report(bulk):
+                await asyncio.sleep(pause)
+                if await self._is_awaiting_report(bulk):
+                    await self._hub.send("GET", f"/bulkTransfers/{bulk.id}", caused_by=bulk.payer_fsp)
+                    pause = self._unknown.longer(pause, bulk.id, _ASK_AT_MOST_EVERY_S)
+        finally:
+            self._unknown.forget(bulk.id)
+
+    async def _is_awaiting_report(self, bulk: IncomingBulk) -> bool:
+        now = await self._bulks.get(bulk.id)
+        return now is not None and now.state is BulkState.ANSWERED
 
     # --- the hub's report ---------------------------------------------------------------------------------------------
 
@@ -296,6 +346,7 @@ class BulkPayee:
         """Handles PUT /bulkTransfers/{id} from the hub: credits the committed items, and releases all other items."""
         bulk = await self._bulk_of(message)
         body = message.read(BulkTransferPut)
+        self._unknown.forget(bulk.id)
         if body.bulk_transfer_state not in ("COMPLETED", "REJECTED") or bulk.state is BulkState.ENDED:
             return 200
         committed = _committed(bulk, body)
@@ -312,6 +363,8 @@ class BulkPayee:
         is_over = message.ends_without_payment(bulk.expires_at, self._config.clock_margin_s)
         if is_over and bulk.state is not BulkState.ENDED:
             await self._end(bulk, set(), None)
+        elif message.reports_unknown_id and bulk.state is BulkState.ANSWERED and bulk.id in self._rounds:
+            self._unknown.note(bulk.id, bulk.payer_fsp)
         return 200
 
     async def _bulk_of(self, message: Message) -> IncomingBulk:
@@ -353,7 +406,7 @@ def _refusal_of(no: Refused | None) -> _Refusal | None:
         return None
     if not isinstance(no, Refused):
         return _Refusal(asking_the_core.not_understood(TypeError("reserve_bulk: no Refused")), is_perhaps_reserved=True)
-    refusal = asking_the_core.allowed(no, ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION)
+    refusal = asking_the_core.allowed(no, _OTHERWISE)
     return _Refusal(refusal, is_perhaps_reserved=no.is_perhaps_done)
 
 

@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 
 _LOOK_EVERY_S = 1.0
 _LOOK_AGAIN_S = 60.0
+_TELL_AT_MOST_EVERY_S = 60.0
 
 
 @runtime_checkable
@@ -40,7 +41,7 @@ class BulkTransactionBackend(Protocol):
     async def bulk_told(self, bulk: "BulkTransaction", payments: list[Payment]) -> None:
         """Receives the present states of a bulk's payments.
 
-        If this method raises an error, the connector repeats the call.
+        If this method raises an error, the connector repeats the call for at most `webhook_give_up_s`.
         """
 
 
@@ -64,6 +65,7 @@ class BulkTransaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     state: Progress = Progress.RUNNING
     stops: int = 0  # how often the bulk has stopped
     told: int = 0  # how many stops the connector has reported to the core
+    stopped_at: float = 0.0  # the time of the latest stop; 0 in a record of an earlier version
     alias: str | None = None
 
     @property
@@ -80,7 +82,8 @@ class BulkTransactions:
         self._records = Records(store.database, "bulk_transaction", BulkTransaction)
         self._background = Background()
         self._rounds = Rounds(self._background)
-        self._request_s = config.request_s
+        self._reports = Rounds(self._background)  # to the core; the payments do not wait for these reports
+        self._request_s, self._give_up_s = config.request_s, config.webhook_give_up_s
         self._places = asyncio.Semaphore(config.connections)
         self._wakes: dict[str, asyncio.Event] = {}
         self._stopped: dict[str, asyncio.Event] = {}  # set when the bulk has stopped
@@ -91,6 +94,7 @@ class BulkTransactions:
         """
         for bulk in await self._records.unfinished():
             self._begin_run(bulk.id)
+            self._begin_report(bulk.id)
 
     def changed(self, bulk_id: str) -> None:
         """Continues the work on a bulk that another instance has changed. Wakes the callers that wait for a stop of the
@@ -116,6 +120,9 @@ class BulkTransactions:
 
     def _begin_run(self, bulk_id: str) -> None:
         self._rounds.begin(bulk_id, lambda _: self._run(bulk_id))
+
+    def _begin_report(self, bulk_id: str) -> None:
+        self._reports.begin(bulk_id, lambda _: self._tell_core(bulk_id))
 
     async def get(self, bulk_id: str) -> BulkTransaction | None:
         """Returns the bulk with this id, or None."""
@@ -168,7 +175,7 @@ class BulkTransactions:
                 event.clear()
                 try:
                     bulk = await self._records.own(bulk_id)
-                    if bulk is None or not bulk.is_open:
+                    if bulk is None or bulk.state is Progress.ENDED:
                         return
                     await self._take_step(bulk, event)
                     pause = 1.0
@@ -181,9 +188,7 @@ class BulkTransactions:
             self._wakes.pop(bulk_id, None)
 
     async def _take_step(self, bulk: BulkTransaction, event: asyncio.Event) -> None:
-        if bulk.told < bulk.stops:
-            await self._tell_core(bulk)
-        elif bulk.state is Progress.RUNNING:
+        if bulk.state is Progress.RUNNING:
             await self._go_on(bulk)
         else:
             await self._wait_for_core(bulk, event)
@@ -197,9 +202,13 @@ class BulkTransactions:
                     await self._payer.tell(payment.order.home_id, Cancelled())
         is_over = bulk.only_lookup or all(payment.state in ENDS for payment in payments)
         state = Progress.ENDED if is_over else Progress.STOPPED
-        await self._change(bulk.id, state=state, stops=bulk.stops + 1)
+        await self._stop(bulk, state)
         if bulk.id in self._stopped:
             self._stopped.pop(bulk.id).set()
+
+    async def _stop(self, bulk: BulkTransaction, state: Progress) -> None:
+        await self._change(bulk.id, state=state, stops=bulk.stops + 1, stopped_at=time.time())
+        self._begin_report(bulk.id)
 
     async def _run_payment(self, order: Order) -> Payment:
         async with self._places:
@@ -218,22 +227,34 @@ class BulkTransactions:
             await asyncio.wait_for(event.wait(), _LOOK_AGAIN_S)
         except TimeoutError:
             if all(payment.state in ENDS for payment in await self.payments(bulk)):
-                await self._change(bulk.id, state=Progress.ENDED, stops=bulk.stops + 1)
+                await self._stop(bulk, Progress.ENDED)
 
-    async def _tell_core(self, bulk: BulkTransaction) -> None:
-        backend = self._backend
-        pause = 0.5
+    async def _tell_core(self, bulk_id: str) -> None:
+        """Reports the bulk's latest stop to the core. Repeats the report until the core accepts it, or until the time
+        limit.
+        """
+        pause, began_at = 0.5, time.time()
         while True:
             try:
-                if isinstance(backend, BulkTransactionBackend):
-                    told = partial(backend.bulk_told, bulk, await self.payments(bulk))
-                    await asking_the_core.timely(told, self._request_s)
-                break
+                bulk = await self._records.own(bulk_id)
+                if bulk is None or bulk.told >= bulk.stops:
+                    return
+                if time.time() >= (bulk.stopped_at or began_at) + self._give_up_s:
+                    log.error("core_never_told", bulk=bulk_id)
+                else:
+                    await self._report(bulk)
+                await self._change(bulk_id, told=bulk.stops)
+                pause = 0.5
             except Exception as error:
-                log.warning("core_not_told", bulk=bulk.id, error=logs.trace_of(error))
+                log.warning("core_not_told", bulk=bulk_id, error=logs.trace_of(error))
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, 30.0)
-        await self._change(bulk.id, told=bulk.stops)
+                pause = min(pause * 2, _TELL_AT_MOST_EVERY_S)
+
+    async def _report(self, bulk: BulkTransaction) -> None:
+        backend = self._backend
+        if isinstance(backend, BulkTransactionBackend):
+            told = partial(backend.bulk_told, bulk, await self.payments(bulk))
+            await asking_the_core.timely(told, self._request_s)
 
     async def _change(self, bulk_id: str, **changes: Any) -> None:
         def change(bulk: BulkTransaction) -> BulkTransaction:

@@ -57,7 +57,8 @@ class Config:
     webhook_url: str = ""  # the core's URL for events: the end of a payment, transfer, request, bulk or conversion
     webhook_secret: str = field(default="", repr=False)  # the key that signs the webhooks: whsec_ and base64
     webhook_secret_file: str = ""  # instead of webhook_secret
-    # the connector stops sending an event if the core has not accepted the event within this time
+    # the connector stops sending an event, or the report of a bulk or of a request to pay, if the core has not accepted
+    # it within this time
     webhook_give_up_s: float = 604_800.0
 
     reference_api: bool = False  # also serve the outbound API of Mojaloop's SDK
@@ -80,9 +81,11 @@ class Config:
 
     transfer_expiry_s: float = 30.0  # the time that the payee DFSP has for its answer to a transfer
     quote_expiry_s: float = 60.0  # the validity of the terms that this DFSP gives as payee DFSP
-    # the connector deletes terms this long after their last change, unless a transfer needs them
+    # the connector deletes terms, and received bulks that have ended, this long after their last change. It keeps
+    # terms that a transfer needs
     quote_retention_s: float = 86_400.0
-    # limit for each DFSP: the total octets of its stored requests for the terms of bulks and conversions
+    # limit for each DFSP: the total octets of its stored bulks, requests for the terms of bulks and conversions, and
+    # requests to pay
     stored_terms_bytes: int = 536_870_912
     # the connector deletes an answered request to pay this long after the request's last change
     request_retention_s: float = 2_592_000.0

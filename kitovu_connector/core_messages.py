@@ -63,11 +63,13 @@ class PartyWanted(Wanted):
 class PaymentWanted(Wanted):
     """POST /payments. `home_transaction_id` is the core's own id of the payment.
 
-    A repeated request with the same id does not begin a second payment. If `confirm` is false, the payment waits when
-    its terms have arrived. It continues when the core sends POST /payments/{id}/confirm. If `may_convert` is true, an
-    FXP may convert the amount into a currency that the payee accepts. If the payment answers a request to pay,
-    `transaction_request_id` is the id of this request. If `otp` is true, the payer must enter a one-time password at
-    the payee's device.
+    A repeated request with the same id does not begin a second payment. With the `amount_type` RECEIVE, the payee
+    receives `amount`, and the payer also pays the fees. `max_amount` is then the highest amount that the payer pays. If
+    `max_amount` is missing, terms with a fee end the payment, unless `confirm` is false. If `confirm` is false, the
+    payment waits when its terms have arrived. It continues when the core sends POST /payments/{id}/confirm. If
+    `may_convert` is true, an FXP may convert the amount into a currency that the payee accepts. If the payment answers
+    a request to pay, `transaction_request_id` is the id of this request. If `otp` is true, the payer must enter a
+    one-time password at the payee's device.
     """
 
     home_transaction_id: HomeId
@@ -76,6 +78,7 @@ class PaymentWanted(Wanted):
     amount: str
     currency: Currency
     amount_type: AmountType = "SEND"
+    max_amount: str | None = None
     transaction_type: Scenario = "TRANSFER"
     sub_scenario: SubScenario | None = None
     initiator: Initiator = "PAYER"
@@ -155,7 +158,8 @@ class ConversionTerms(Shown, kw_only=True):
 
 
 class PaymentShown(Shown, kw_only=True):
-    """A payment in its present state. If the payment has a `conversion`, all other amounts are in the conversion's
+    """A payment in its present state. All amounts outside `conversion` are in `currency`. Before the terms are known,
+    `currency` is the currency of the order. If an FXP converts the payment, `currency` is afterwards the conversion's
     target currency.
 
     `waits_for` is the subject for which the payment waits: the terms, or the one-time password `otp` that the payer has

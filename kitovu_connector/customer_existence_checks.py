@@ -5,6 +5,8 @@ stored such requests, anybody could fill the connector's database.
 """
 
 import asyncio
+import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 
 from fspiop.errors import ErrorCode, FspiopError
@@ -16,6 +18,9 @@ from kitovu_connector.party_identifiers import Alias
 
 _WAIT_FOR_A_LOOKUP_S = 2.0  # the hub waits five seconds for the response to a message
 _LONGEST_CHECK_S = 30.0  # a bulk can name a thousand customers, and a slow core takes seconds for each
+# The hub sends a request again if the check took too long. The check of a refused request must not begin again then.
+_REFUSED_FOR_S = 60.0
+_MOST_REFUSED = 10_000
 
 
 class _Check:
@@ -33,6 +38,8 @@ class CustomerChecks:
     def __init__(self, parties: Parties, background: Background) -> None:
         self._parties, self._background = parties, background
         self._checks: dict[str, _Check] = {}  # each key is the id of a request
+        # the refused requests by id: the content, the reason, and the time until which the refusal is valid
+        self._refused: OrderedDict[str, tuple[object, No, float]] = OrderedDict()
 
     async def run(
         self,
@@ -47,13 +54,18 @@ class CustomerChecks:
         """Looks up the customers, one after another. Calls `keep` as soon as the core has found one of the customers.
         Calls `refuse` if none of the customers exists.
 
-        Calls `keep` immediately if the core has just answered a lookup of one of these customers. Calls `refuse` with
-        error 1001 if the core has not found a customer within `_LONGEST_CHECK_S` seconds. Raises Conflict if a
-        different request with this id waits. Raises FspiopError 2005 if the core takes too long. After error 2005, the
-        hub sends the request again, because the connector has not acknowledged the request.
+        Calls `keep` immediately if the core has just answered a lookup of one of these customers. Calls `refuse`
+        immediately if this request has just been refused. Calls `refuse` with error 1001 if the core has not found a
+        customer within `_LONGEST_CHECK_S` seconds. Raises Conflict if a different request with this id waits. Raises
+        FspiopError 2005 if the core takes too long. After error 2005, the hub sends the request again, because the
+        connector has not acknowledged the request.
         """
         if any(self._parties.is_known(customer) for customer in customers):
             await keep()
+            return
+        refused_content, no, until = self._refused.get(request_id, (None, None, 0.0))
+        if no is not None and refused_content == content and until > time.monotonic():
+            refuse(no)
             return
         check = self._checks.get(request_id)
         if check is None:
@@ -83,12 +95,19 @@ class CustomerChecks:
             if no is None:
                 await keep()
             else:
+                self._note(request_id, check.content, no)
                 refuse(no)
         except Exception as error:  # the connector does not acknowledge the request
             check.fault = error
         finally:
             self._checks.pop(request_id, None)
             check.is_done.set()
+
+    def _note(self, request_id: str, content: object, no: No) -> None:
+        self._refused[request_id] = (content, no, time.monotonic() + _REFUSED_FOR_S)
+        self._refused.move_to_end(request_id)
+        if len(self._refused) > _MOST_REFUSED:
+            self._refused.popitem(last=False)
 
     async def _why_nobody(self, customers: Sequence[Alias], asker: str) -> No | None:
         """Returns None as soon as the core has found one of these customers. If the core finds no customer, returns the

@@ -39,8 +39,8 @@ class BulkTold(Shown, kw_only=True):
 class ConversionTold(Shown, kw_only=True):
     """A conversion. `role` is FXP if you convert, and INITIATOR if another DFSP converts for you.
 
-    For the initiator, RESERVED means that the FXP has promised the conversion. The hub later commits or aborts the
-    conversion together with its transfer.
+    The hub commits or aborts a conversion together with its transfer. Events that an earlier version of the connector
+    has stored can have the state RESERVED: the FXP has promised the conversion.
     """
 
     commit_request_id: str

@@ -10,7 +10,7 @@ import structlog
 
 from fspiop import bodies
 from fspiop import time as fsptime
-from fspiop.bodies.fx_transfers import FxTransferPost, FxTransferPut
+from fspiop.bodies.fx_transfers import FxTransferPost
 from kitovu_connector import event_messages as messages
 from kitovu_connector import logs
 from kitovu_connector.bulk_transactions import BulkTransaction, Progress
@@ -127,7 +127,7 @@ def _of_sent_bulk(sent: Submission) -> EventRecord | None:
 def _conversion(
     raw: bytes,
     role: Literal["FXP", "INITIATOR"],
-    state: Literal["RESERVED", "COMMITTED", "ABORTED"],
+    state: Literal["COMMITTED", "ABORTED"],
     error: tuple[str | None, str | None] = (None, None),
 ) -> EventRecord:
     asked = bodies.read(FxTransferPost, raw)
@@ -158,8 +158,7 @@ def _of_sent_conversion(sent: Submission) -> EventRecord | None:
         return None
     if sent.state is Sent.FAILED:
         return _conversion(sent.body, "INITIATOR", "ABORTED", (sent.error_code, sent.error_text))
-    state = bodies.read(FxTransferPut, sent.outcome).conversion_state
-    return _conversion(sent.body, "INITIATOR", "COMMITTED" if state == "COMMITTED" else "RESERVED")
+    return _conversion(sent.body, "INITIATOR", "COMMITTED")
 
 
 _OF: dict[str, Callable[[Any], EventRecord | None]] = {

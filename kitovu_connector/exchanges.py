@@ -88,8 +88,8 @@ class Exchanges:
         until, pause = time.monotonic() + self._seconds, self._again_s
         while (left := until - time.monotonic()) > 0:
             sent = await self._hub.send(method, path, body, destination=destination)
-            if sent.said is Said.NO or sent.is_turned_away:
-                raise NoAnswer(sent.code, sent.text)
+            if (sent.said is Said.NO or sent.is_turned_away) and not waiting.answer.done():
+                raise NoAnswer(sent.code, sent.text)  # a late refusal of a repetition does not undo the answer
             try:
                 reply = await asyncio.wait_for(asyncio.shield(waiting.answer), min(pause, max(0.0, left)))
             except TimeoutError:

@@ -88,8 +88,8 @@ class Submissions:
         return await self._records[resource].get(record_id)
 
     async def send(self, new: Submission, seconds: float) -> Submission:
-        """Begins a submission, or finds the submission that already has this id. Returns the submission when it has
-        ended, or at the latest after `seconds`.
+        """Begins a submission, or finds the submission that already has this id. Returns the submission when it has an
+        answer for the front end, or at the latest after `seconds`.
 
         Raises Conflict if this id is already stored with different content.
         """
@@ -101,17 +101,17 @@ class Submissions:
             self._background.start(self._post(found))
         until = time.monotonic() + seconds
         while True:
-            # the method creates the asyncio event before it reads the submission, so the method cannot miss the end
+            # the method creates the asyncio event before it reads the submission, so the method cannot miss the answer
             event = self._changed.setdefault(found.id, asyncio.Event())
             found = await self.get(new.resource, new.id) or found
-            if found.state in OVER:
+            if found.is_answered:
                 self.changed(found.id)
                 return found
             if (left := until - time.monotonic()) <= 0:
                 return found
             with suppress(TimeoutError):
-                # Another instance may store the end. If the notification about the end is lost, the method still finds
-                # the end in the stored submission.
+                # Another instance may store the answer. If the notification about the answer is lost, the method still
+                # finds the answer in the stored submission.
                 await asyncio.wait_for(event.wait(), min(left, _LOOK_EVERY_S) if self._is_shared else left)
 
     async def _post(self, found: Submission) -> None:
@@ -208,11 +208,14 @@ class Submissions:
             return 200
         if body.conversion_state == "ABORTED":
             code, text = cause_in(body.extension_list) or (ErrorCode.PAYEE_ERROR.code, "the conversion was aborted")
-            await self._on_error("fxTransfers", message, Failed(code, text, message.sent_at))
+            await self._on_error("fxTransfers", message, Failed(code, text, message.sent_at, message.is_from_hub))
             return 200
         fulfilments = {} if body.fulfilment is None else {message.id: body.fulfilment}
-        is_end = body.conversion_state in ("RESERVED", "COMMITTED") and body.fulfilment is not None
-        await self._on_answer("fxTransfers", message, Answered(bodies.write(body), fulfilments, is_end))
+        is_answer = body.conversion_state in ("RESERVED", "COMMITTED") and body.fulfilment is not None
+        # An FXP's own COMMITTED is only its promise. The conversion ends when the hub commits the transfer.
+        is_end = is_answer and body.conversion_state == "COMMITTED" and message.is_from_hub
+        answered = Answered(bodies.write(body), fulfilments, is_end, is_answer)
+        await self._on_answer("fxTransfers", message, answered)
         return 200
 
     async def _conversion_failed(self, message: Message) -> int:
@@ -239,7 +242,7 @@ class Submissions:
             if result.fulfilment is not None
         }
         is_end = body.bulk_transfer_state in ("COMPLETED", "REJECTED")
-        await self._on_answer("bulkTransfers", message, Answered(bodies.write(body), fulfilments, is_end))
+        await self._on_answer("bulkTransfers", message, Answered(bodies.write(body), fulfilments, is_end, is_end))
         return 200
 
     async def _bulk_failed(self, message: Message) -> int:

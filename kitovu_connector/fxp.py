@@ -32,6 +32,7 @@ from kitovu_connector.core_errors import NotUnderstood, Refused, Unavailable
 from kitovu_connector.inbound_message import Message, Route, check_fulfilment
 from kitovu_connector.payment_and_quote_records import Store
 from kitovu_connector.record_store import Records
+from kitovu_connector.requests_unknown_to_hub import UnknownRequests
 from kitovu_connector.sender_shares import shares_of_answers
 
 log = structlog.get_logger(__name__)
@@ -141,6 +142,7 @@ class Fxp:
         self._background = Background()
         self._rounds = Rounds(self._background)
         self._refusals = shares_of_answers(config.connections)
+        self._unknown = UnknownRequests()
         self._told: dict[str, asyncio.Event] = {}
 
     def routes(self) -> list[Route]:
@@ -255,6 +257,8 @@ class Fxp:
         if await self._conversions.get(new.id) is None:
             if not is_on_us:
                 await self._store.check_is_not_own(new.id)
+            if not message.came_via_hub:
+                self._unknown.check_has_room(new.source)
             # The connector never stores a conversion without usable terms, because anybody can send many such
             # conversions.
             problem = self._problem_of(body, new, await self._offers.of_alias(body.condition))
@@ -414,9 +418,10 @@ class Fxp:
                     event.clear()
                 except TimeoutError:
                     await self._hub.send("GET", f"/fxTransfers/{found.id}", caused_by=found.source)
-                    pause = min(pause * 2, _ASK_AT_MOST_EVERY_S)
+                    pause = self._unknown.longer(pause, found.id, _ASK_AT_MOST_EVERY_S)
         finally:
             self._told.pop(found.id, None)
+            self._unknown.forget(found.id)
 
     async def _finish(self, found: Conversion) -> None:
         assert isinstance(self._backend, FxBackend)
@@ -468,6 +473,8 @@ class Fxp:
         found = await self._conversions.get(message.id)
         if found is not None and message.ends_without_payment(found.expires_at, self._config.clock_margin_s):
             await self._end(message, "ABORTED", None, was_pushed=False)
+        elif found is not None and message.reports_unknown_id and found.id in self._told:
+            self._unknown.note(found.id, found.source)
         return 200
 
     async def _end(self, message: Message, state: str, completed_at: str | None, *, was_pushed: bool) -> None:
@@ -475,6 +482,7 @@ class Fxp:
             raise FspiopError(ErrorCode.ID_NOT_FOUND)
         message.check_is_from_hub()
         if state not in ("COMMITTED", "ABORTED"):
+            self._unknown.forget(message.id)
             return
         end = ConversionEnd(state=state, completed_at=completed_at, was_pushed=was_pushed)
         while (found := await self._conversions.get(message.id)) is not None:

@@ -56,6 +56,11 @@ class Message:
         """Returns the body as the expected typed message. Raises FspiopError with the name of the first wrong field."""
         return bodies.read(kind, self.raw)
 
+    @property
+    def reports_unknown_id(self) -> bool:
+        """Returns whether the hub reports in this error that it does not know the request."""
+        return self.is_from_hub and str(self.error.error_code) in NOT_FOUND
+
     def ends_without_payment(self, expires_at: float, margin_s: float) -> bool:
         """Returns whether this error from the hub proves that another DFSP's request has ended or can never begin.
 

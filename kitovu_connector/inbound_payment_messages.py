@@ -104,7 +104,8 @@ class PaymentMessages:
                 body=message.raw,
                 expires_at=expires_at,
                 received_at=time.time(),
-            )
+            ),
+            came_via_hub=message.came_via_hub,
         )
         return 202
 
@@ -149,12 +150,16 @@ class PaymentMessages:
             return 200
         was_asked = self._exchanges.told(("transfers", message.id), message.reply(error))
         known = await self._store.incoming(message.id)
-        message.met(was_asked or self._concerns_only(message, known))
+        # A transfer that the hub does not know concerns only the instance that asks the hub about this transfer.
+        is_here = not message.reports_unknown_id or self._payee.is_awaiting_end(message.id)
+        message.met(was_asked or (is_here and self._concerns_only(message, known)))
         if was_asked and known is None:
             return 200
         incoming = await self._incoming_of_hubs_message(message)
         if message.ends_without_payment(incoming.expires_at, self._config.clock_margin_s):
             await self._payee.take_ending(message.id, Ending("ABORTED"))
+        elif message.reports_unknown_id:
+            self._payee.unknown_to_hub(incoming)
         return 200
 
     def _concerns_only(self, message: Message, incoming: Incoming | None) -> bool:
@@ -193,6 +198,8 @@ class PaymentMessages:
         await self._incoming_of_hubs_message(message)
         if state in ("COMMITTED", "ABORTED"):
             await self._payee.take_ending(message.id, Ending(state, completed_at))
+        else:
+            self._payee.known_to_hub(message.id)
 
     async def _incoming_of_hubs_message(self, message: Message) -> Incoming:
         incoming = await self._store.incoming(message.id)

@@ -103,8 +103,8 @@ class Lookups:
         else:
             answer = await self._hub.send("GET", party_path("parties", *alias), destination=lookup.payment.owner)
         if answer.said is Said.NO:
-            lookup.events.put_nowait(Refused(answer.code or ErrorCode.CLIENT_ERROR.code, answer.text))
+            lookup.events.put_nowait(Refused(ask, answer.code or ErrorCode.CLIENT_ERROR.code, answer.text))
         elif answer.is_turned_away:
-            lookup.events.put_nowait(TurnedAway(answer.code, answer.text))
+            lookup.events.put_nowait(TurnedAway(ask, answer.code, answer.text))
         elif answer.said is Said.NOTHING:
-            lookup.events.put_nowait(Unclear())
+            lookup.events.put_nowait(Unclear(ask))

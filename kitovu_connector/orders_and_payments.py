@@ -32,7 +32,8 @@ class Order(OrderBase, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     amount: Decimal | str
-    # for amount_type RECEIVE: the largest transfer amount, including fees; the default is `amount`: no fees
+    # for amount_type RECEIVE: the largest transfer amount, including fees. By default, `quote` has no limit. `pay` has
+    # the limit `amount`, which permits no fees
     max_amount: Decimal | str | None = None
     fee_limit: Decimal | str | None = None  # terms with a higher fee end the payment
 

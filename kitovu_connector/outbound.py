@@ -118,6 +118,7 @@ def order_of(wanted: PaymentWanted) -> Order:
         amount=amount_of(wanted.amount),
         currency=wanted.currency,
         amount_type=wanted.amount_type,
+        max_amount=_max_amount(wanted),
         scenario=wanted.transaction_type,
         sub_scenario=wanted.sub_scenario,
         initiator=wanted.initiator,
@@ -136,14 +137,25 @@ def order_of(wanted: PaymentWanted) -> Order:
     )
 
 
-def amount_of(text: str) -> int:
+def _max_amount(wanted: PaymentWanted) -> int | None:
+    if wanted.max_amount is None:
+        return None
+    if wanted.amount_type != "RECEIVE":
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "maxAmount: only with the amountType RECEIVE")
+    most = amount_of(wanted.max_amount, "maxAmount")
+    if most < amount_of(wanted.amount):
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "maxAmount: must not be below amount")
+    return most
+
+
+def amount_of(text: str, name: str = "amount") -> int:
     """Returns an amount above 0 as ten-thousandths. Raises FspiopError for any other text."""
     try:
         amount = parse_amount(text)
     except AmountError as error:
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"amount: {error}") from None
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{name}: {error}") from None
     if amount == 0:
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, "amount: must be above 0")
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{name}: must be above 0")
     return amount
 
 
@@ -180,7 +192,7 @@ def payment_shown(payment: Payment) -> PaymentShown:
         transfer_amount=_amount(payment.transfer_amount or None),
         payee_receive_amount=_amount(payment.receive_amount),
         payee_fsp_fee_amount=_amount(payment.fee),
-        currency=payment.order.currency,
+        currency=conversion.agreed(payment)[1],
         conversion=_conversion(payment),
         expiration_date=moment(payment.terms_expire_at) if payment.terms_expire_at else None,
         otp=entered_password(payment),

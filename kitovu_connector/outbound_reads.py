@@ -14,6 +14,7 @@ from fspiop.bodies.quotes import QuotePost
 from fspiop.bodies.transfers import TransferPost
 from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector import party_identifiers
+from kitovu_connector import payment_conversion as conversion
 from kitovu_connector.amounts import format_amount
 from kitovu_connector.core_messages import (
     AliasShown,
@@ -157,6 +158,7 @@ class OutboundLists:
 
 def payment_line(payment: Payment, changed_at: float) -> PaymentLine:
     """Returns a payment as one line of a list."""
+    amount, currency = conversion.agreed(payment)
     return PaymentLine(
         home_transaction_id=payment.order.home_id,
         transfer_id=payment.transfer_id,
@@ -164,8 +166,8 @@ def payment_line(payment: Payment, changed_at: float) -> PaymentLine:
         to=AliasShown(id_type=payment.order.payee.id_type, id_value=payment.order.payee.id_value),
         payee_name=payment.payee.name if payment.payee else None,
         payee_fsp=payment.payee.fsp_id if payment.payee else None,
-        amount=format_amount(payment.transfer_amount or payment.order.amount),
-        currency=payment.order.currency,
+        amount=format_amount(amount),
+        currency=currency,
         error_code=payment.error_code,
         error_description=payment.error_text,
         created_date=date_of(payment.created_at),
@@ -177,14 +179,15 @@ def _outgoing(payment: Payment, changed_at: float) -> TransferLine:
     state: _TransferState = "RESERVED"
     if payment.state in ENDS:
         state = "COMMITTED" if payment.state is State.COMMITTED else "ABORTED"
+    amount, currency = conversion.agreed(payment)
     return TransferLine(
         transfer_id=payment.transfer_id,
         direction="OUT",
         home_transaction_id=payment.order.home_id,
         state=state,
         other_fsp=payment.payee.fsp_id if payment.payee else None,
-        amount=format_amount(payment.transfer_amount),
-        currency=payment.order.currency,
+        amount=format_amount(amount),
+        currency=currency,
         error_code=payment.error_code,
         created_date=date_of(payment.created_at),
         changed_date=date_of(changed_at),

@@ -31,6 +31,7 @@ from kitovu_connector.customer_existence_checks import CustomerChecks
 from kitovu_connector.party_identifiers import Alias
 from kitovu_connector.payment_and_quote_records import DONE, Incoming, QuoteGiven, Stage, Store
 from kitovu_connector.payments_of_requests import RequestLinks
+from kitovu_connector.requests_unknown_to_hub import UnknownRequests
 from kitovu_connector.sender_shares import shares_of_answers
 from kitovu_connector.transaction_states import TransactionStates
 
@@ -77,6 +78,7 @@ class Payee:
         self._requests = RequestLinks(store)
         self._checks = CustomerChecks(parties, self._background)
         self._refusals = shares_of_answers(config.connections)
+        self._unknown = UnknownRequests()
 
     async def resume(self) -> None:
         """Continues all unfinished quotes and transfers that have no task.
@@ -209,18 +211,20 @@ class Payee:
 
     # --- transfers --------------------------------------------------------------------------------------------------
 
-    async def take_transfer(self, incoming: Incoming) -> None:
+    async def take_transfer(self, incoming: Incoming, *, came_via_hub: bool) -> None:
         """Stores a transfer and processes it in the background. Raises Conflict if this id is already stored with
         different content.
 
         Rejects a transfer without usable terms. Never stores a transfer without usable terms, because any DFSP can send
         many such transfers. Raises FspiopError 2005 if the connector still has to send too many rejections to the payer
-        DFSP.
+        DFSP, or if the hub does not know many of this DFSP's open transfers.
         """
         is_on_us = incoming.payer_fsp == self._config.dfsp
         if await self._store.incoming(incoming.transfer_id) is None:
             if not is_on_us:
                 await self._store.check_is_not_own(incoming.transfer_id)
+            if not came_via_hub:
+                self._unknown.check_has_room(incoming.payer_fsp)
             problem = await self._problem_of(incoming)
             if problem is not None:
                 rejected = _rejected(problem)
@@ -269,6 +273,19 @@ class Payee:
                     event.set()
                 self.carry_on(transfer_id)
                 return
+
+    def is_awaiting_end(self, transfer_id: str) -> bool:
+        """Returns whether a task of this instance waits for the hub's report about this transfer."""
+        return transfer_id in self._told
+
+    def unknown_to_hub(self, incoming: Incoming) -> None:
+        """Notes the hub's report that it does not know this transfer. The hub may receive the transfer later."""
+        if self.is_awaiting_end(incoming.transfer_id):
+            self._unknown.note(incoming.transfer_id, incoming.payer_fsp)
+
+    def known_to_hub(self, transfer_id: str) -> None:
+        """Notes that the hub has this transfer."""
+        self._unknown.forget(transfer_id)
 
     def carry_on(self, transfer_id: str) -> None:
         """Processes a transfer of this instance until it is finished."""
@@ -423,9 +440,10 @@ class Payee:
                     event.clear()
                 except TimeoutError:
                     await self._ask_for_state(incoming)
-                    pause = min(pause * 2, _ASK_AT_MOST_EVERY_S)
+                    pause = self._unknown.longer(pause, incoming.transfer_id, _ASK_AT_MOST_EVERY_S)
         finally:
             self._told.pop(incoming.transfer_id, None)
+            self._unknown.forget(incoming.transfer_id)
 
     async def _is_at(self, transfer_id: str, stage: Stage) -> bool:
         now = await self._store.incoming(transfer_id)

@@ -153,7 +153,7 @@ class Payer:
 
     async def wait_for_terms(self, home_id: str, seconds: float) -> Payment | None:
         """Returns the payment when it has terms or has ended, or at the latest after `seconds`."""
-        return await self._wait(home_id, seconds, lambda payment: payment.state not in (State.LOOKUP, State.QUOTE))
+        return await self._wait(home_id, seconds, lambda payment: payment.state not in _WITHOUT_TERMS)
 
     async def wait_for_core(self, home_id: str, seconds: float) -> Payment | None:
         """Returns the payment when it has ended or waits for the core, or at the latest after `seconds`."""
@@ -371,11 +371,11 @@ class Payer:
         if ask is Ask.TRANSFER:
             return  # the outcome arrives as a callback; a refusal of this GET is not about the transfer
         if answer.said is Said.NO:
-            await self.move(payment, Refused(answer.code, answer.text))
+            await self.move(payment, Refused(ask, answer.code, answer.text))
         elif answer.is_turned_away:
-            await self.move(payment, TurnedAway(answer.code, answer.text))
+            await self.move(payment, TurnedAway(ask, answer.code, answer.text))
         elif answer.said is Said.NOTHING:
-            await self.move(payment, Unclear())
+            await self.move(payment, Unclear(ask))
         elif ask is Ask.SEND:
             await self.move(payment, Taken())
 

@@ -37,7 +37,7 @@ from kitovu_connector.payment_events_and_actions import (
     Wait,
     Waited,
 )
-from kitovu_connector.payment_order import PartyRef, extension_list, party_of, transaction_type_of
+from kitovu_connector.payment_order import Order, PartyRef, extension_list, party_of, transaction_type_of
 from kitovu_connector.payment_record import (
     Payment,
     Policy,
@@ -75,10 +75,10 @@ def in_lookup(payment: Payment, event: Event, now: float, policy: Policy) -> Ste
         case Started() | Resumed() | Waited() if payment.order.skip_lookup:
             return _with_payee(payment, payment.order.payee, now, policy)
         case Started() | Resumed() | Waited():
-            return ask_again(payment, Ask.OWNER if _wants_owner(payment, policy) else Ask.PARTY, now, policy)
-        case Unclear():
+            return ask_again(payment, _lookup_ask(payment, policy), now, policy)
+        case Unclear(about) if about is _lookup_ask(payment, policy):
             return Step(payment, [Wait(soon(payment))])
-        case Refused(code, text) | TurnedAway(code, text):
+        case Refused(about, code, text) | TurnedAway(about, code, text) if about is _lookup_ask(payment, policy):
             return abort(payment, code, text)
         case OwnerFound(fsp_id) if _wants_owner(payment, policy):
             if fsp_id == policy.dfsp:
@@ -100,6 +100,10 @@ def in_lookup(payment: Payment, event: Event, now: float, policy: Policy) -> Ste
             return _with_payee(payment, party, now, policy)
         case _:
             return Step(payment)
+
+
+def _lookup_ask(payment: Payment, policy: Policy) -> Ask:
+    return Ask.OWNER if _wants_owner(payment, policy) else Ask.PARTY
 
 
 def _wants_owner(payment: Payment, policy: Policy) -> bool:
@@ -257,7 +261,7 @@ def _problem_of(quote: QuotePut, payment: Payment, no_later_than: float) -> tupl
     `no_later_than` is the earliest time that the payee DFSP's clock can show now. The connector treats terms as expired
     only if their expiration is at or before this time, because the payee DFSP uses its own clock.
     """
-    order, (asked, currency) = payment.order, _asked(payment)
+    order, (asked, currency) = payment.order, conversion.asked(payment)
     if quote.transfer_amount.currency != currency:
         return ErrorCode.PAYEE_FSP_REJECTED_QUOTE, "the terms are in another currency"
     try:
@@ -276,7 +280,7 @@ def _problem_of(quote: QuotePut, payment: Payment, no_later_than: float) -> tupl
         return ErrorCode.PAYER_ERROR, "the transfer amount of the terms is above the amount that the payer sends"
     if order.amount_type == "SEND" and payment.fx_quote_answer and transfer != asked:
         return ErrorCode.PAYER_ERROR, "the transfer amount of the terms is not the target amount of the conversion"
-    if order.amount_type == "RECEIVE" and transfer > (order.max_amount or order.amount):
+    if order.amount_type == "RECEIVE" and transfer > _highest_amount(order):
         return ErrorCode.PAYER_ERROR, "the transfer amount of the terms is above the payer's limit"
     if order.amount_type == "RECEIVE" and receive is not None and receive < order.amount:
         return ErrorCode.PAYER_ERROR, "the payee would receive too little"
@@ -285,19 +289,23 @@ def _problem_of(quote: QuotePut, payment: Payment, no_later_than: float) -> tupl
     # API Definition 5.1: transfer amount = amount that the payee receives + the payee DFSP's fee - its commission.
     if receive is not None and transfer != receive + fee - commission:
         return ErrorCode.VALIDATION_ERROR, "the amounts of the terms do not add up"
+    if transfer - fee + commission <= 0:
+        return ErrorCode.PAYER_ERROR, "the payee would receive nothing"
     return None
 
 
-def _asked(payment: Payment) -> tuple[int, str]:
-    """Returns the amount and the currency for the request for terms: either from the order, or after the conversion."""
-    if payment.order.amount_type == "SEND" and payment.fx_quote_answer:
-        _, target = conversion.sides(payment)
-        return money.parse_amount(target.amount), target.currency
-    return payment.order.amount, payment.order.currency
+def _highest_amount(order: Order) -> int:
+    """Returns the highest transfer amount for a payment whose payee receives a fixed amount.
+
+    There is no limit if the core sees the fee and accepts it before the connector pays.
+    """
+    if order.max_amount is not None:
+        return order.max_amount
+    return money.MAX_AMOUNT if order.needs_confirmation else order.amount
 
 
 def _with_terms(payment: Payment, quote: QuotePut) -> Payment:
-    _, currency = _asked(payment)
+    _, currency = conversion.asked(payment)
     return change(
         payment,
         tries=0,
@@ -312,7 +320,7 @@ def _with_terms(payment: Payment, quote: QuotePut) -> Payment:
 def _quote_body(payment: Payment, now: float, policy: Policy) -> bytes:
     order, payee = payment.order, payment.payee
     assert payee is not None
-    amount, currency = _asked(payment)
+    amount, currency = conversion.asked(payment)
     until = now + order.quote_expiry_s if order.quote_expiry_s else agree_until(payment, policy)
     return write(
         QuotePost(
@@ -440,9 +448,9 @@ def _asking(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
     match event:
         case Resumed() | Waited():
             return ask_again(payment, ask, now, policy)
-        case Unclear():
+        case Unclear(about) if about is ask:
             return Step(payment, [Wait(soon(payment))])
-        case Refused(code, text) | TurnedAway(code, text):
+        case Refused(about, code, text) | TurnedAway(about, code, text) if about is ask:
             return abort(payment, code, text)
         case AgreementFailed(about, code, text) if about is ask:
             return abort(payment, code, text)

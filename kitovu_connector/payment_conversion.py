@@ -136,6 +136,23 @@ def sides(payment: Payment) -> tuple[Money, Money]:
     )
 
 
+def asked(payment: Payment) -> tuple[int, str]:
+    """Returns the amount and the currency for the request for terms: either from the order, or after the conversion."""
+    if payment.order.amount_type == "SEND" and payment.fx_quote_answer:
+        _, target = sides(payment)
+        return money.parse_amount(target.amount), target.currency
+    return payment.order.amount, payment.order.currency
+
+
+def agreed(payment: Payment) -> tuple[int, str]:
+    """Returns the amount and the currency of the transfer. As long as there are no terms, returns the amount and the
+    currency of the order.
+    """
+    if not payment.transfer_amount:
+        return payment.order.amount, payment.order.currency
+    return payment.transfer_amount, asked(payment)[1]
+
+
 def transfer_body(payment: Payment, now: float, policy: Policy) -> bytes:
     """Returns the body of POST /fxTransfers."""
     offered = offer_of(payment)

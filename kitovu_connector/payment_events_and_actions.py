@@ -36,27 +36,30 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The hub has refused the request that belongs to the present state. The hub's response is a final 4xx."""
+    """The hub has refused the request `ask`. The hub's response is a final 4xx.
 
+    The response can arrive late, after the payment has moved on to another request.
+    """
+
+    ask: "Ask"
     code: str
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class TurnedAway:
-    """The hub refused the request that belongs to the present state, because of this request's credentials, signature
-    or URL.
-    """
+    """The hub refused the request `ask`, because of this request's credentials, signature or URL."""
 
+    ask: "Ask"
     code: str
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Unclear:
-    """It is not clear whether the hub has the request that belongs to the present state: no connection, time-out, or
-    5xx.
-    """
+    """It is not clear whether the hub has the request `ask`: no connection, time-out, or 5xx."""
+
+    ask: "Ask"
 
 
 @dataclass(frozen=True, slots=True)

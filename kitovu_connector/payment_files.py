@@ -6,8 +6,10 @@ twice.
 
 import asyncio
 import csv
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -20,6 +22,7 @@ _RESULT = ("id", "state", "errorCode", "errorDescription", "transferId")
 _PATIENCE_S = 60.0  # how long the program waits for a connector that does not answer, for example during a restart
 _PAUSE_S = 1.0
 _MOST_FAULTS = 20
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class FaultyFile(Exception):
@@ -31,7 +34,8 @@ class Result:
     """The result of one line.
 
     `state` is COMMITTED, ABORTED or REFUSED (no payment has begun). For an open payment, `state` is the payment's
-    state.
+    state. If the line's id belongs to a payment with other content, `state` is the state of this payment, and `code` is
+    3106.
     """
 
     home_id: str
@@ -47,26 +51,55 @@ def read(path: Path, payer: Mapping[str, str]) -> list[dict[str, Any]]:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
-            if missing:
+            rows = _rows(file)
+            _, header = next(rows, (1, []))
+            if isinstance(header, ValueError):
+                raise FaultyFile(f"{path}, line 1: {header}")
+            names = [name.strip() for name in header]
+            if any(name not in names for name in COLUMNS):
                 raise FaultyFile(f"{path}: the first line must name {', '.join(COLUMNS)}, and may name note")
+            if twice := [name for name in names if name and names.count(name) > 1]:
+                raise FaultyFile(f"{path}: the first line names {twice[0]} twice")
             found, faults, seen = [], [], set[str]()
-            for number, row in enumerate(rows, start=2):
+            for number, row in rows:
                 try:
-                    payment = _payment(row, payer)
+                    if isinstance(row, ValueError):
+                        raise row
+                    payment = _payment(names, row, payer)
                     if payment["homeTransactionId"] in seen:
                         raise ValueError(f"the id {payment['homeTransactionId']} occurs twice")
                     seen.add(payment["homeTransactionId"])
                     found.append(payment)
                 except ValueError as error:
                     faults.append(f"{path}, line {number}: {error}")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise FaultyFile(f"{path} cannot be read: {error}") from None
     if faults:
         more = [f"and {len(faults) - _MOST_FAULTS} further lines"] if len(faults) > _MOST_FAULTS else []
         raise FaultyFile("\n".join([*faults[:_MOST_FAULTS], *more]))
     return found
+
+
+def _rows(file: TextIO) -> Iterator[tuple[int, list[str] | ValueError]]:
+    """Returns the rows that are not empty, each with the number of its line. Ends after a row that is not CSV.
+
+    A stray quotation mark would join several lines into one value. So no value can contain a line break.
+    """
+    reader = csv.reader(file, strict=True)
+    number = 1
+    while True:
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            yield number, ValueError(f"is not CSV: {error}")
+            return
+        if row is None:
+            return
+        if any(_CONTROL.search(value) for value in row):
+            yield number, ValueError("has a line break or a control character in a value; check the quotation marks")
+        elif row:
+            yield number, row
+        number = reader.line_num + 1
 
 
 async def pay(
@@ -79,8 +112,8 @@ async def pay(
 ) -> list[Result]:
     """Makes the payments, and writes each payment's result as soon as the result is known.
 
-    Raises NotRunning if the connector has not answered for a minute. After the error NotRunning, the bank can send the
-    file again.
+    Raises NotRunning if the connector has not processed a payment's request for a minute. After the error NotRunning,
+    the bank can send the file again.
     """
     left, found = iter(payments), []
     with results.open("w", newline="", encoding="utf-8") as file:
@@ -104,25 +137,27 @@ async def pay(
 
 async def _pay_one(connector: CoreRequests, payment: dict[str, Any]) -> Result:
     loop = asyncio.get_running_loop()
-    home_id, end = payment["homeTransactionId"], loop.time() + _PATIENCE_S
+    end = loop.time() + _PATIENCE_S
     while True:
         try:
-            answer = await connector.pay(payment)
-        except RequestRefused as error:
-            code, _, text = str(error).partition(" ")
-            return Result(home_id, "REFUSED", code, text)
+            return await _result_of(connector, payment)
         except NotRunning:
             if loop.time() > end:
                 raise
             await asyncio.sleep(_PAUSE_S)
-            continue
-        return Result(
-            home_id,
-            answer["state"],
-            answer.get("errorCode") or "",
-            answer.get("errorDescription") or "",
-            answer["transferId"],
-        )
+
+
+async def _result_of(connector: CoreRequests, payment: dict[str, Any]) -> Result:
+    home_id = payment["homeTransactionId"]
+    try:
+        found = await connector.pay(payment)
+    except RequestRefused as error:
+        begun = await connector.payment(home_id)
+        if begun is None:
+            return Result(home_id, "REFUSED", error.code, error.why)
+        return Result(home_id, begun["state"], error.code, error.why, begun["transferId"])
+    code, text = found.get("errorCode") or "", found.get("errorDescription") or ""
+    return Result(home_id, found["state"], code, text, found["transferId"])
 
 
 def _write(file: TextIO, result: Result) -> None:
@@ -132,10 +167,11 @@ def _write(file: TextIO, result: Result) -> None:
     file.flush()
 
 
-def _payment(row: Mapping[str, str | None], payer: Mapping[str, str]) -> dict[str, Any]:
-    values = {name: (row.get(name) or "").strip() for name in (*COLUMNS, "note")}
-    if None in row:
-        raise ValueError("has more values than the first line")
+def _payment(names: list[str], row: list[str], payer: Mapping[str, str]) -> dict[str, Any]:
+    cells = [(name, cell.strip()) for name, cell in zip_longest(names, row, fillvalue="")]
+    if any(value and not name for name, value in cells):
+        raise ValueError("has more values than the first line has names")
+    values = {"note": ""} | dict(cells)  # a short row has empty values in its last columns
     for name in COLUMNS:
         if not values[name]:
             raise ValueError(f"{name} is empty")

@@ -85,7 +85,8 @@ class Order(OrderBase, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     amount: int
-    # for RECEIVE: the largest transfer amount, including fees; the default is `amount`, which permits no fees
+    # for RECEIVE: the largest transfer amount, including fees. By default, there is no limit if `needs_confirmation` is
+    # true, and otherwise the limit is `amount`, which permits no fees
     max_amount: int | None = None
     fee_limit: int | None = None  # terms with a higher fee end the payment
     needs_confirmation: bool = False  # the connector pays only after the core has confirmed the terms

@@ -104,10 +104,10 @@ def _when_sent(payment: Payment, event: Event, now: float, policy: Policy) -> St
             return Step(
                 change(payment, state=State.ACCEPTED, accepted=True, tries=0), [Wait(_until_overdue(payment, policy))]
             )
-        case Refused(code, text) if payment.state is State.PREPARED and not payment.accepted:
+        case Refused(Ask.SEND, code, text) if payment.state is State.PREPARED and not payment.accepted:
             # The connector has sent the transfer's id only in this one request, and the hub refused the request.
             return abort(payment, code, text)
-        case Unclear() | TurnedAway() if payment.state is State.PREPARED:
+        case Unclear(Ask.SEND) | TurnedAway(Ask.SEND) if payment.state is State.PREPARED:
             return Step(change(payment, state=State.DOUBT, tries=0), [Wait(soon(payment))])
         case EndClaimed(cause=cause):
             return _ask_at_once(_noting(payment, cause), now)
@@ -118,7 +118,9 @@ def _when_sent(payment: Payment, event: Event, now: float, policy: Policy) -> St
             return _on_report(payment, event, policy)
         case ErrorReported(code, text, written_at):
             return _on_error(payment, code, text, written_at, now, policy)
-        case _:  # a response to a repeated request does not decide the first request; the timer continues
+        case _:
+            # A response to a repeated POST /transfers does not decide the first POST /transfers. A late response to an
+            # earlier request, such as a repeated POST /quotes, is not about the transfer. The timer continues.
             return Step(payment)
 
 

@@ -67,7 +67,9 @@ class Records(Generic[R]):
     def __init__(self, database: Database, kind: str, of: type[R]) -> None:
         self._db, self._kind, self._of = database, kind, of
 
-    async def add_counted(self, new: R, *, sender: str, octets: int, most: int) -> tuple[R, bool]:
+    async def add_counted(
+        self, new: R, *, sender: str, octets: int, most: int, also: Callable[[Connection], None] | None = None
+    ) -> tuple[R, bool]:
         """Stores a record, as the method `add` does. Raises FspiopError 2005 if the records of this sender would
         together have more than `most` octets. Each record counts until it is deleted.
         """
@@ -75,7 +77,9 @@ class Records(Generic[R]):
         def check_room(conn: Connection) -> None:
             row = conn.execute("SELECT octets FROM stored_octets WHERE sender = ?", (sender,)).fetchone()
             if row is not None and row["octets"] > most:
-                raise FspiopError(ErrorCode.SERVER_BUSY, "too many requests for terms are stored", http_status=503)
+                raise FspiopError(ErrorCode.SERVER_BUSY, "too many requests are stored", http_status=503)
+            if also is not None:
+                also(conn)
 
         return await self._add(new, check_room, sender, octets)
 

@@ -49,7 +49,10 @@ class RequestMade(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     payer: PartyRef | None = None  # the payer, as described by the payer's DFSP
     answer: str | None = None  # the state in the payer DFSP's latest report
     transaction_id: str | None = None
-    is_told: bool = True  # true if the core has received `answer`
+    is_told: bool = True  # true if the core has received `answer`, or if the connector has given up the report
+    answered_at: float = 0.0  # the time of `answer`; 0 in a record of an earlier version
+    # true if the core accepts any payer; the connector can then send the request without the core
+    accepts_any_payer: bool = False
     password: str | None = None  # the one-time password that the payer entered at the payee's device
     # retriesLeft of the payer DFSP's request for this password; 0 if there was no request
     password_try: int = 0

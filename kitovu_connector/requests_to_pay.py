@@ -6,6 +6,9 @@ stores each request before it sends or acknowledges it. So the connector makes e
 
 import asyncio
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Protocol, runtime_checkable
 
@@ -43,6 +46,7 @@ log = structlog.get_logger(__name__)
 
 _NOT_OFFERED = No(ErrorCode.PAYER_FSP_UNSUPPORTED_TRANSACTION_TYPE.code, "the payer DFSP accepts no requests to pay")
 _SEND_FOR_S = 3600.0
+_TELL_AT_MOST_EVERY_S = 60.0
 _DIGITS = 6  # of retriesLeft
 
 
@@ -93,6 +97,7 @@ class RequestsToPay:
         self._checks = CustomerChecks(parties, self._background)
         self._refusals = shares_of_answers(config.connections)
         self._turns = KeyedLocks()
+        self._callers = Counter[str]()  # by request: the calls of the core that wait for the first answer
 
     def routes(self) -> list[Route]:
         """Returns the routes for the messages that this class receives."""
@@ -111,6 +116,8 @@ class RequestsToPay:
         for made in await self._made.unfinished():
             if not made.is_told:
                 self._begin_telling(made.id)
+            elif made.created_at > time.time() - _SEND_FOR_S:
+                self._background.start_once(f"continue {made.id}", partial(self._continue, made.id))
         for received in await self._received.unfinished():
             self._begin_answer(received)
         kept_s = self._config.request_retention_s
@@ -156,8 +163,13 @@ class RequestsToPay:
             order=order,
             digest=strictjson.digest(msgspec.to_builtins(order)),
             created_at=time.time(),
+            accepts_any_payer=not needs_confirmation,
         )
         request, _ = await self._made.add(new)
+        with self._caller(request.id):
+            return await self._go_on(request, needs_confirmation=needs_confirmation)
+
+    async def _go_on(self, request: RequestMade, *, needs_confirmation: bool) -> RequestMade:
         async with self._turns.hold(request.id):
             request = await self._made.get(request.id) or request
             if request.state is RequestState.LOOKUP:
@@ -166,10 +178,32 @@ class RequestsToPay:
                 request = await self._change(request, state=RequestState.ASKED)
             return await self._ask(request)
 
+    async def _continue(self, request_id: str) -> None:
+        """Continues a young request that an earlier run of the connector has left unfinished. No caller waits."""
+        request = await self._made.own(request_id)
+        if request is not None:
+            with suppress(NoAnswer):  # a late answer still arrives, and the core can repeat its own request
+                await self._go_on(request, needs_confirmation=not request.accepts_any_payer)
+
+    @contextmanager
+    def _caller(self, request_id: str) -> Iterator[None]:
+        """Counts a call of the core that waits for the first answer to a request."""
+        self._callers[request_id] += 1
+        try:
+            yield
+        finally:
+            self._callers[request_id] -= 1
+            if not self._callers[request_id]:
+                del self._callers[request_id]
+
     async def accept(self, request_id: str, *, is_accepted: bool) -> RequestMade | None:
         """Sends the request to the payer's DFSP if the core has accepted the payer, and ends the request if the core
         has refused the payer. Returns None if the request does not exist.
         """
+        with self._caller(request_id):
+            return await self._accept(request_id, is_accepted=is_accepted)
+
+    async def _accept(self, request_id: str, *, is_accepted: bool) -> RequestMade | None:
         async with self._turns.hold(request_id):
             request = await self._made.get(request_id)
             if request is None or request.state is not RequestState.PAYER_FOUND:
@@ -203,9 +237,12 @@ class RequestsToPay:
         try:
             await self._exchanges.ask(key, "POST", "/transactionRequests", body, request.payer.fsp_id)
         except NoAnswer as error:
+            found = await self._made.get(request.id) or request
+            if found.state is not RequestState.ASKED:
+                return found  # the answer has arrived at the last moment, or at another instance
             if error.is_late:
                 raise
-            return await self._fail(await self._made.get(request.id) or request, error.code, error.text)
+            return await self._fail(found, error.code, error.text)
         return await self._made.get(request.id) or request
 
     async def _fail(self, request: RequestMade, code: str, text: str) -> RequestMade:
@@ -224,6 +261,7 @@ class RequestsToPay:
     async def _told(self, message: Message) -> int:
         body = message.read(TransactionRequestPut)
         request = await self._request_of(message)
+        has_caller = request.id in self._callers
 
         def answered(now: RequestMade) -> RequestMade | None:
             answer = body.transaction_request_state
@@ -233,9 +271,10 @@ class RequestsToPay:
                 now,
                 state=RequestState.ANSWERED,
                 answer=answer,
+                answered_at=time.time(),
                 transaction_id=body.transaction_id or now.transaction_id,
-                # the core gets the first answer in the response to its own request
-                is_told=now.state is RequestState.ASKED,
+                # a core that still waits gets the first answer in the response to its own request
+                is_told=now.state is RequestState.ASKED and has_caller,
             )
 
         changed = await self._made.update(request.id, answered)
@@ -260,21 +299,26 @@ class RequestsToPay:
         return request
 
     async def _tell_core(self, request_id: str) -> None:
-        """Reports a new answer of the payer DFSP to the core. Repeats the report until the core accepts it."""
-        pause, backend = 0.5, self._backend
+        """Reports a new answer of the payer DFSP to the core. Repeats the report until the core accepts it, or until
+        the time limit.
+        """
+        pause, began_at, backend = 0.5, time.time(), self._backend
         while True:
             try:
                 request = await self._made.own(request_id)
                 if request is None or request.is_told:
                     return
-                if isinstance(backend, RequestNotesBackend):
+                if time.time() >= (request.answered_at or began_at) + self._config.webhook_give_up_s:
+                    log.error("core_never_told", request=request_id)
+                # if a call of the core waits here, the core gets the answer in the response
+                elif isinstance(backend, RequestNotesBackend) and request.id not in self._callers:
                     told = partial(backend.request_told, request.id, request.order.home_id, request.answer or "")
                     await asking_the_core.timely(told, self._config.request_s)
                 await self._made.update(request_id, partial(_told_of, request.answer))
             except Exception as error:
                 log.warning("core_not_told", request=request_id, error=logs.trace_of(error))
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, 30.0)
+                pause = min(pause * 2, _TELL_AT_MOST_EVERY_S)
 
     async def _password_asked(self, message: Message) -> int:
         """Handles GET /authorizations. Sends the payer's DFSP the one-time password that the payer entered at the
@@ -363,7 +407,9 @@ class RequestsToPay:
         return 202
 
     async def _store_received(self, new: RequestReceived) -> None:
-        received, is_new = await self._received.add(new)
+        received, is_new = await self._received.add_counted(
+            new, sender=new.payee_fsp, octets=len(new.body), most=self._config.stored_terms_bytes
+        )
         if is_new or not received.is_open:
             self._begin_answer(received)
 

@@ -1,6 +1,7 @@
 """Sends the command line's requests to a running connector, in the same way as a core sends its requests."""
 
 from collections.abc import AsyncIterator, Mapping
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -15,14 +16,22 @@ from kitovu_connector.foreign_texts import on_terminal
 
 _ON_THIS_MACHINE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 (not an address to listen on)
 _MARGIN_S = 10.0
+_NOT_ABOUT_THE_REQUEST = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 
 class NotRunning(Exception):
-    """The error for a connector that does not answer on its outbound port."""
+    """The error for a request whose result is not known. Either the connector does not answer on its outbound port, or
+    it could not process the request, or it did not accept the program's token or certificate. The request, or an
+    earlier equal request, may have begun a payment.
+    """
 
 
 class RequestRefused(Exception):
     """The error for a refused request. The error's text contains the error code and the reason from the connector."""
+
+    def __init__(self, status: int, code: str, why: str) -> None:
+        super().__init__(f"{code} {why}".strip())
+        self.status, self.code, self.why = status, code, why
 
 
 class CoreRequests:
@@ -62,6 +71,15 @@ class CoreRequests:
         payment in its present state.
         """
         return await self._call("POST", "/payments", payment)
+
+    async def payment(self, home_id: str) -> Mapping[str, Any] | None:
+        """Returns the payment with the core's own id `home_id`, or None if no such payment has begun."""
+        try:
+            return await self._call("GET", "/payments/" + quote(home_id, safe=""))
+        except RequestRefused as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            return None
 
     async def request(self, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
         """Asks a payer for money. Returns the request when the payer's DFSP has answered."""
@@ -130,5 +148,7 @@ class CoreRequests:
         if status >= 400:
             information = found.get("errorInformation", {})
             code, why = information.get("errorCode", ""), information.get("errorDescription", f"HTTP {status}")
-            raise RequestRefused(f"{code} {why}".strip())
+            if status >= 500 or status in _NOT_ABOUT_THE_REQUEST:
+                raise NotRunning(f"{self.url}: {code} {why}")
+            raise RequestRefused(status, code, why)
         return found

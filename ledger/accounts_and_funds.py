@@ -32,6 +32,8 @@ from ledger.states import State
 
 _HUB_TYPES = frozenset({Account.Type.HUB_RECONCILIATION, Account.Type.HUB_MULTILATERAL_SETTLEMENT})
 _account_types_by_rule: list[Callable[[str], Iterable[str]]] = []
+SettlementOf = Callable[[Account, bool, str], int | None]
+_settlements_by_reference: list[SettlementOf] = []
 
 
 class NotFree(FspiopError):
@@ -40,6 +42,15 @@ class NotFree(FspiopError):
     def __init__(self, most: int) -> None:
         super().__init__(ErrorCode.PAYER_FSP_INSUFFICIENT_LIQUIDITY, f"at most {money.format_amount(most)} is free")
         self.most = most
+
+
+class RecordedWithSettlement(FspiopError):
+    """Raised if the hub has already recorded this payment of the settlement bank together with the payment's
+    settlement."""
+
+    def __init__(self, settlement_number: int) -> None:
+        super().__init__(ErrorCode.CLIENT_ERROR, f"settlement {settlement_number} has recorded this payment already")
+        self.settlement_number = settlement_number
 
 
 class StillOwes(FspiopError):
@@ -99,6 +110,23 @@ def also_open(rule: Callable[[str], Iterable[str]]) -> None:
     """
     if rule not in _account_types_by_rule:
         _account_types_by_rule.append(rule)
+
+
+def record_payments_once(rule: SettlementOf) -> None:
+    """Registers the function `rule` of another app. `rule` takes a SETTLEMENT account, whether money leaves this
+    account, and a reference. If a settlement has recorded the payment with this reference, `rule` returns the
+    settlement's number.
+    """
+    if rule not in _settlements_by_reference:
+        _settlements_by_reference.append(rule)
+
+
+def check_not_recorded(account: Account, *, is_out: bool, reference: str) -> None:
+    """Raises RecordedWithSettlement if a settlement has already recorded the payment with this reference."""
+    for rule in _settlements_by_reference:
+        number = rule(account, is_out, reference) if reference else None
+        if number is not None:
+            raise RecordedWithSettlement(number)
 
 
 def _account_types(currency: str) -> list[str]:
@@ -298,11 +326,12 @@ def record_funds_in(
 ) -> None:
     """Records money that arrived at the settlement bank. The liquidity cover increases by `amount` (ten-thousandths).
 
-    A repeated call with the same id does not change the cover again.
+    A repeated call with the same id does not change the cover again. Refuses a payment that a settlement has recorded.
     """
     settlement, reconciliation = _settlement_pair(account)
     if _same_movement(transfer_id, account, FundsMovement.Kind.FUNDS_IN, amount):
         return
+    check_not_recorded(settlement, is_out=False, reference=external_reference)
     whole_minor_units.check(amount, account.currency)
     FundsMovement.objects.create(
         transfer_id=transfer_id,
@@ -334,10 +363,12 @@ def prepare_funds_out(
     actor: str,
     extensions: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Reserves a withdrawal. Refuses a withdrawal if a position, a reservation or an amount on hold needs the money."""
+    """Reserves a withdrawal. Refuses a withdrawal if a position, a reservation or an amount on hold needs the money, or
+    if a settlement has recorded this payment."""
     settlement, _ = _settlement_pair(account)
     if _same_movement(transfer_id, account, FundsMovement.Kind.FUNDS_OUT, amount):
         return
+    check_not_recorded(settlement, is_out=True, reference=external_reference)
     whole_minor_units.check(amount, account.currency)
     position = Account.objects.get(
         participant=account.participant, currency=account.currency, type=Account.Type.POSITION
@@ -388,7 +419,8 @@ def end_funds_out(
     """Commits or aborts a withdrawal. If the hub commits a withdrawal, the money has left the settlement bank.
 
     `external_reference` is the bank's own reference, which is often unknown in the first step. If `external_reference`
-    is empty, the withdrawal keeps the reference from its first step.
+    is empty, the withdrawal keeps the reference from its first step. Does not commit a withdrawal if a settlement has
+    recorded this payment.
     """
     settlement, reconciliation = _settlement_pair(account)
     movement = withdrawal_of(settlement, transfer_id, locks=True)
@@ -401,11 +433,11 @@ def end_funds_out(
     movement.external_reference = external_reference or movement.external_reference
     if not commits:
         settlement_holds.give_back(movement)
-    elif (
-        movement.hold_id is None
-        and (hold := settlement_holds.named_by(settlement, movement.external_reference)) is not None
-    ):
-        movement.hold, movement.from_hold = hold, settlement_holds.take(hold, movement.amount)
+    elif movement.hold_id is None:
+        check_not_recorded(settlement, is_out=True, reference=movement.external_reference)
+        hold = settlement_holds.named_by(settlement, movement.external_reference)
+        if hold is not None:
+            movement.hold, movement.from_hold = hold, settlement_holds.take(hold, movement.amount)
     movement.save(update_fields=["state", "completed_at", "external_reference", "hold", "from_hold"])
     Account.objects.filter(pk=settlement.pk).update(
         pending_debits=F("pending_debits") - movement.amount, changed_at=datetime.now(UTC)

@@ -1,5 +1,5 @@
-"""Reads the parties and the quote's id from a transfer's ILP packet. The hub needs these values if the hub does not
-have the quote. Pure.
+"""Reads the parties, the quote's id and the transaction id from a transfer's ILP packet. The hub needs these values if
+the hub does not have the quote. Pure.
 
 The payee DFSP wrote the packet, and the payer DFSP sends the packet with the transfer. Some DFSPs' packets do not
 contain the parties.
@@ -27,6 +27,8 @@ class PacketParties:
     payer_alias: int | None = None
     quote_id: str | None = None
     """The id of the quote, from the packet."""
+    transaction_id: str | None = None
+    """The id of the payment transaction, from the packet."""
 
 
 NOBODY = PacketParties(None, None, None)
@@ -39,15 +41,18 @@ def read(ilp_packet: str, *, payer_dfsp: str, payee_dfsp: str) -> PacketParties:
         return NOBODY
     payer = _identifier(packet.transaction, "payer", payer_dfsp)
     payee = _identifier(packet.transaction, "payee", payee_dfsp)
-    quote_id = packet.transaction.get("quoteId")
-    is_an_id = isinstance(quote_id, str) and correlation_ids.is_correlation_id(quote_id)
     return PacketParties(
         None if payer is None else key_of(payer.party_id_type, payer.party_identifier),
         None if payee is None else key_of(payee.party_id_type, payee.party_identifier),
         None if payee is None else key_of(payee.party_id_type, payee.party_identifier, payee.party_sub_id_or_type),
         payer_alias=None if payer is None or not payer.party_sub_id_or_type else _alias(payer),
-        quote_id=quote_id if is_an_id else None,
+        quote_id=_id(packet.transaction.get("quoteId")),
+        transaction_id=_id(packet.transaction.get("transactionId")),
     )
+
+
+def _id(value: object) -> str | None:
+    return value if isinstance(value, str) and correlation_ids.is_correlation_id(value) else None
 
 
 def _alias(party: PartyIdInfo) -> int:

@@ -21,12 +21,13 @@ from rules.rulesets import sql_for_payments
 
 @dataclass(frozen=True, slots=True)
 class QuotedFacts:
-    """The facts of a quote: the amount in the terms, the verdict of the rules, and the quote's `transactionId`."""
+    """The facts of a quote: the amount in the terms, the verdict of the rules, and the quote's ids."""
 
     facts: Facts
     kept: Kept
     transaction_id: str | None
     terms_expire_at: datetime | None = None
+    quote_id: str | None = None
 
 
 def of(prepares: Sequence[Prepare]) -> Mapping[bytes, QuotedFacts]:
@@ -52,6 +53,7 @@ def of(prepares: Sequence[Prepare]) -> Mapping[bytes, QuotedFacts]:
             each.kept,
             each.transaction_id,
             each.expires_at,
+            each.quote_id,
         )
         for key, each in found.items()
     }
@@ -75,9 +77,9 @@ def refused(quote_ids: Mapping[bytes, tuple[str, str]]) -> Mapping[bytes, Quoted
     return kept
 
 
-def of_conversions(prepares: Sequence[FxPrepare]) -> Mapping[bytes, Facts]:
-    """Returns the facts of the quotes for these conversions. The keys are the digests of the prepares. Runs one SQL
-    statement.
+def of_conversions(prepares: Sequence[FxPrepare]) -> Mapping[bytes, Kept]:
+    """Returns the facts of the quotes for these conversions, with the version of the rules that judged each quote. The
+    keys are the digests of the prepares. Runs one SQL statement.
 
     Leaves out conversions whose quotes are unknown.
     """
@@ -87,4 +89,4 @@ def of_conversions(prepares: Sequence[FxPrepare]) -> Mapping[bytes, Facts]:
         ConversionClaim(each.digest, each.source_id, each.fxp, each.condition, each.commit_request_id)
         for each in prepares
     ]
-    return {key: kept.facts for key, kept in kept_facts_and_verdicts.of_conversions(claims).items()}
+    return kept_facts_and_verdicts.of_conversions(claims)

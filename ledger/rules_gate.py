@@ -7,7 +7,7 @@ the group locks accounts.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django.conf import settings
 
@@ -37,7 +37,9 @@ class AtGate:
     originals: Mapping[str, Original]
     kept: Mapping[bytes, Kept]  # the rules' verdicts about the quotes, by the digests of the prepares
     terms_expire_at: Mapping[bytes, datetime]  # the expirations of the quotes' terms
-    of_conversions: Mapping[bytes, Facts]  # the facts of the conversions' quotes
+    of_conversions: Mapping[bytes, Kept]  # the facts of the conversions' quotes
+    now: datetime  # the time at which the hub read the active rules
+    quote_ids: Mapping[bytes, str]  # the ids of the prepares' quotes, by the digests of the prepares
 
 
 def of(prepares: Sequence[Prepare], fx_prepares: Sequence[FxPrepare]) -> AtGate | None:
@@ -46,10 +48,10 @@ def of(prepares: Sequence[Prepare], fx_prepares: Sequence[FxPrepare]) -> AtGate 
     """
     if not prepares and not fx_prepares:
         return None
-    active = active_rules.current()
+    active = active_rules.current_at()
     if active is None and not settings.RULES_COUNT:
         return None
-    rules = _known(active) if active else None
+    rules, now = (_known(active[0]), active[1]) if active is not None else (None, datetime.now(UTC))
     quoted = quoted_facts.of(prepares) if prepares else {}
     in_packets = {
         each.digest: packet_parties.read(each.ilp_packet, payer_dfsp=each.payer, payee_dfsp=each.payee)
@@ -58,6 +60,11 @@ def of(prepares: Sequence[Prepare], fx_prepares: Sequence[FxPrepare]) -> AtGate 
     }
     if rules is not None:
         quoted = {**quoted, **quoted_facts.refused(_named_quotes(prepares, in_packets))}
+    facts = [found.facts for found in quoted.values()]
+    originals: Mapping[str, Original] = {}
+    if rules is None or rules.counts:
+        facts, originals = originals_of_refunds.of(facts)
+    facts_of_quotes = dict(zip(quoted, facts, strict=True))
     transfers = []
     for prepare in prepares:
         found = quoted.get(prepare.digest)
@@ -71,9 +78,9 @@ def of(prepares: Sequence[Prepare], fx_prepares: Sequence[FxPrepare]) -> AtGate 
                 currency=prepare.currency,
                 amount=prepare.amount,
                 expires_at=prepare.expires_at,
-                quoted=found.facts if found else None,
+                quoted=facts_of_quotes.get(prepare.digest),
                 judged_by=found.kept.version if found else None,
-                transaction_id=found.transaction_id if found else None,
+                transaction_id=found.transaction_id if found else named.transaction_id,
                 bulk=prepare.bulk_id is not None,
                 payer=named.payer,
                 payee=named.payee,
@@ -82,12 +89,11 @@ def of(prepares: Sequence[Prepare], fx_prepares: Sequence[FxPrepare]) -> AtGate 
             )
         )
     kept = {digest: found.kept for digest, found in quoted.items()}
-    refunds = originals_of_refunds.of(
-        (each.quoted for each in transfers if each.quoted is not None), rules.compiled.needs if rules else ()
-    )
     expirations = {digest: each.terms_expire_at for digest, each in quoted.items() if each.terms_expire_at is not None}
     conversions = fx_prepares if rules else ()
-    return AtGate(rules, transfers, conversions, refunds, kept, expirations, quoted_facts.of_conversions(conversions))
+    of_conversions = quoted_facts.of_conversions(conversions)
+    quote_ids = {digest: each.quote_id for digest, each in quoted.items() if each.quote_id is not None}
+    return AtGate(rules, transfers, conversions, originals, kept, expirations, of_conversions, now, quote_ids)
 
 
 def _named_quotes(
@@ -104,10 +110,11 @@ def open_gate(at_gate: AtGate, ending: Sequence[str], determining: Mapping[str, 
     """
     quoted = at_gate.of_conversions
     conversions = [_conversion(each, determining, quoted.get(each.digest)) for each in at_gate.conversions]
-    return open_with([*at_gate.transfers, *conversions], ending, rules=at_gate.rules, originals=at_gate.originals)
+    transfers = [*at_gate.transfers, *conversions]
+    return open_with(transfers, ending, rules=at_gate.rules, originals=at_gate.originals, now=at_gate.now)
 
 
-def _conversion(prepare: FxPrepare, determining: Mapping[str, object], quoted: Facts | None) -> TransferToJudge:
+def _conversion(prepare: FxPrepare, determining: Mapping[str, object], kept: Kept | None) -> TransferToJudge:
     side = Side.PAYEE if prepare.determining_transfer_id in determining else Side.PAYER
     currency, amount = (
         (prepare.source_currency, prepare.source_amount)
@@ -123,7 +130,8 @@ def _conversion(prepare: FxPrepare, determining: Mapping[str, object], quoted: F
         currency=currency,
         amount=amount,
         expires_at=prepare.expires_at,
-        quoted=quoted,
+        quoted=kept.facts if kept is not None else None,
+        judged_by=kept.version if kept is not None else None,
         fx=True,
     )
 
@@ -165,17 +173,40 @@ def paid_before(pairs: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
     return {(payer, payee) for payer, payee in execute(_PAID, columns)}
 
 
+# A refund names its original by the transfer id or by the transaction id. The payer DFSP chooses the transaction id,
+# and can choose an id of another payment. So by a transaction id, the hub finds only a payment of the same two parties.
+# This payment takes precedence over a transfer of other parties that has the id as its transfer id.
 _ORIGINALS = """
-    SELECT o.transaction_id, t.currency, t.amount, c.payer_key, c.payee_key, t.completed_at
-    FROM unnest(%s::text[]) AS o (transaction_id)
-    LEFT JOIN rules_profiles_countedtransfer named ON named.transaction_id = o.transaction_id
-    JOIN ledger_transfer t ON t.transfer_id = coalesce(named.transfer_id, o.transaction_id)
-    LEFT JOIN rules_profiles_countedtransfer c ON c.transfer_id = t.transfer_id
-    WHERE t.state = 'COMMITTED'
+    SELECT r.number, o.*
+    FROM unnest(%s::bigint[], %s::text[], %s::bigint[], %s::bigint[]) AS r (number, named, payer, payee)
+    CROSS JOIN LATERAL (
+        SELECT t.transfer_id, c.transaction_id, t.currency, t.amount, c.payer_key, c.payee_key, t.completed_at
+        FROM (SELECT r.named, 'transfer'
+              UNION ALL
+              SELECT n.transfer_id, 'transaction' FROM rules_profiles_countedtransfer n
+              WHERE n.transaction_id = r.named AND n.payer_key = r.payee AND n.payee_key = r.payer
+             ) AS found (transfer_id, named_by)
+        JOIN ledger_transfer t ON t.transfer_id = found.transfer_id
+        LEFT JOIN rules_profiles_countedtransfer c ON c.transfer_id = t.transfer_id
+        WHERE t.state = 'COMMITTED' AND t.completed_at <= coalesce(%s::timestamptz, 'infinity')
+        ORDER BY CASE WHEN found.named_by = 'transaction' THEN 2
+                      WHEN (c.payer_key, c.payee_key) <> (r.payee, r.payer) THEN 3
+                      ELSE 1 END,
+                 t.received_at, t.transfer_id
+        LIMIT 1
+    ) o
 """
 
 
-def originals(transaction_ids: Sequence[str]) -> dict[str, Original]:
-    """For each of these transaction ids, returns the payment if the payment's transfer is committed. No lock is needed,
-    because a committed transfer never changes."""
-    return {row[0]: Original(*row[1:]) for row in execute(_ORIGINALS, [list(transaction_ids)])}
+def originals(refunds: Sequence[Facts], *, until: datetime | None = None) -> list[Original | None]:
+    """For each of these refunds, returns the original payment if the original's transfer is committed. No lock is
+    needed, because a committed transfer never changes. With `until`, considers only payments that were committed until
+    this time."""
+    columns: list[list[object]] = [
+        list(range(len(refunds))),
+        [each.refund_of for each in refunds],
+        [each.payer for each in refunds],
+        [each.payee for each in refunds],
+    ]
+    found = {number: Original(*columns) for number, *columns in execute(_ORIGINALS, [*columns, until])}
+    return [found.get(number) for number in range(len(refunds))]

@@ -68,10 +68,14 @@ def named_by(settlement_account: Account, reference: str) -> CoverHold | None:
 
 
 def _named(reference: str) -> Q:
+    number = number_in(reference)
+    return Q(pk=None) if number is None else Q(settlement_number=number)
+
+
+def number_in(reference: str) -> int | None:
+    """Returns the settlement's number that is this reference. Returns None if the reference is no number."""
     is_number = reference.isascii() and reference.isdecimal() and len(reference) <= _MOST_DIGITS
-    if not is_number or str(int(reference)) != reference:
-        return Q(pk=None)
-    return Q(settlement_number=int(reference))
+    return int(reference) if is_number and str(int(reference)) == reference else None
 
 
 def take(hold: CoverHold, amount: int) -> int:

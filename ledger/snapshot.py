@@ -141,3 +141,4 @@ class Snapshot:
     # the rules' verdicts about the quotes, by digests of prepares
     kept: Mapping[bytes, Kept] = field(default_factory=dict)
     terms_expire_at: Mapping[bytes, datetime] = field(default_factory=dict)  # the expirations of the quotes' terms
+    quote_ids: Mapping[bytes, str] = field(default_factory=dict)  # the ids of the quotes, by digests of prepares

@@ -111,6 +111,7 @@ def load(
         rules_version=at_gate.rules.version if at_gate and at_gate.rules else None,
         kept=at_gate.kept if at_gate else {},
         terms_expire_at=at_gate.terms_expire_at if at_gate else {},
+        quote_ids=at_gate.quote_ids if at_gate else {},
     )
 
 

@@ -275,16 +275,16 @@ class SettlementStep(AskForm):
         max_length=512,
     )
 
-    def __init__(self, *args: Any, steps: Sequence[tuple[str, Any]], has_statement: bool, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, steps: Sequence[tuple[str, Any]], lacks_statement: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["to"].choices = steps  # type: ignore[attr-defined]
-        self.has_statement = has_statement
-        if has_statement:
+        self.lacks_statement = lacks_statement
+        if not lacks_statement:
             del self.fields["without_statement"], self.fields["because"]
 
     def clean(self) -> dict[str, Any]:
         said: dict[str, Any] = super().clean() or {}
-        if said.get("to") != State.SETTLED or self.has_statement:
+        if said.get("to") != State.SETTLED or not self.lacks_statement:
             said["because"] = ""
         elif not said.get("without_statement"):
             self.add_error(

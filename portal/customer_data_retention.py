@@ -2,7 +2,8 @@
 """Removes customers' data. Each kind of data has its own retention period. The setting is `RETENTION_DAYS`.
 
 The hub keeps ids, amounts, parties, states, times and digests. The hub also keeps all data that a repeated request or a
-payment's page needs. The hub erases texts, but keeps the rows of the texts. One database transaction erases a slice of
+payment's page needs. The hub erases texts, but keeps the rows of the texts. The hub deletes the rows of the payments of
+bulk quotes, because these rows serve only the search for customers. One database transaction erases a slice of
 a thousand rows. The table `sweeps_erasure` records the time up to which the hub has erased texts. So `check_ledger`
 does not report an erased text as missing.
 """
@@ -60,6 +61,7 @@ _AGREEMENT = """
     UPDATE {} SET request = ''::bytea, response = CASE WHEN response IS NOT NULL THEN ''::bytea END
     WHERE created_at >= %s AND created_at < %s AND state <> '{}' AND request <> ''::bytea
 """
+_ITEMS = "DELETE FROM quotes_bulkquoteitem WHERE created_at >= %s AND created_at < %s"
 _BULKS = """
     UPDATE ledger_bulktransfer SET request = ''::bytea, answer = CASE WHEN answer IS NOT NULL THEN ''::bytea END
     WHERE received_at >= %s AND received_at < %s AND state <> 'ACCEPTED' AND request <> ''::bytea
@@ -86,14 +88,17 @@ BODIES = (
     ),
     Texts("bulks", "ledger_bulktransfer", "received_at", (_BULKS,)),
 )
-QUOTES = tuple(
-    Texts(kind, table, "created_at", (_AGREEMENT.format(table, live),))
-    for kind, table, live in (
-        ("quotes", "quotes_quote", "PENDING"),
-        ("bulk quotes", "quotes_bulkquote", "PENDING"),
-        ("fx quotes", "quotes_fxquote", "PENDING"),
-        ("requests to pay", "quotes_transactionrequest", "SENT"),
-    )
+QUOTES = (
+    *(
+        Texts(kind, table, "created_at", (_AGREEMENT.format(table, live),))
+        for kind, table, live in (
+            ("quotes", "quotes_quote", "PENDING"),
+            ("bulk quotes", "quotes_bulkquote", "PENDING"),
+            ("fx quotes", "quotes_fxquote", "PENDING"),
+            ("requests to pay", "quotes_transactionrequest", "SENT"),
+        )
+    ),
+    Texts("payments of bulk quotes", "quotes_bulkquoteitem", "created_at", (_ITEMS,)),
 )
 
 _FACTS = "UPDATE {} SET {} WHERE {} >= %s AND {} < %s AND {} IS NOT NULL"

@@ -112,9 +112,45 @@ def _digits_of(number: phonenumbers.PhoneNumber) -> str:
 
 
 def read_identifier(text: str) -> str:
-    """Returns the identifier of a party. A telephone number becomes digits, and any other identifier stays as it is
-    written."""
+    """Returns the identifier of a party whose identifier is a telephone number. A telephone number becomes digits, and
+    any other text stays as it is written."""
     return read_telephone_number(text) or text.strip()
+
+
+def forms_of_identifier(text: str, id_type: str = "") -> list[str]:
+    """Returns the identifiers that a person can mean by this text.
+
+    If the type of the identifier is unknown, digits can be a telephone number, but also a merchant's or an account's
+    number. So the function returns the telephone number first, and then the text as it is written, without and with its
+    spaces. Raises ValidationError if the text must be a telephone number, but is none.
+    """
+    written = " ".join(text.split())
+    if id_type == "MSISDN":
+        return [read_identifier(written)]
+    if id_type or not written:
+        return [written] if written else []
+    number = _or_raise(written)
+    if written.startswith("+"):
+        return [number or written]
+    compact = written.replace(" ", "") if _NUMBER.match(written) else written
+    return list(dict.fromkeys(filter(None, [number, compact, written])))
+
+
+def _or_raise(written: str) -> str | None:
+    """Returns the telephone number. If the text is no telephone number, raises an error only if the text begins with a
+    plus sign, because only telephone numbers begin with a plus sign."""
+    try:
+        return read_telephone_number(written)
+    except ValidationError:
+        if written.startswith("+"):
+            raise
+        return None
+
+
+def shown_identifier(text: str, id_type: str = "") -> str:
+    """Returns the text that shows people which identifiers a search looks for."""
+    first, *others = forms_of_identifier(text, id_type)
+    return _("%(number)s or %(written)s") % {"number": first, "written": others[0]} if others else first
 
 
 def spellings_of_id(text: str) -> set[str]:
@@ -123,7 +159,12 @@ def spellings_of_id(text: str) -> set[str]:
     return {written, written.lower(), written.upper()}
 
 
-def spellings_of_identifier(identifier: str) -> set[str]:
-    """Returns the spellings of this identifier that a message can contain."""
-    bare = identifier.removeprefix("+")
-    return {identifier, identifier.lower(), identifier.upper(), bare, f"+{bare}"}
+def spellings_of_identifier(text: str) -> set[str]:
+    """Returns the spellings in which a message can contain the identifier that a person wrote."""
+    found = set[str]()
+    for identifier in forms_of_identifier(text):
+        found |= {identifier, identifier.lower(), identifier.upper()}
+        bare = identifier.removeprefix("+")
+        if bare.isdecimal():
+            found |= {bare, f"+{bare}"}
+    return found

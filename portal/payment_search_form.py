@@ -7,39 +7,50 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
+import phonenumbers
 from django import forms
+from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from fspiop import money as api_money
 from hub.participants.models import Participant
 from portal.amounts_and_durations import money
 from portal.fields import AmountField
-from portal.parse_typed_values import read_amount, read_telephone_number
+from portal.parse_typed_values import forms_of_identifier, read_amount, read_telephone_number, shown_identifier
 from portal.queries.payments import Kind, Sought
-from portal.search_forms import CurrencyField, IdentifierField, ParticipantField, Search
+from portal.search_forms import CurrencyField, IdentifierField, MomentField, ParticipantField, Search
 from portal.visitor import Visitor
 
 _ID = re.compile(r"(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z|[0-7][0-9A-HJKMNP-TV-Z]{25}\Z")
 _TIME = re.compile(r"([01]?[0-9]|2[0-3])[:h]([0-5][0-9])(?:-([01]?[0-9]|2[0-3])[:h]([0-5][0-9]))?\Z")
 _DAY = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})\Z")
 _LOCAL_DAY = re.compile(r"([0-9]{1,2})[/.]([0-9]{1,2})[/.]([0-9]{4})\Z")
+# The number of a merchant, an account or a document, such as "123-456", "AB12345" or "0012345678", and an IBAN. A text
+# that looks like a day or like a part of an id is no such number.
+_OTHER_IDENTIFIER = re.compile(
+    r"(?i)(?![0-9]{1,4}-[0-9]{1,2}-[0-9]{1,4}\Z)(?![0-9a-f]{8}-[0-9a-f]{4}-)(?=(?:[^0-9]*[0-9]){5})"
+    r"(?:[a-z]{0,6}-?[0-9][0-9-]*|[a-z]{2}[0-9]{2}[0-9a-z]{11,30})\Z"
+)
 # A search for a single time covers a quarter of an hour before and after this time.
 _AROUND = timedelta(minutes=15)
 _MOST_WORDS = 16
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998
+_EXAMPLE_AMOUNT = 3000 * 10**api_money.SCALE
 
 
 @dataclass(slots=True)
 class Words:
-    """The values that were read from the words in the box."""
+    """The values that were read from the words in the box. `identifier` is a text as it was written. A payment between
+    two DFSPs has one of the DFSPs as its payer DFSP, and the other as its payee DFSP."""
 
     ids: list[str] = field(default_factory=list)
     identifier: str = ""
     amount: int | None = None
     currency: str = ""
-    dfsp: str = ""
+    dfsps: list[str] = field(default_factory=list)
     day: date | None = None
     hours: tuple[time, time | None] | None = None
 
@@ -49,7 +60,7 @@ def read_words(text: str, dfsps: dict[str, str], currencies: frozenset[str]) -> 
     participants' names as the hub registered them.
 
     A telephone number or an amount can contain spaces. So the function reads the longest group of words that has a
-    meaning. Raises ValidationError with the first word that has no meaning.
+    meaning. Raises ValidationError with the first word that has no meaning, or that is a second value of the same kind.
     """
     words, found, place = text.split(), Words(), 0
     if len(words) > _MOST_WORDS:
@@ -65,18 +76,41 @@ def _read_one(word: str, found: Words, dfsps: dict[str, str], currencies: frozen
         found.ids.append(word)
     elif hours := _TIME.match(word):
         first, minute, last, last_minute = hours.groups()
-        found.hours = time(int(first), int(minute)), time(int(last), int(last_minute)) if last else None
+        _set(found, "hours", (time(int(first), int(minute)), time(int(last), int(last_minute)) if last else None), word)
     elif day := _day(word):
-        found.day = day
+        _set(found, "day", day, word)
     elif word.lower() in dfsps:
-        found.dfsp = dfsps[word.lower()]
+        _add_dfsp(found, dfsps[word.lower()], word)
     elif word.upper() in currencies:
-        found.currency = word.upper()
+        _set(found, "currency", word.upper(), word)
     elif "@" in word:
-        found.identifier = word
+        _set(found, "identifier", word, word)
     else:
         return 0
     return 1
+
+
+def _set(found: Words, name: str, value: Any, word: str) -> None:
+    if getattr(found, name) not in (None, "", value):
+        raise _second_value(word)
+    setattr(found, name, value)
+
+
+def _add_dfsp(found: Words, name: str, word: str) -> None:
+    if name not in found.dfsps:
+        found.dfsps.append(name)
+    if len(found.dfsps) > 2:
+        raise _second_value(word)
+
+
+def _second_value(word: str) -> forms.ValidationError:
+    return forms.ValidationError(
+        _(
+            "“%(word)s” is one value too many. Write only one number, amount, currency, time and day, and at most two "
+            "DFSPs."
+        )
+        % {"word": word}
+    )
 
 
 def _day(word: str) -> date | None:
@@ -92,17 +126,24 @@ def _day(word: str) -> date | None:
 
 
 def _read_numbers(words: list[str], found: Words) -> int:
-    """Reads a telephone number or an amount from the longest group of words. Returns how many words the group has."""
+    """Reads a telephone number or an amount from the longest group of words. Returns how many words the group has.
+
+    If the first word is neither, but can be an identifier of another type, reads this identifier.
+    """
     for count in range(len(words), 0, -1):
         text = " ".join(words[:count])
-        number = _or_none(read_telephone_number, text)
-        if number and not found.identifier:
-            found.identifier = number
+        if not found.identifier and _or_none(read_telephone_number, text):
+            found.identifier = text
             return count
         amount = _or_none(read_amount, text)
-        if amount is not None and found.amount is None:
-            found.amount = amount
+        if amount is not None:
+            _set(found, "amount", amount, text)
             return count
+        if _or_none(read_telephone_number, text):
+            raise _second_value(text)
+    if _OTHER_IDENTIFIER.match(words[0]):
+        _set(found, "identifier", words[0], words[0])
+        return 1
     try:
         read_amount(words[0])
     except forms.ValidationError as error:
@@ -117,6 +158,14 @@ def _read_numbers(words: list[str], found: Words) -> int:
     )
 
 
+def _is_same(name: str, written: Any, value: Any) -> bool:
+    """Returns whether a field and the box have the same value. Two spellings of one telephone number are the same
+    value."""
+    if name == "alias":
+        return forms_of_identifier(written)[0] == forms_of_identifier(value)[0]
+    return bool(written == value)
+
+
 def _or_none(read: Any, text: str) -> Any:
     try:
         return read(text)
@@ -124,21 +173,14 @@ def _or_none(read: Any, text: str) -> Any:
         return None
 
 
-class MomentField(forms.DateTimeField):
-    """Reads a time in the visitor's time zone. If `is_end` is true, returns the end of the minute."""
-
-    def __init__(self, *, is_end: bool = False, **kwargs: Any) -> None:
-        self.is_end = is_end
-        widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
-        super().__init__(required=False, widget=widget, **kwargs)
-
-    def clean(self, value: Any) -> datetime | None:  # type: ignore[override]
-        found: datetime | None = super().clean(value)
-        if found is None:
-            return None
-        if not _FIRST_YEAR < found.year <= _LAST_YEAR:
-            raise forms.ValidationError(_("This date is out of range."))
-        return found + timedelta(minutes=1) if self.is_end else found
+def example() -> str:
+    """Returns an example of a search: a telephone number, an amount and a time. The forms of the number and the amount
+    are those of the scheme's country and of the visitor's language."""
+    number, country = "+255 655 001 005", settings.SCHEME_COUNTRY
+    parsed = phonenumbers.example_number_for_type(country, PhoneNumberType.MOBILE) if country else None
+    if parsed is not None:
+        number = phonenumbers.format_number(parsed, PhoneNumberFormat.NATIONAL)
+    return f"{number} {money(_EXAMPLE_AMOUNT, 'XAF')} 10:15"
 
 
 class PaymentSearch(Search):
@@ -146,14 +188,7 @@ class PaymentSearch(Search):
         label=gettext_lazy("Number, amount, time, DFSP or id"),
         required=False,
         max_length=200,
-        widget=forms.TextInput(
-            attrs={
-                "type": "search",
-                "class": "form-control",
-                "autocomplete": "off",
-                "placeholder": "0655 001 005 3,000 10:15",
-            }
-        ),
+        widget=forms.TextInput(attrs={"type": "search", "class": "form-control", "autocomplete": "off"}),
     )
     alias = IdentifierField(label=gettext_lazy("Number or other alias"))
     amount = AmountField(label=gettext_lazy("Amount"), required=False)
@@ -174,6 +209,10 @@ class PaymentSearch(Search):
         ],
     )
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["q"].widget.attrs["placeholder"] = example()
+
     def clean_q(self) -> Words:
         text = self.cleaned_data["q"]
         names = Participant.objects.filter(is_hub=False).values_list("name", flat=True) if text else []
@@ -184,17 +223,18 @@ class PaymentSearch(Search):
         words = said.get("q")
         if words is not None:
             for name, value in (("alias", words.identifier), ("amount", words.amount), ("currency", words.currency)):
-                if value not in (None, "") and said.get(name) not in (None, "", value):
+                if said.get(name) in (None, ""):
+                    said[name] = value
+                elif value not in (None, "") and not _is_same(name, said[name], value):
                     self.add_error(name, _("The box and this field name different values."))
-                said[name] = said.get(name) if said.get(name) not in (None, "") else value
         since, until = self.times(said)
         if since is not None and until is not None and since >= until:
             self.add_error("until", _("The end is before the beginning."))
         return said
 
     def times(self, said: dict[str, Any]) -> tuple[datetime | None, datetime | None]:
-        """Returns the beginning and the end of the period to search. A value in a field overrides a value in the
-        box."""
+        """Returns the beginning and the end of the period to search. If the box and the fields both name a period, the
+        payments must be in both periods."""
         since, until = said.get("since"), said.get("until")
         words = said.get("q")
         if words is None or not (words.day or words.hours):
@@ -214,7 +254,7 @@ class PaymentSearch(Search):
                 begin, end = begin - _AROUND, begin + _AROUND
             else:
                 end = datetime.combine(begin.date(), last, zone) + timedelta(minutes=1)
-        return since or begin, until or end
+        return max(filter(None, (since, begin))), min(filter(None, (until, end)))
 
     @property
     def ids(self) -> list[str]:
@@ -236,7 +276,7 @@ class PaymentSearch(Search):
         said = self.said
         since, until = self.times(said)
         words: Words = said.get("q") or Words()
-        dfsp = Participant.objects.filter(name=words.dfsp).values_list("pk", flat=True).first() if words.dfsp else None
+        dfsps = Participant.objects.filter(name__in=words.dfsps).values_list("pk", flat=True) if words.dfsps else ()
         return Sought(
             own=visitor.dfsp_id,
             identifier=said.get("alias", ""),
@@ -244,7 +284,7 @@ class PaymentSearch(Search):
             currency=said.get("currency", ""),
             payer=said.get("payer"),
             payee=said.get("payee"),
-            dfsp=dfsp,
+            dfsps=frozenset(dfsps),
             since=since,
             until=until,
             kinds=frozenset({Kind(said["kind"])}) if "kind" in said else frozenset(Kind),
@@ -255,14 +295,13 @@ class PaymentSearch(Search):
         words: Words = said.get("q") or Words()
         yield from words.ids
         if said.get("alias"):
-            yield said["alias"]
+            yield shown_identifier(said["alias"])
         if said.get("amount") is not None:
             currency = said.get("currency", "")
             yield _("amount %(amount)s") % {"amount": f"{money(said['amount'], currency or 'XAF')} {currency}".strip()}
         elif said.get("currency"):
             yield said["currency"]
-        if words.dfsp:
-            yield words.dfsp
+        yield from words.dfsps
         since, until = self.times(said)
         if since is not None:
             yield _("from %(time)s") % {"time": timezone.localtime(since).strftime("%Y-%m-%d %H:%M")}

@@ -4,6 +4,7 @@ An invalid value in a search never causes an error page. The form shows the erro
 nothing. A search that left out the invalid condition would find the wrong rows.
 """
 
+import re
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -14,16 +15,21 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from hub.participants.models import Participant
 from portal import scheme_currencies
 from portal.amounts_and_durations import money
 from portal.fields import AmountField
-from portal.parse_typed_values import read_identifier
+from portal.history import UNKNOWN
+from portal.parse_typed_values import forms_of_identifier, shown_identifier
 
 # Days outside this range are refused, because a change of time zone or a step to the next day could exceed Python's
 # range.
 _FIRST, _LAST = date(1970, 1, 2), date(9999, 12, 29)
+_SHOWN = "%Y-%m-%dT%H:%M"
+_ONLY_A_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
+_USE_CASES = ("DEPOSIT", "PAYMENT", "REFUND", "TRANSFER", "WITHDRAWAL")
 _WITHOUT_DECIMALS = "XAF"  # the format for an amount without a currency: only the decimals that the amount has
 
 
@@ -46,6 +52,42 @@ class DayField(forms.DateField):
         if self.is_end:
             day += timedelta(days=1)
         return datetime(day.year, day.month, day.day, tzinfo=timezone.get_current_timezone())
+
+
+class MomentField(forms.DateTimeField):
+    """Reads a time in the visitor's time zone, to the minute, and returns this time. A text that is only a day means
+    the beginning of the day. The text in a link can also have an offset from UTC.
+
+    If `is_end` is true, returns the end of the minute or of the day.
+    """
+
+    def __init__(self, *, is_end: bool = False, **kwargs: Any) -> None:
+        self.is_end = is_end
+        widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format=_SHOWN)
+        super().__init__(required=False, widget=widget, **kwargs)
+
+    def clean(self, value: Any) -> datetime | None:  # type: ignore[override]
+        found: datetime | None = super().clean(value)
+        if found is None:
+            return None
+        if not _FIRST.year < found.year < _LAST.year:
+            raise forms.ValidationError(_("This date is out of range."))
+        if not self.is_end:
+            return found
+        if _ONLY_A_DAY.match(value.strip()):
+            day = timezone.localtime(found).date() + timedelta(days=1)
+            return datetime(day.year, day.month, day.day, tzinfo=timezone.get_current_timezone())
+        return found + timedelta(minutes=1)
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        """Returns the text for the page's field, which accepts only a local time without an offset."""
+        try:
+            found = self.clean(data)
+        except forms.ValidationError:
+            found = None
+        if found is None:
+            return data
+        return timezone.localtime(found - timedelta(minutes=1) if self.is_end else found).strftime(_SHOWN)
 
 
 class ParticipantField(forms.CharField):
@@ -75,8 +117,19 @@ class CurrencyField(forms.ChoiceField):
         return str(super().to_python(value)).upper()
 
 
+class UseCaseField(forms.ChoiceField):
+    """Reads a use case of payments, as the history of payments knows the use cases (`portal.history`)."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        choices = [("", "–"), *((name, name) for name in _USE_CASES), (UNKNOWN, gettext_lazy("unknown"))]
+        super().__init__(required=False, choices=choices, **kwargs)
+
+
 class IdentifierField(forms.CharField):
-    """Reads the identifier of a party. The field accepts a telephone number in any usual form."""
+    """Reads the identifier of a party of any type, and returns the text as it is written.
+
+    The search looks for each identifier that the text can mean (`forms_of_identifier`).
+    """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
@@ -84,7 +137,9 @@ class IdentifierField(forms.CharField):
         )
 
     def clean(self, value: Any) -> str:
-        return read_identifier(super().clean(value))
+        text: str = super().clean(value)
+        forms_of_identifier(text)
+        return text
 
 
 class Search(forms.Form):
@@ -115,7 +170,7 @@ class Search(forms.Form):
             if isinstance(field, AmountField):
                 yield f"{field.label} {money(value, self.said.get('currency') or _WITHOUT_DECIMALS)}"
             elif isinstance(field, IdentifierField):
-                yield value
+                yield shown_identifier(value)
 
     def filtered(self, rows: "QuerySet[Any]", **lookups: str) -> "QuerySet[Any]":
         """Filters `rows` by each field with a value. For each field, `lookups` has the keyword of a Django filter, such

@@ -28,6 +28,7 @@ from ledger.models import Transfer
 from portal.amounts_and_durations import money as shown
 from portal.queries.payment_outcome import Verdict
 from portal.queries.transfer_history import Story
+from portal.words import states
 
 _MARK = b"\n%kitovu-signature "
 _LINE_MM = 5.5
@@ -207,7 +208,7 @@ def _facts(transfer: Transfer, verdict: Verdict) -> list[tuple[str, str]]:
         (_("Payer"), transfer.payer.name),
         (_("Payee"), transfer.payee_name),
         (_("Amount"), f"{shown(transfer.amount, transfer.currency)} {transfer.currency}"),
-        (_("State"), transfer.state),
+        (_("State"), states.word_of(transfer.state)),
         (_("Arrived"), _moment(transfer.received_at)),
         (_("Expires"), _moment(transfer.expires_at)),
         *([(_("Ended"), _moment(transfer.completed_at))] if transfer.completed_at else []),

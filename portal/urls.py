@@ -350,6 +350,7 @@ urlpatterns: list[URLPattern] = [
         get=Right.SEE_OWN_SETTLEMENT,
     ),
     page("rules/", rules.index, name="rules", get=Right.SEE_RULES),
+    page("rules/rules.schema.json", rules.json_schema, name="rules_schema", get=Right.SEE_RULES),
     form_page(
         "rules/import/",
         rules.create,
@@ -390,6 +391,12 @@ urlpatterns: list[URLPattern] = [
     page("certifications/<int:number>/", certifications.show, name="certification", get=Right.SEE_PARTICIPANTS),
     page(
         "certifications/<int:number>/live/", certifications.live, name="certification_live", get=Right.SEE_PARTICIPANTS
+    ),
+    page(
+        "certifications/<int:number>/<slug:case>/outcome/",
+        certifications.report_outcome,
+        name="report_outcome",
+        post=Right.CERTIFY,
     ),
     page(
         "certifications/<int:number>/report.json",

@@ -1,7 +1,7 @@
 from django.contrib import admin
 
 from hub.admin_base import ReadOnlyAdmin
-from quotes.models import BulkQuote, FxQuote, Question, Quote, TransactionRequest
+from quotes.models import BulkQuote, BulkQuoteItem, FxQuote, Question, Quote, TransactionRequest
 
 
 class _AgreementAdmin(ReadOnlyAdmin):
@@ -21,6 +21,13 @@ class QuoteAdmin(_AgreementAdmin):
 class BulkQuoteAdmin(_AgreementAdmin):
     list_display = ["bulk_quote_id", "payer", "payee", "state", "expires_at", "created_at"]
     search_fields = ["=bulk_quote_id"]
+
+
+@admin.register(BulkQuoteItem)
+class BulkQuoteItemAdmin(ReadOnlyAdmin):
+    list_display = ["quote_id", "transaction_id", "bulk_quote_id", "place", "currency", "created_at"]
+    search_fields = ["=quote_id", "=transaction_id", "=bulk_quote__bulk_quote_id"]
+    exclude = ["payer_alias", "payee_alias"]
 
 
 @admin.register(FxQuote)

@@ -30,6 +30,7 @@ class Claim:
 class Found:
     """The facts and verdict that the hub stored for one payment, and the payment's terms."""
 
+    quote_id: str
     kept: Kept
     transaction_id: str | None
     amount: int | None
@@ -67,7 +68,7 @@ def of_transfers(claims: Sequence[Claim]) -> dict[bytes, Found]:
     for key, quote_id, transaction_id, amount, currency, expires_at, stored in execute(_OF_QUOTES, columns):
         kept = kept_verdicts.from_bytes(bytes(stored)).get(quote_id)
         if kept is not None:
-            found[bytes(key)] = Found(kept, transaction_id, amount, currency, expires_at)
+            found[bytes(key)] = Found(quote_id, kept, transaction_id, amount, currency, expires_at)
     return found
 
 
@@ -135,5 +136,6 @@ def of_items(bulk_quote_id: str, claims: Sequence[Claim]) -> dict[bytes, Found]:
     for claim in claims:
         one = by_terms.get(digest_of(claim.condition, claim.packet_sha256))
         if one is not None and one.quote_id in kept and claim.payee == payee:
-            found[claim.key] = Found(kept[one.quote_id], None, one.amount, one.currency)
+            of_item = kept[one.quote_id]
+            found[claim.key] = Found(one.quote_id, of_item, of_item.transaction_id, one.amount, one.currency)
     return found

@@ -148,8 +148,8 @@ class Quote(JudgedAgreement):
 
 
 class BulkQuote(JudgedAgreement):
-    """A bulk quote: a request for the terms of many payments from one payer to customers of one payee DFSP. The table
-    has no columns for the parties of each payment. Only the stored messages of the bulk quote contain these parties."""
+    """A bulk quote: a request for the terms of many payments from one payer to customers of one payee DFSP. The parties
+    and the amount of each payment are in `BulkQuoteItem`."""
 
     resource = "bulkQuotes"
     not_found = ErrorCode.BULK_QUOTE_ID_NOT_FOUND
@@ -165,6 +165,41 @@ class BulkQuote(JudgedAgreement):
         ordering = ["created_at"]
         indexes = [models.Index(fields=["created_at"], name="bulk_quote_by_arrival"), _sweep("bulk_quote")]
         constraints = _guards("bulk_quote")
+
+
+class BulkQuoteItem(models.Model):
+    """One payment of a bulk quote. With these rows, people find the payment by the identifier of its payer or payee.
+
+    The hub deletes these rows when it erases the messages of bulk quotes.
+    """
+
+    bulk_quote = models.ForeignKey(BulkQuote, on_delete=models.CASCADE, related_name="items", db_index=False)
+    place = models.PositiveSmallIntegerField()  # the place in the message's list, from 0
+    quote_id = models.CharField(max_length=36)
+    transaction_id = models.CharField(max_length=36)
+    payer_alias = models.CharField(max_length=128)
+    payee_alias = models.CharField(max_length=128)
+    amount = models.BigIntegerField(null=True)  # NULL if the amount is too large for the hub
+    currency = models.CharField(max_length=3)
+    created_at = models.DateTimeField()  # the time of the bulk quote's arrival
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["bulk_quote", "place"], name="one_payment_at_each_place_of_a_bulk_quote")
+        ]
+        indexes = [
+            # with this index, the hub finds old rows to delete
+            models.Index(fields=["created_at"], name="bulk_item_by_arrival"),
+            # these indexes are for the portal's search for a customer's payments, or for a payment by its ids
+            models.Index(F("payer_alias"), F("created_at").desc(), name="bulk_item_of_payers_alias"),
+            models.Index(F("payee_alias"), F("created_at").desc(), name="bulk_item_of_payees_alias"),
+            models.Index(fields=["transaction_id"], name="bulk_item_by_transaction"),
+            models.Index(fields=["quote_id"], name="bulk_item_by_quote"),
+        ]
+
+    def __str__(self) -> str:
+        return f"payment {self.place} of {self.bulk_quote_id}"
 
 
 class FxQuote(JudgedAgreement):

@@ -5,7 +5,7 @@ rules, this module runs no SQL statement. If rules are active, this module runs 
 any number of requests.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -25,6 +25,7 @@ from rules.facts import Facts
 from rules.kept_verdicts import Kept
 from rules.language.counter_types import Counters, NoCounters
 from rules.language.refusal_codes import OUT_OF_TIME
+from rules.profiles.counters import Original
 from rules.rulesets import active_rules, decisions
 from rules.rulesets.active_rules import ActiveRules
 from rules.rulesets.decisions import Judged
@@ -41,8 +42,9 @@ class QuoteGate:
     """Applies the scheme's rules to one group's requests for terms. Only the method `save` runs SQL statements."""
 
     rules: ActiveRules | None  # None if no rules are active, and the hub only counts payments (RULES_COUNT)
-    # For each command and each quote id, the facts of the payment, and the refusal if a kill switch stops the payment.
-    payments: Mapping[str, Mapping[str, tuple[Facts, Verdict | None]]]
+    # For each command, the payments: the quote id, the facts, and the refusal if a kill switch stops the payment. An FX
+    # quote has facts for each of its amounts, with the same quote id.
+    payments: Mapping[str, Sequence[tuple[str, Facts, Verdict | None]]]
     counters: Counters
     faults: Mapping[str, FspiopError]  # for each request with unreadable facts, the error
     now: datetime
@@ -57,20 +59,22 @@ class QuoteGate:
             return None
         if command.key in self.faults:
             return self.faults[command.key]
-        found = {
-            quote_id: self._judge(self.rules, quote_id, *each) for quote_id, each in self.payments[command.key].items()
-        }
-        refused = [kept.refusal for kept, _ in found.values() if kept.refusal is not None]
-        if len(refused) == len(found):  # if the rules allow at least one payment, the bulk quote continues
+        found = [
+            (quote_id, *self._judge(self.rules, quote_id, facts, stopped))
+            for quote_id, facts, stopped in self.payments[command.key]
+        ]
+        refused = [kept.refusal for _, kept, _ in found if kept.refusal is not None]
+        # If the rules allow at least one payment, a bulk quote continues.
+        if refused and (command.resource != "bulkQuotes" or len(refused) == len(found)):
             return scheme_error(*refused[0])
-        late = next((until for kept, until in found.values() if _is_too_late(command, kept.facts, until)), None)
+        late = next((until for _, kept, until in found if _is_too_late(command, kept.facts, until)), None)
         if late is not None and command.resource == "quotes":
             text = f"The scheme delays this payment; it must not expire before {format_datetime(late)}"
             last = self.judged.pop()
             refused_now = replace(last.verdict, outcome="REFUSE", code=OUT_OF_TIME, text=text)
             self.judged.append(Judged(last.subject, last.facts, refused_now))
             return scheme_error(OUT_OF_TIME, text)
-        self.kept[command.key] = kept_verdicts.to_bytes({quote_id: kept for quote_id, (kept, _) in found.items()})
+        self._keep(command, [(quote_id, kept) for quote_id, kept, _ in found])
         return None
 
     def refusal_of_terms(self, command: GiveTerms, kept: bytes | None) -> FspiopError | None:
@@ -93,8 +97,14 @@ class QuoteGate:
         """Stores the facts of a quote. Rules that become active later can then count the transfer of the quote."""
         payments = self.payments.get(command.key)
         if payments:
-            found = {quote_id: Kept(facts, NO_VERSION) for quote_id, (facts, _) in payments.items()}
-            self.kept[command.key] = kept_verdicts.to_bytes(found)
+            self._keep(command, [(quote_id, Kept(facts, NO_VERSION)) for quote_id, facts, _ in payments])
+
+    def _keep(self, command: AskTerms, found: Sequence[tuple[str, Kept]]) -> None:
+        if isinstance(command.details, BulkQuotePost):
+            ids = {each.quote_id: each.transaction_id for each in command.details.individual_quotes}
+            found = [(quote_id, replace(kept, transaction_id=ids[quote_id])) for quote_id, kept in found]
+        # The first facts of an FX quote are those of the source amount, if the source amount is known.
+        self.kept[command.key] = kept_verdicts.to_bytes(dict(reversed(found)))
 
     def _judge(
         self, rules: ActiveRules, quote_id: str, facts: Facts, stopped: Verdict | None
@@ -148,25 +158,29 @@ def open_gate(asked: Collection[AskTerms], *, delays: bool = False) -> QuoteGate
         except FspiopError as fault:
             faults[command.key] = FspiopError(fault.error, fault.detail)  # a copy of the error without its traceback
     if rules is None:
-        unjudged: dict[str, dict[str, tuple[Facts, Verdict | None]]] = {}
+        unjudged: dict[str, list[tuple[str, Facts, Verdict | None]]] = {}
         for key, quote_id, each in named:
-            unjudged.setdefault(key, {})[quote_id] = each, None
+            unjudged.setdefault(key, []).append((quote_id, each, None))
         return QuoteGate(None, unjudged, NoCounters(), faults, now)
     compiled = rules.compiled("quote")
     facts = lists_markers_and_kill_switches.labelled(
         [each for _, _, each in named], lists=bool(compiled.lists), markers=bool(compiled.markers)
     )
-    payments: dict[str, dict[str, tuple[Facts, Verdict | None]]] = {}
+    named_originals: Mapping[str, Original] = {}
+    if originals.are_needed(compiled.needs):
+        facts, named_originals = originals.of(facts)
+    payments: dict[str, list[tuple[str, Facts, Verdict | None]]] = {}
     for (key, quote_id, _), each, stopped in zip(
         named, facts, lists_markers_and_kill_switches.stopped(facts), strict=True
     ):
-        payments.setdefault(key, {})[quote_id] = each, stopped
-    counters = counters_unlocked(facts, compiled.needs, originals.of(facts, compiled.needs))
+        payments.setdefault(key, []).append((quote_id, each, stopped))
+    counters = counters_unlocked(facts, compiled.needs, named_originals)
     return QuoteGate(rules, payments, counters, faults, now)
 
 
 def facts_of(command: AskTerms, now: datetime) -> list[tuple[str, Facts]]:
-    """Returns the quote id and the facts of each payment in a request.
+    """Returns the quote id and the facts of each payment in a request. For an FX quote, returns the facts of each known
+    amount.
 
     Raises FspiopError 3100 if an amount is too large for the hub, or if two payments of a bulk quote have the same
     quote id.
@@ -183,7 +197,7 @@ def facts_of(command: AskTerms, now: datetime) -> list[tuple[str, Facts]]:
                     raise FspiopError(ErrorCode.VALIDATION_ERROR, "individualQuotes: each quoteId must be different")
                 return found
             case FxQuotePost() as body:
-                return [(command.agreement_id, message_facts.of_fx_quote(body, now=now))]
+                return [(command.agreement_id, facts) for facts in message_facts.of_fx_quote(body, now=now)]
     except AmountError as error:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"amount: {error}") from None
     raise TypeError(f"a request for terms without its message: {command.key}")

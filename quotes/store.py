@@ -12,9 +12,11 @@ from typing import Any
 
 import orjson
 
+from fspiop.bodies.bulk_quotes import BulkQuotePost
 from hub.group_commit import LostRace
 from hub.postgresql import arrays
 from hub.sql_execution import execute
+from quotes.bulk_quote_terms import amount_of
 from quotes.commands_and_facts import AskTerms, GiveTerms, Side, Standing, Stored
 from quotes.models import Agreement, BulkQuote, FxQuote, Quote
 
@@ -95,6 +97,35 @@ def add(kind: type[Agreement], requests: Sequence[tuple[AskTerms, int]], kept: M
     ]
     if execute(_insert(kind), columns).rowcount != len(ordered):
         raise LostRace("another process stored one of these requests first")
+    bulks = [command.details for command, _ in ordered if isinstance(command.details, BulkQuotePost)]
+    if bulks:
+        _add_items(bulks)
+
+
+def _add_items(bulks: Sequence[BulkQuotePost]) -> None:
+    """Stores the parties and the amount of each payment of these bulk quotes."""
+    payments = [(bulk, place, payment) for bulk in bulks for place, payment in enumerate(bulk.individual_quotes)]
+    columns: list[list[Any]] = [
+        [bulk.bulk_quote_id for bulk, _, _ in payments],
+        [place for _, place, _ in payments],
+        [payment.quote_id for _, _, payment in payments],
+        [payment.transaction_id for _, _, payment in payments],
+        [bulk.payer.party_id_info.party_identifier for bulk, _, _ in payments],
+        [payment.payee.party_id_info.party_identifier for _, _, payment in payments],
+        [amount_of(payment.amount) for _, _, payment in payments],
+        [payment.amount.currency for _, _, payment in payments],
+    ]
+    execute(_ADD_ITEMS, columns)
+
+
+_ADD_ITEMS = """
+    INSERT INTO quotes_bulkquoteitem (bulk_quote_id, place, quote_id, transaction_id, payer_alias, payee_alias, amount,
+                                      currency, created_at)
+    SELECT n.*, b.created_at
+    FROM unnest(%s::text[], %s::int[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::text[])
+         AS n (bulk_quote_id, place, quote_id, transaction_id, payer_alias, payee_alias, amount, currency)
+    JOIN quotes_bulkquote b ON b.bulk_quote_id = n.bulk_quote_id
+"""
 
 
 def settle(kind: type[Agreement], answers: Sequence[tuple[GiveTerms, str]]) -> None:

@@ -10,7 +10,10 @@ import msgspec
 from rules.facts import Facts
 from rules.language.compiled_types import CompiledRules
 from rules.language.counter_types import Counters
+from rules.language.fact_catalogue import FACTS
+from rules.language.interpret import holds, reader_of
 from rules.language.local_time import seconds_until
+from rules.language.needed_counters import comparisons
 from rules.language.refusal_codes import text_of
 from rules.language.rule_types import Alert, Hold, Kind, Refuse, Rule
 from rules.language.values_of_conditions import Reading, read_conditions
@@ -77,6 +80,8 @@ def judge(facts: Facts, compiled: CompiledRules, counters: Counters, variances: 
     The facts must belong to the same gate as the compiled rules.
     """
     fired = compiled.evaluate(facts, counters.get)
+    if fired and facts.fx:
+        fired = [each for each in fired if _is_about_conversion(each, facts, compiled, counters)]
     if not fired:
         return []
     fired.sort(key=_position)
@@ -98,6 +103,19 @@ def verdict_of(hits: Sequence[Hit]) -> Verdict:
     if holds:
         return Verdict(outcome="HOLD", hold_for_s=max(holds), hits=tuple(hits))
     return Verdict(outcome="ALERT" if counting else "ALLOW", hits=tuple(hits))
+
+
+def _is_about_conversion(fired: int, facts: Facts, compiled: CompiledRules, counters: Counters) -> bool:
+    """Returns whether a rule that fired for a conversion judges the conversion.
+
+    Rules about parties and about the details of a payment judge the transfer to which the conversion belongs. If such a
+    rule also has conditions that are enough for a conversion, such as a large amount, the rule judges the conversion.
+    """
+    rule = compiled.rules[_position(fired)]
+    reads_only_conversions = all(FACTS[each.fact].is_of_conversions for each in comparisons(rule.whole_condition))
+    if reads_only_conversions and not rule.when.scenarios:
+        return True
+    return fired >= 0 and holds(rule.whole_condition, reader_of(compiled, facts, counters.get), rule.when) is True
 
 
 def _position(fired: int) -> int:

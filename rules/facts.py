@@ -89,8 +89,14 @@ class Facts(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=True
     """Whether the rules of the quote gate also judge this transfer, although the transfer's quote passed through this
     hub.
 
-    The value is True if another version of the rules judged the quote, or if the quote had another amount.
+    The value is True if another version of the rules judged the quote, or if the quote had another amount. The value is
+    also True for a conversion without an FX quote.
     """
+    original: str | None = None
+    """In a refund, the transfer id of the original, if the original is committed. `refund_of` can be another id of the
+    same original."""
+    original_transaction: str | None = None
+    """The transaction id of the original, if this id differs from the transfer id."""
 
 
 def to_bytes(facts: Facts) -> bytes:

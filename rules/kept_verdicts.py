@@ -26,6 +26,8 @@ class Kept(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     Only a payment of a bulk quote has a code and a text, because the hub refuses a single quote immediately.
     """
+    transaction_id: str | None = None
+    """The transaction id of a payment of a bulk quote. A single quote has a column for its transaction id."""
 
     def held_until(self, now: datetime) -> datetime | None:
         """Assumes that the transfer is reserved now, and returns the end of its hold. Returns None if the rules would

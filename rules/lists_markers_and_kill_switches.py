@@ -25,6 +25,13 @@ _CODES: Mapping[Stopped, str] = {
 }
 
 
+def begin_to_load() -> None:
+    """At the start of a process, begins to read the copies in threads. Until a copy is complete, each group runs an SQL
+    statement instead."""
+    lists_of.begin_to_load()
+    markers_of.begin_to_load()
+
+
 def labelled(facts: Sequence[Facts], *, lists: bool, markers: bool) -> list[Facts]:
     """Adds the lists and the markers of the parties to these facts, and returns the result. Adds only the lists and
     markers that the rules need.

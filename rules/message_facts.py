@@ -108,24 +108,26 @@ def _facts(
     )
 
 
-def of_fx_quote(body: FxQuotePost, *, now: datetime) -> Facts:
-    """Returns the facts of POST /fxQuotes. In these facts, the initiator pays the FXP. POST /fxQuotes contains no
-    parties."""
+def of_fx_quote(body: FxQuotePost, *, now: datetime) -> list[Facts]:
+    """Returns the facts of POST /fxQuotes: for the source amount and for the target amount, as far as POST /fxQuotes
+    contains these amounts. In these facts, the initiator pays the FXP. POST /fxQuotes contains no parties."""
     terms = body.conversion_terms
-    money = terms.source_amount if terms.source_amount.amount is not None else terms.target_amount
-    extensions = _extensions((terms.extension_list,))
-    return Facts(
-        gate="quote",
-        now=now,
-        payer_dfsp=terms.initiating_fsp,
-        payee_dfsp=terms.counter_party_fsp,
-        currency=money.currency,
-        amount=parse_amount(money.amount or "0"),
-        expires_in_s=_seconds_until(terms.expiration, now),
-        present=frozenset(present_in(body)),
-        extensions=extensions,
-        fx=True,
-    )
+    known = [money for money in (terms.source_amount, terms.target_amount) if money.amount is not None]
+    return [
+        Facts(
+            gate="quote",
+            now=now,
+            payer_dfsp=terms.initiating_fsp,
+            payee_dfsp=terms.counter_party_fsp,
+            currency=money.currency,
+            amount=parse_amount(money.amount or "0"),
+            expires_in_s=_seconds_until(terms.expiration, now),
+            present=frozenset(present_in(body)),
+            extensions=_extensions((terms.extension_list,)),
+            fx=True,
+        )
+        for money in known or [terms.target_amount]
+    ]
 
 
 def of_lookup(

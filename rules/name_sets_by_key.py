@@ -1,8 +1,10 @@
 """Sets of names for many keys. A key needs twelve bytes of memory. This module does not use Django or a database."""
 
+import heapq
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 
 NOTHING: frozenset[str] = frozenset()
 _FEW = 20_000
@@ -13,11 +15,12 @@ class KeySets:
 
     Sorted arrays contain most of the keys. A dict contains the keys that changed later. When the dict is large, the
     class merges the arrays and the dict into new arrays. One thread changes the mapping while other threads read the
-    mapping.
+    mapping. No step of a change takes long without letting other threads run.
     """
 
     def __init__(self, rows: Iterable[tuple[int, frozenset[str]]] = ()) -> None:
-        self._parts = _arrays_of(sorted((key, names) for key, names in rows if names))
+        """The rows must be sorted by key."""
+        self._parts = _arrays_of(rows)
         self._changed: dict[int, frozenset[str]] = {}
 
     def __len__(self) -> int:
@@ -44,21 +47,22 @@ class KeySets:
 
     def _merge(self) -> None:
         keys, numbers, sets = self._parts
-        kept = [(key, sets[number]) for key, number in zip(keys, numbers, strict=True) if key not in self._changed]
-        kept += [(key, names) for key, names in self._changed.items() if names]
-        kept.sort(key=lambda row: row[0])
-        self._parts = _arrays_of(kept)
+        kept = ((key, sets[number]) for key, number in zip(keys, numbers, strict=True) if key not in self._changed)
+        changed = sorted(self._changed.items(), key=itemgetter(0))
+        self._parts = _arrays_of(heapq.merge(kept, changed, key=itemgetter(0)))
         self._changed = {}
 
 
 _Parts = tuple["array[int]", "array[int]", list[frozenset[str]]]
 
 
-def _arrays_of(rows: list[tuple[int, frozenset[str]]]) -> _Parts:
-    """Returns three values: the keys, an index into the sets for each key, and the list of different sets."""
+def _arrays_of(rows: Iterable[tuple[int, frozenset[str]]]) -> _Parts:
+    """Returns three values: the keys, an index into the sets for each key, and the list of different sets. The rows
+    must be sorted by key. Leaves out keys with an empty set."""
     numbers: dict[frozenset[str], int] = {}
     keys, places = array("q"), array("I")
     for key, names in rows:
-        keys.append(key)
-        places.append(numbers.setdefault(names, len(numbers)))
+        if names:
+            keys.append(key)
+            places.append(numbers.setdefault(names, len(numbers)))
     return keys, places, list(numbers)

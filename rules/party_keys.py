@@ -57,8 +57,8 @@ def pair_key(payer: int, payee: int) -> int:
 
 
 def transaction_key(transaction_id: str) -> int:
-    """Returns the key of an original payment, from its transaction id. The hub counts the refunds of the payment under
-    this key."""
+    """Returns the key of an original payment, from its transfer id or its transaction id. The hub counts the refunds of
+    the payment under this key."""
     return _hash(b"transaction", transaction_id)
 
 

@@ -27,7 +27,7 @@ from rules.facts import Facts
 from rules.language.compiled_types import CompiledRules
 from rules.language.counter_types import Need, Subject
 from rules.party_keys import dfsp_key
-from rules.profiles import store
+from rules.profiles import exact_counts, store
 from rules.profiles.counted_payments import NOT_CONFIRMED, CountedPayment, Keys, Role
 from rules.profiles.counters import Original, ProfileCounters
 from rules.profiles.events_and_buckets import Profile
@@ -35,7 +35,7 @@ from rules.profiles.profiles_of_payment import (
     Limit,
     asks_for,
     is_refund,
-    key_of_subject,
+    keys_of_subjects,
     keys_to_count,
     keys_to_lock,
     limits_of,
@@ -97,10 +97,9 @@ def rules_at_transfer(
 ) -> CompiledRules:
     """Returns the rules that judge a transfer with these facts. The result has the rules of the transfer gate. The
     result also has rules of the quote gate if the hub has not judged the quote, or if the transfer differs from the
-    judged quote."""
-    if facts.fx:
-        return compiled
-    if not facts.quoted:
+    judged quote. An FX quote has an expiration of its own. So the rules about expirations never judge a conversion in
+    place of its FX quote."""
+    if not facts.quoted and not facts.fx:
         return without_quote
     return judged_again if facts.is_judged_again else compiled
 
@@ -140,11 +139,7 @@ class TransferGate:
         transfer, facts, stopped = self._transfers[digest]
         facts = replace(facts, now=now, expires_in_s=(transfer.expires_at - now) // _SECOND)
         rules = self._rules.of(facts)
-        hits = decide.judge(facts, rules, self._counters, self._rules.variances)
-        if transfer.fx:
-            # Rules about parties judge the transfer to which the conversion belongs, and not the conversion.
-            hits = [hit for hit in hits if not hit.skipped]
-        verdict = decide.verdict_of(hits)
+        verdict = decide.verdict_of(decide.judge(facts, rules, self._counters, self._rules.variances))
         if stopped is not None:
             verdict = replace(stopped, hits=verdict.hits)
         self.judged.append(Judged(transfer, self._as_stored(transfer, facts, verdict), verdict))
@@ -231,9 +226,10 @@ def open_gate(
     *,
     rules: RulesAtTransfers | None,
     originals: Mapping[str, Original],
+    now: datetime,
 ) -> TransferGate:
     """Reads and locks the rows that are needed to judge and count these transfers. `ending` has the transfers that the
-    group's messages can abort."""
+    group's messages can abort. `now` is the time at which the group read the active rules."""
     facts = [facts_of(transfer, version=None if rules is None else rules.version) for transfer in transfers]
     stopped: Sequence[Verdict | None] = [None] * len(facts)
     needs: Collection[Need] = ()
@@ -256,10 +252,14 @@ def open_gate(
     for each in pending:
         each.apply_to(locked[each.key])
     to_read = keys_to_read(facts, needs) - to_lock
+    ends = store.counted(ending) if ending and (to_lock or to_read) else {}
+    if rules is not None and locked:
+        pending += exact_counts.keep_again(
+            locked, facts, rules.compiled.needs, now=now, ending=ends.values(), known={each.id for each in pending}
+        )
     profiles = {**locked, **(store.read(to_read) if to_read else {})}
     pairs = _pairs(facts) if asks_for(needs, "paid_before") else set()
     counters = ProfileCounters(profiles, paid_before.of(pairs), originals)
-    ends = store.counted(ending) if ending and profiles else {}
     return TransferGate(rules, judged, counters, locked, [each.id for each in pending], ends)
 
 
@@ -276,8 +276,7 @@ def counters_unlocked(
 def keys_to_read(facts: Iterable[Facts], needs: Collection[Need]) -> set[int]:
     """Returns the profiles that contain the counters of these payments."""
     subjects = subjects_read(needs)
-    keys = {key_of_subject(subject, each) for each in facts for subject in subjects}
-    return {key for key in keys if key is not None}
+    return {key for each in facts for key in keys_of_subjects(subjects, each)}
 
 
 def _pairs(facts: Iterable[Facts]) -> set[tuple[int, int]]:
@@ -306,10 +305,16 @@ def facts_of(transfer: TransferToJudge, *, version: int | None, now: datetime = 
             payer_alias=transfer.payer_alias,
             bulk=transfer.bulk,
             fx=transfer.fx,
+            is_judged_again=transfer.fx,
             **known,
         )
     judged = transfer.quoted
     is_as_judged = (judged.currency, judged.amount) == (transfer.currency, transfer.amount)
+    if transfer.fx:  # for the payee's conversion, the FXP pays, but in the facts of the FX quote, the FXP is paid
+        is_as_judged = is_as_judged and (judged.payer_dfsp, judged.payee_dfsp) == (
+            transfer.payer_dfsp,
+            transfer.payee_dfsp,
+        )
     return replace(
         judged,
         gate="transfer",
@@ -320,7 +325,7 @@ def facts_of(transfer: TransferToJudge, *, version: int | None, now: datetime = 
         amount=transfer.amount,
         bulk=transfer.bulk,
         fx=transfer.fx,
-        is_judged_again=not transfer.fx and (transfer.judged_by != version or not is_as_judged),
+        is_judged_again=transfer.judged_by != version or not is_as_judged,
         **known,
     )
 
@@ -338,5 +343,5 @@ def limits_known(compiled: CompiledRules) -> Sequence[Limit]:
 
 
 def counted_too(compiled: Iterable[CompiledRules]) -> frozenset[Subject]:
-    """Returns the subjects that the rules of these gates read. Leaves out the parties."""
-    return frozenset(need.subject for rules in compiled for need in rules.needs) & _COUNTED_IF_NEEDED
+    """Returns the subjects whose profiles the rules of these gates read. Leaves out the parties."""
+    return subjects_read({need for rules in compiled for need in rules.needs}) & _COUNTED_IF_NEEDED

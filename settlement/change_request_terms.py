@@ -23,6 +23,12 @@ def owed_of(settlement: Settlement) -> list[tuple[str, int]]:
     return sorted(owed.items())
 
 
+def is_any_owed(settlement: Settlement) -> bool:
+    """Returns whether the bank has to move money for this settlement. In each currency, the net amounts add up to zero,
+    so if no account owes money, no account receives money."""
+    return any(account.net for account in settlement.accounts.all())
+
+
 def terms(settlement: Settlement, to: str, reason: str, because: str = "") -> dict[str, Any]:
     """Returns the content of a request to change a settlement's state.
 

@@ -38,7 +38,7 @@ LARGE = {
     "directory": {"alias", "partylookup"},
     "ledger": {"bulktransfer", "entry", "fxtransfer", "fxtransferevent", "transfer", "transferevent"},
     "outbox": {"delivery", "message"},
-    "quotes": {"bulkquote", "fxquote", "question", "quote", "transactionrequest"},
+    "quotes": {"bulkquote", "bulkquoteitem", "fxquote", "question", "quote", "transactionrequest"},
     "settlement": {"contenttotal", "settlementevent"},
 }
 """Tables with a row for each payment, message or change."""

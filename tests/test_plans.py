@@ -257,7 +257,7 @@ PROFILES = {
     "paid before": (
         rules_gate._PAID,
         [[1], [2]],
-        {"c": {"counted_by_payer_and_payee"}, "t": {"ledger_transfer_pkey"}},
+        {"c": {"counted_by_payer"}, "t": {"ledger_transfer_pkey"}},
     ),
 }
 
@@ -271,6 +271,21 @@ def test_profiles_are_found_by_their_keys_also_where_their_tables_were_counted_e
     plan = plan_of(statement, parameters)
     assert {step["Node Type"] for step in plan} <= ORDERED_STEPS | AROUND_THEM, plan
     assert {alias: indexes_for(alias, plan) for alias in expected} == expected
+
+
+def test_the_latest_payments_of_profiles_and_the_originals_of_refunds_are_found_by_their_keys(
+    committed_world: World,
+) -> None:
+    execute("ANALYZE rules_profiles_countedtransfer, rules_profiles_unfoldedcount, ledger_transfer")
+    latest = plan_of(profiles._LATEST, [[1], [0], ["TZS"], [datetime.now(UTC)], [64], [1], [2], [1]])
+    of_refunds = plan_of(rules_gate._ORIGINALS, [[0], ["t"], [1], [2], None])
+    for plan in (latest, of_refunds):
+        assert "Seq Scan" not in {step["Node Type"] for step in plan}
+    found = {step["Index Name"] for step in latest if step.get("Relation Name") == "rules_profiles_countedtransfer"}
+    assert {f"counted_by_{role}" for role in ("payer", "payee", "payer_dfsp", "payee_dfsp")} < found
+    assert {step["Index Name"] for step in of_refunds if step.get("Relation Name") == "ledger_transfer"} == {
+        "ledger_transfer_pkey"
+    }
 
 
 _POSTINGS_OF_GREEN = """

@@ -5,15 +5,17 @@ payments, and offers the results for download.
 import asyncio
 import time
 import uuid
+from contextlib import suppress
 
 from aiohttp import web
 
 from example_dfsp import payment_lists
+from example_dfsp.books import Overdrawn
 from example_dfsp.customers import read_customers
 from example_dfsp.instructions import Kind
 from example_dfsp.localization import count_shown, month_shown
 from example_dfsp.pages.wallet import reference_of
-from example_dfsp.payment_batches import Batch
+from example_dfsp.payment_batches import Batch, Choice, IsRepeated, Repeats, Result
 from example_dfsp.payment_lists import Fault
 from example_dfsp.shared_by_pages import LANGUAGE, Site
 from kitovu_connector import format_amount
@@ -21,6 +23,11 @@ from kitovu_connector import format_amount
 _SHOWN = 100
 _EXAMPLES = (25, payment_lists.MOST_LINES)
 _STATES = {"PAID": "PAID", "FAILED": "NOT_PAID", "SENT": "UNDER_WAY"}
+_RESULT = (
+    *("id", "to", "name", "payeeName", "amount", "currency", "note", "state", "transferId"),
+    *("errorCode", "errorDescription", "payeeReceiveAmount", "payeeReceiveCurrency"),
+)
+_REPEATS: dict[str, Choice] = {"leave out": "leave out", "pay again": "pay again"}
 
 
 class Bulk:
@@ -62,7 +69,7 @@ class Bulk:
 
     async def _upload(self, request: web.Request) -> web.StreamResponse:
         customer = self._site.customer(request)
-        form = await request.post()
+        form = await self._site.posted(request)
         sent = form.get("file")
         if not isinstance(sent, web.FileField):
             return self._home_page(request, [Fault(0, "Choose a CSV file.")])
@@ -98,6 +105,9 @@ class Bulk:
     async def _batch(self, request: web.Request) -> web.StreamResponse:
         batch = self._own(request)
         results = await asyncio.to_thread(self._bank.batches.results, batch.id)
+        repeats = Repeats()
+        if batch.state == "CHECKED":
+            repeats = await asyncio.to_thread(self._bank.batches.repeats, batch)
         return self._site.page(
             request,
             "batch.html",
@@ -105,7 +115,9 @@ class Bulk:
             batch=batch,
             progress=self._bank.batches.progress(batch.id),
             results=results[:_SHOWN],
-            failed=[row for row in results if row[7] == "FAILED"][:_SHOWN],
+            failed=[found for found in results if found.state == "FAILED"][:_SHOWN],
+            repeats=repeats,
+            repeated=[found for found in results if found.line in repeats.lines][:_SHOWN],
             balance=self._bank.books.balance_of(batch.owner),
             speed=self._speed(batch),
         )
@@ -127,23 +139,14 @@ class Bulk:
     async def _results(self, request: web.Request) -> web.StreamResponse:
         batch = self._own(request)
         results = await asyncio.to_thread(self._bank.batches.results, batch.id)
-        rows = [
-            (
-                *(own_id, to, name, found_name, format_amount(amount), batch.currency, note),
-                *(_STATES.get(state, "NOT_BEGUN"), transfer_id, code, text),
-            )
-            for _, own_id, to, name, found_name, amount, note, state, transfer_id, code, text in results
-        ]
-        header = ("id", "to", "name", "payeeName", "amount", "currency", "note", "state", "transferId")
-        text = payment_lists.written((*header, "errorCode", "errorDescription"), rows)
+        text = payment_lists.written(_RESULT, [_result(batch.currency, found) for found in results])
         stem = "".join(letter for letter in batch.file_name.rsplit(".", 1)[0] if letter.isascii() and letter.isalnum())
         return _file(text, f"{stem or 'payments'}.results.csv")
 
     async def _pay(self, request: web.Request) -> web.StreamResponse:
-        batch = self._own(request)
-        if batch.total > self._bank.books.balance_of(batch.owner):
-            raise self._site.go(f"/bulk/{batch.id}")  # the page explains that the balance is too low
-        self._bank.batches.begin(batch.id)
+        batch, form = self._own(request), await self._site.form(request)
+        with suppress(IsRepeated, Overdrawn):  # the page explains the reason
+            self._bank.batches.begin(batch.id, _REPEATS.get(form["repeats"], "refuse"))
         raise self._site.go(f"/bulk/{batch.id}")
 
     async def _withdraw(self, request: web.Request) -> web.StreamResponse:
@@ -156,6 +159,15 @@ class Bulk:
         if found is None or found.owner != customer.msisdn:
             raise web.HTTPNotFound
         return found
+
+
+def _result(currency: str, found: Result) -> tuple[str | None, ...]:
+    """Returns a line of the results, in the order of the columns in `_RESULT`."""
+    return (
+        *(found.own_id, found.payee, found.name, found.payee_name, format_amount(found.amount), currency, found.note),
+        *(_STATES.get(found.state or "", "NOT_BEGUN"), found.transfer_id, found.error_code, found.error_text),
+        *(None if found.receive_amount is None else format_amount(found.receive_amount), found.receive_currency),
+    )
 
 
 def _file(text: str, name: str) -> web.Response:

@@ -10,11 +10,11 @@ from aiohttp import web
 
 from example_dfsp import emv_codes
 from example_dfsp.arrivals import Arrival
-from example_dfsp.books import Books, Conflict, Overdrawn
-from example_dfsp.instructions import AboveThePayment, Instruction
+from example_dfsp.books import Books
+from example_dfsp.instructions import Instruction
 from example_dfsp.localization import start_of_day
 from example_dfsp.pages.requesting import Requesting
-from example_dfsp.pages.wallet import code_of, reference_of
+from example_dfsp.pages.wallet import Wallet, code_of, reference_of
 from example_dfsp.qr_pictures import svg_of
 from example_dfsp.requests_to_pay import RequestMade
 from example_dfsp.shared_by_pages import Entries, Site, Wrong
@@ -73,8 +73,8 @@ class Sales:
 class Till:
     """The pages of a shop."""
 
-    def __init__(self, site: Site, requesting: Requesting) -> None:
-        self._site, self._requesting, self._bank = site, requesting, site.bank
+    def __init__(self, site: Site, wallet: Wallet, requesting: Requesting) -> None:
+        self._site, self._wallet, self._requesting, self._bank = site, wallet, requesting, site.bank
         self._sales = Sales(site.bank.books)
 
     def add_to(self, app: web.Application) -> None:
@@ -94,12 +94,15 @@ class Till:
 
     def _home_page(self, request: web.Request, form: Entries, wrong: Wrong | None = None) -> web.Response:
         customer = self._site.customer(request)
-        sold = self._bank.arrivals.find(
-            "a.payee = ? AND a.scenario = 'PAYMENT' AND i.state = 'COMMITTED' AND a.arrived_at >= ?"
-            " ORDER BY a.arrived_at DESC",
+        today = self._bank.books.row(
+            "SELECT count(*), coalesce(sum(a.amount), 0), coalesce(sum(a.fee), 0) FROM arrival a"
+            " JOIN incoming i USING (transfer_id)"
+            " WHERE a.payee = ? AND a.scenario = 'PAYMENT' AND i.state = 'COMMITTED' AND a.arrived_at >= ?",
             customer.msisdn,
             start_of_day(time.time()),
         )
+        assert today is not None
+        sales, taken, fees = today
         latest = self._bank.arrivals.find(
             "a.payee = ? AND a.scenario = 'PAYMENT' AND i.state = 'COMMITTED' ORDER BY a.arrived_at DESC",
             customer.msisdn,
@@ -112,9 +115,9 @@ class Till:
             form=form,
             wrong=wrong,
             reference=form["reference"] or uuid.uuid4().hex,
-            taken=sum(found.amount for found in sold),
-            fees=sum(found.fee for found in sold),
-            sales=len(sold),
+            taken=taken,
+            fees=fees,
+            sales=sales,
             latest=latest,
             balance=self._bank.books.balance_of(customer.msisdn),
             status=422 if wrong else 200,
@@ -215,12 +218,22 @@ class Till:
         )
 
     async def _refund(self, request: web.Request) -> web.StreamResponse:
+        """Requests the terms of a refund. If an FXP converted the sale, an FXP also converts the refund, so the shop
+        must see the rate before it confirms the refund."""
         paid, form = self._own_payment(request), await self._site.form(request)
         _ = self._site.text(request)
         customer = self._site.customer(request)
         try:
             amount = self._site.amount(request, form, paid.currency)
-            new = Instruction(
+            if amount > self._left(paid):
+                raise Wrong("amount", _("The refunds of a sale cannot be above the sale. Enter a smaller amount."))
+            if amount > self._bank.books.balance_of(customer.msisdn):
+                raise Wrong("amount", _("Your balance is too low for this refund. Enter a smaller amount."))
+        except Wrong as wrong:
+            return self._refund_page(request, paid, form, wrong)
+        return await self._wallet.begin(
+            request,
+            Instruction(
                 reference=reference_of(form),
                 kind="refund",
                 payer=customer.msisdn,
@@ -229,34 +242,11 @@ class Till:
                 amount=amount,
                 currency=paid.currency,
                 note=self._site.note(form) or _("Refund"),
-                asks_first=False,
                 payee_name=paid.payer_name,
                 payee_fsp=paid.payer_fsp,
                 refund_of=paid.transfer_id,
-            )
-            try:
-                found = await self._bank.payments.pay_soon(new)
-            except AboveThePayment:
-                await self._end_refund(new, "3100", form)
-                raise Wrong(
-                    "amount", _("The refunds of a sale cannot be above the sale. Enter a smaller amount.")
-                ) from None
-            except Overdrawn:
-                await self._end_refund(new, "4001", form)
-                raise Wrong("amount", _("Your balance is too low for this refund. Enter a smaller amount.")) from None
-            except Conflict:
-                raise Wrong("", _("This form was sent before with another amount. Open the sale again.")) from None
-        except Wrong as wrong:
-            return self._refund_page(request, paid, form, wrong)
-        raise self._site.go(f"/payments/{found.reference}")
-
-    async def _end_refund(self, new: Instruction, code: str, form: Entries) -> None:
-        """Ends a refund that the bank has stored but not sent to the connector.
-
-        The next form gets a new reference, because the shop can enter a different amount in the next form.
-        """
-        await asyncio.to_thread(self._bank.instructions.refused, new.reference, code, "")
-        form.pop("reference", None)
+            ),
+        )
 
     def _left(self, paid: Arrival) -> int:
         row = self._bank.books.row(

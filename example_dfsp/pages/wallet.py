@@ -15,7 +15,8 @@ from example_dfsp.books import Conflict, Overdrawn
 from example_dfsp.customers import Customer
 from example_dfsp.emv_codes import CodeError, PaymentCode
 from example_dfsp.fees import payer_fee
-from example_dfsp.instructions import Instruction, Kind
+from example_dfsp.instructions import AboveThePayment, Instruction, Kind
+from example_dfsp.payments import CANCELLED
 from example_dfsp.qr_pictures import MOST_PIXELS, svg_of, text_in
 from example_dfsp.requests_to_pay import MOST_WRONG_CODES
 from example_dfsp.shared_by_pages import Entries, Site, Wrong
@@ -186,6 +187,8 @@ class Wallet:
                 wrong = Wrong("", _("Your balance is too low for this payment. Nothing was paid."))
             except Conflict:  # the customer has paid or rejected the same request on another page
                 wrong = Wrong("", _("This request was paid or rejected before. Nothing was paid now."))
+            except AboveThePayment:  # the shop has meanwhile confirmed another refund of the same sale
+                wrong = Wrong("", _("The refunds of a sale cannot be above the sale. Nothing was paid."))
         asked = self._bank.requests.received(found.request_id) if found.request_id else None
         return self._site.page(
             request,
@@ -243,7 +246,12 @@ class Wallet:
         found = self._bank.arrivals.get(request.match_info["id"])
         if found is None or found.payee != customer.msisdn or found.state != "COMMITTED":
             raise web.HTTPNotFound
-        refunds = self._bank.instructions.find("refund_of = ? ORDER BY created_at", found.transfer_id)
+        refunds = self._bank.instructions.find(
+            "refund_of = ? AND state IN ('SENT', 'PAID', 'FAILED') AND coalesce(error_code, '') <> ?"
+            " ORDER BY created_at",
+            found.transfer_id,
+            CANCELLED,
+        )
         returned = sum(refund.amount for refund in refunds if refund.state in ("SENT", "PAID"))
         return self._site.page(
             request, "received.html", customer=customer, arrival=found, refunds=refunds, left=found.amount - returned

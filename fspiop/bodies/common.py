@@ -51,6 +51,22 @@ PartyIdType = Literal[
     "CONSENT",
     "THIRD_PARTY_LINK",
 ]
+# The sub-ids of identifiers of the type PERSONAL_ID (section 7.5.7).
+PERSONAL_IDENTIFIER_TYPES = (
+    "PASSPORT",
+    "NATIONAL_REGISTRATION",
+    "DRIVING_LICENSE",
+    "ALIEN_REGISTRATION",
+    "NATIONAL_ID_CARD",
+    "EMPLOYER_ID",
+    "TAX_ID_NUMBER",
+    "SENIOR_CITIZENS_CARD",
+    "MARRIAGE_CERTIFICATE",
+    "HEALTH_CARD",
+    "VOTERS_ID",
+    "UNITED_NATIONS",
+    "OTHER_ID",
+)
 AmountType = Literal["SEND", "RECEIVE"]
 AuthenticationType = Literal["OTP", "QRCODE", "U2F"]  # section 7.5.2; v2.0 adds U2F
 TransferState = Literal["RECEIVED", "RESERVED", "COMMITTED", "ABORTED"]

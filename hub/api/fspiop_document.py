@@ -1,11 +1,13 @@
-"""Completes the OpenAPI document of the FSPIOP API: sorts the resources in the order of a payment, and adds callbacks,
-examples and security schemes."""
+"""Completes the OpenAPI documents for DFSPs. Adds the security schemes, and for the FSPIOP API also callbacks and
+examples. Sorts the resources of the FSPIOP API in the order of a payment."""
 
 from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Any
 
-from hub.api.fspiop_examples import ERROR, EXAMPLES
+from fspiop.resources import has_iso20022_bodies
+from hub.api.fspiop_examples import ERRORS, EXAMPLES
+from hub.api.fspiop_iso20022_examples import ISO_ERRORS, ISO_EXAMPLES
 
 _ORDER = (
     "participants",
@@ -42,12 +44,13 @@ SCHEMES: dict[str, Any] = {
         "description": "A JWS over the body and the protected headers (API Signature v1.1), by the DFSP's signing key.",
     },
 }
-# Each scheme requires a certificate, a token, or both. Some schemes also require signed bodies.
+# Each scheme requires a certificate, a token, or both. Some schemes also require signed bodies. The operators'
+# documentation recommends the first alternative.
+_CREDENTIALS = (("clientCertificate", "participantToken"), ("clientCertificate",), ("participantToken",))
 _SECURITY: list[dict[str, list[str]]] = [
-    {"clientCertificate": [], "messageSignature": []},
-    {"participantToken": [], "messageSignature": []},
-    {"clientCertificate": []},
-    {"participantToken": []},
+    {name: [] for name in (*credentials, *signature)}
+    for signature in (("messageSignature",), ())
+    for credentials in _CREDENTIALS
 ]
 
 # For each request that creates an object: the object's resource, and the request's field that contains the object's id.
@@ -63,20 +66,25 @@ _CREATED: MappingProxyType[str, tuple[str, str]] = MappingProxyType(
         "/transactionRequests": ("/transactionRequests/{transaction_request_id}", "transactionRequestId"),
     }
 )
+_OWN_API = "/dfsp/"
 _TAKEN = {"200": {"description": "The receiver has stored the callback, and processes it afterwards"}}
 
 
 def complete(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
-    """Completes a document after drf-spectacular has generated it. Leaves the documents of all other APIs unchanged."""
+    """Completes a document after drf-spectacular has generated it. Leaves the documents of the administration APIs
+    unchanged."""
     paths: dict[str, Any] = result["paths"]
     result["paths"] = dict(sorted(paths.items(), key=lambda each: _place(each[0])))
-    ours = {path: methods for path, methods in paths.items() if is_fspiop(path)}
-    if not ours:
+    for_dfsps = {path: methods for path, methods in paths.items() if is_fspiop(path) or path.startswith(_OWN_API)}
+    if not for_dfsps:
         return result
     result.setdefault("components", {}).setdefault("securitySchemes", {}).update(SCHEMES)
+    for path, methods in for_dfsps.items():
+        for operation in methods.values():
+            operation["security"] = [] if path == "/token" else _SECURITY
+    ours = {path: methods for path, methods in for_dfsps.items() if is_fspiop(path)}
     for path, methods in ours.items():
         for method, operation in methods.items():
-            operation["security"] = [] if path == "/token" else _SECURITY
             _add_example(operation, method, path)
     for path, methods in ours.items():
         for method in ("get", "post", "delete"):
@@ -95,10 +103,17 @@ def _place(path: str) -> tuple[int, str]:
 
 
 def _add_example(operation: dict[str, Any], method: str, path: str) -> None:
-    example = ERROR if path.endswith("/error") else EXAMPLES.get((method, path))
     for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
-        if example is not None and "iso20022" not in media_type:
-            content["example"] = example
+        if path != "/token":
+            content["example"] = _example(method, path, media_type)
+
+
+def _example(method: str, path: str, media_type: str) -> dict[str, Any]:
+    resource = path.split("/")[1]
+    is_iso20022 = "iso20022" in media_type and has_iso20022_bodies(resource)
+    if path.endswith("/error"):
+        return ISO_ERRORS[resource] if is_iso20022 else ERRORS[resource]
+    return ISO_EXAMPLES[method, path] if is_iso20022 else EXAMPLES[method, path]
 
 
 def _callbacks(method: str, path: str, ours: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -95,6 +95,17 @@ ERROR_SCHEMA: dict[str, Any] = {
     },
 }
 
+_REFUSED = {
+    400: OpenApiResponse(ERROR_SCHEMA, description="The request is invalid"),
+    401: OpenApiResponse(ERROR_SCHEMA, description="The hub does not accept the credentials"),
+    403: OpenApiResponse(
+        ERROR_SCHEMA, description="The credentials do not match FSPIOP-Source, or the IP address is not permitted"
+    ),
+    429: OpenApiResponse(ERROR_SCHEMA, description="Too many requests: send the request again later"),
+    503: OpenApiResponse(ERROR_SCHEMA, description="The outcome is unknown: send the same request again"),
+}
+"""The responses to a DFSP whose request the hub refuses or cannot process."""
+
 
 APPROVAL_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -164,9 +175,14 @@ def fspiop_schema(
         parameters=[*headers, *(_query_parameters(query) if query else ())],
         responses={
             answer: OpenApiResponse(description="Accepted; if there is an answer, the hub sends it as a callback"),
-            400: OpenApiResponse(ERROR_SCHEMA, description="The request is invalid"),
+            **_REFUSED,
+            404: OpenApiResponse(ERROR_SCHEMA, description="The API has no such path"),
             406: OpenApiResponse(ERROR_SCHEMA, description="Version not supported"),
-            503: OpenApiResponse(ERROR_SCHEMA, description="Try again later"),
+            408: OpenApiResponse(ERROR_SCHEMA, description="The body did not arrive in time"),
+            413: OpenApiResponse(
+                description="The hub's front refused the body. If the hub itself refuses a body that is too large, the "
+                "response is 400 with error 3104"
+            ),
         },
     )
 
@@ -195,9 +211,7 @@ def dfsp_schema(
         parameters=[*headers, *(_query_parameters(query) if query else ())],
         responses={
             status: OpenApiResponse(schema_of(answer, nullable=False), description="Done"),
-            400: OpenApiResponse(ERROR_SCHEMA, description="The request is invalid"),
-            401: OpenApiResponse(ERROR_SCHEMA, description="The credentials do not match FSPIOP-Source"),
-            429: OpenApiResponse(ERROR_SCHEMA, description="Too many requests: send the request again later"),
+            **_REFUSED,
             **{number: OpenApiResponse(description=text) for number, text in further.items()},
         },
     )

@@ -37,18 +37,20 @@ class Busy(Exception):
     """Raised if another process is running the same batch now. No row is the cause of this error."""
 
 
-def in_groups(batch: str, *, find: Find, work: Work, most: int) -> int:
+def in_groups(batch: str, *, find: Find, work: Work, most: int, for_s: float | None = None) -> int:
     """Calls `work` with the rows that `find` returns, at most `most` rows in one call. Returns the sum of the results
     of `work`. `find` must leave out skipped rows (`hub.sweeps.queries`). `work` must be one database transaction, and
     must ignore rows that another process has processed meanwhile. The function raises an error only if its cause, such
-    as a database that is down, prevents the work for all rows.
+    as a database that is down, prevents the work for all rows. If `for_s` is set, the limits of a tick are at most this
+    number of seconds each.
     """
+    for_s = _FOR_S if for_s is None else for_s
     try:
-        done, were_found = _work_on_new(batch, find, work, most)
+        done, were_found = _work_on_new(batch, find, work, most, for_s)
         if store.skips_any(batch):
             if were_found:
                 store.forget(batch, [store.ALL])
-            done += _try_again(batch, work, most)
+            done += _try_again(batch, work, most, min(_AGAIN_FOR_S, for_s))
         return done
     except Busy:
         return 0
@@ -120,9 +122,9 @@ def each(*ticks: Callable[[], int]) -> int:
     return done
 
 
-def _work_on_new(batch: str, find: Find, work: Work, most: int) -> tuple[int, bool]:
+def _work_on_new(batch: str, find: Find, work: Work, most: int, for_s: float) -> tuple[int, bool]:
     """Processes rows that are not skipped. Returns the sum of the results, and whether `find` succeeded."""
-    until = time.monotonic() + _FOR_S
+    until = time.monotonic() + for_s
     done, tried, held = 0, set[str](), 0
     while True:
         asked_for = most + held
@@ -143,8 +145,8 @@ def _work_on_new(batch: str, find: Find, work: Work, most: int) -> tuple[int, bo
     return done, True
 
 
-def _try_again(batch: str, work: Work, most: int) -> int:
-    until = time.monotonic() + _AGAIN_FOR_S
+def _try_again(batch: str, work: Work, most: int, for_s: float) -> int:
+    until = time.monotonic() + for_s
     done, size = 0, 1
     while time.monotonic() < until and (rows := store.claim(batch, size)):
         now_done, is_well = _work_apart(batch, rows, work, until, is_again=True)

@@ -43,7 +43,7 @@ def _bulk(asked: argparse.Namespace) -> int:
             task = progress.add_task("payments", total=len(payments), counts="")
 
             def told(result: payment_files.Result) -> None:
-                counts[result.state] += 1
+                counts[_kind_of(result)] += 1
                 progress.update(task, advance=1, counts=_counted(counts))
 
             try:
@@ -54,6 +54,11 @@ def _bulk(asked: argparse.Namespace) -> int:
         return 0 if counts["COMMITTED"] == len(payments) else FAILED
 
     return with_connector(asked, run)
+
+
+def _kind_of(result: payment_files.Result) -> str:
+    is_another_order = result.state == "COMMITTED" and result.code
+    return f"{result.state} with other content" if is_another_order else result.state
 
 
 def _counted(counts: Counter[str]) -> str:

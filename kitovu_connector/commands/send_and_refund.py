@@ -1,6 +1,7 @@
 """The commands `send` and `refund`, which make one payment."""
 
 import argparse
+import asyncio
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -9,8 +10,8 @@ from rich.markup import escape
 from rich.prompt import Confirm
 
 from kitovu_connector.amounts import AmountError, format_amount, parse_amount
-from kitovu_connector.commands.common import FAILED, AddCommand, Misused, alias, out, with_connector
-from kitovu_connector.running_connector_client import CoreRequests, NotRunning
+from kitovu_connector.commands.common import FAILED, AddCommand, Misused, alias, err, out, with_connector
+from kitovu_connector.running_connector_client import CoreRequests, NotRunning, RequestRefused
 
 
 def add_to(command: AddCommand) -> None:
@@ -94,16 +95,32 @@ def _alias_in(party: Mapping[str, Any]) -> dict[str, str]:
 
 
 async def _pay(connector: CoreRequests, payment: Mapping[str, Any]) -> int:
+    home_id = payment["homeTransactionId"]
+    again = f"It may have begun all the same: the same command with --id {home_id} is the same payment"
     try:
         found = await connector.pay(payment)
     except NotRunning as error:
-        again = f"the same command with --id {payment['homeTransactionId']} is the same payment"
-        raise NotRunning(f"{error}. It may have begun all the same: {again}") from None
+        raise NotRunning(f"{error}. {again}") from None
+    except asyncio.CancelledError:  # the person has interrupted the command
+        err.print(again, markup=False)
+        raise
+    except RequestRefused as error:
+        raise RequestRefused(error.status, error.code, f"{error.why}. {await _known(connector, home_id)}") from None
     why = f" {found['errorCode']} {found['errorDescription']}" if found.get("errorCode") else ""
     out.print(
-        f"{found['state']} {found.get('transferAmount') or payment['amount']} {payment['currency']} to"
+        f"{found['state']} {found.get('transferAmount') or payment['amount']} {found['currency']} to"
         f" {found.get('payeeName') or '/'.join(payment['to'].values())}{why}"
-        f"  (id {payment['homeTransactionId']}, transfer {found['transferId']})",
+        f"  (id {home_id}, transfer {found['transferId']})",
         markup=False,
     )
     return 0 if found["state"] == "COMMITTED" else FAILED
+
+
+async def _known(connector: CoreRequests, home_id: str) -> str:
+    try:
+        begun = await connector.payment(home_id)
+    except (NotRunning, RequestRefused):
+        return f"It is not known whether a payment with the id {home_id} has begun"
+    if begun is None:
+        return f"No payment has begun (id {home_id})"
+    return f"The payment with the id {home_id} is {begun['state']} (transfer {begun['transferId']})"

@@ -10,7 +10,7 @@ from typing import Any
 from rich.prompt import Prompt
 
 from kitovu_connector.commands.common import FAILED, AddCommand, alias, out, with_connector
-from kitovu_connector.running_connector_client import CoreRequests
+from kitovu_connector.running_connector_client import CoreRequests, NotRunning, RequestRefused
 
 _POLL_S = 1.0
 _QUESTION = "The payer's bank asks for the one-time password"
@@ -58,7 +58,7 @@ def _body_of(asked: argparse.Namespace) -> dict[str, Any]:
 async def _wait_for_money(connector: CoreRequests, body: Mapping[str, Any], *, seconds: float) -> int:
     """Sends the request. Waits for at most `seconds` until the payer has paid or has refused to pay."""
     home_id, until = body["homeRequestId"], time.monotonic() + seconds
-    found, told = await connector.request(body), ""
+    found, told = await _ask(connector, body), ""
     while True:
         if (line := _line(found)) != told:
             told = line
@@ -77,7 +77,18 @@ async def _wait_for_money(connector: CoreRequests, body: Mapping[str, Any], *, s
             out.print(f"not paid yet: the same command with --id {home_id} waits again", markup=False)
             return FAILED
         await asyncio.sleep(_POLL_S)
-        found = await connector.request_now(home_id)
+        # without an answer, the repeated request makes the connector send the request again
+        found = await (_ask(connector, body) if found["answer"] is None else connector.request_now(home_id))
+
+
+async def _ask(connector: CoreRequests, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    try:
+        return await connector.request(body)
+    except NotRunning as error:
+        again = f"the same command with --id {body['homeRequestId']} is the same request"
+        raise NotRunning(f"{error}. It may have begun all the same: {again}") from None
+    except RequestRefused as error:
+        raise RequestRefused(error.status, error.code, f"{error.why} (id {body['homeRequestId']})") from None
 
 
 def _line(found: Mapping[str, Any]) -> str:

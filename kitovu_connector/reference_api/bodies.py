@@ -193,10 +193,15 @@ def pairs(found: Pairs) -> tuple[tuple[str, str], ...]:
 
 def amount(name: str, text: str) -> int:
     """Returns an amount above 0 as ten-thousandths. Raises FspiopError with the field's name if the amount is wrong."""
-    try:
-        found = parse_amount(text)
-    except AmountError as error:
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{name}: {error}") from None
+    found = amount_or_zero(name, text)
     if found == 0:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{name}: must be above 0")
     return found
+
+
+def amount_or_zero(name: str, text: str) -> int:
+    """Returns an amount as ten-thousandths, like `amount`. The amount can be 0."""
+    try:
+        return parse_amount(text)
+    except AmountError as error:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{name}: {error}") from None

@@ -78,10 +78,10 @@ class BulkTransferWanted(Wanted, kw_only=True):
 
 
 class FxTransferWanted(Wanted, kw_only=True):
-    """POST /fxTransfers."""
+    """POST /fxTransfers. The document does not require `condition`, but the API does."""
 
     commit_request_id: CorrelationId
-    determining_transfer_id: CorrelationId
+    determining_transfer_id: CorrelationId | None = None
     initiating_fsp: FspId
     counter_party_fsp: FspId
     source_amount: Money
@@ -136,6 +136,7 @@ class TransactionItem(Wanted, kw_only=True):
     note: Text128 | None = None
     quote_extensions: PairList | None = None
     transfer_extensions: PairList | None = None
+    last_error: dict[str, Any] | None = None  # of an earlier attempt: the document allows it, and it has no effect
 
 
 class BulkTransactionWanted(Wanted, kw_only=True):

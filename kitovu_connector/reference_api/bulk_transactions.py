@@ -12,17 +12,18 @@ from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector import party_identifiers
 from kitovu_connector.bulk_transactions import BulkTransaction, BulkTransactions, Progress
 from kitovu_connector.config import Config
+from kitovu_connector.conflicts import Conflict
 from kitovu_connector.core_http import present
 from kitovu_connector.payment_order import Order, extensions_of, party_of, ref_of
 from kitovu_connector.payment_record import Payment, State
-from kitovu_connector.reference_api.bodies import amount
+from kitovu_connector.reference_api.bodies import amount, amount_or_zero
 from kitovu_connector.reference_api.bulk_bodies import (
     BulkTransactionAcceptance,
     BulkTransactionWanted,
     TransactionItem,
     listed,
 )
-from kitovu_connector.reference_api.errors import ApiError, failed
+from kitovu_connector.reference_api.errors import ApiError, failed, id_used
 from kitovu_connector.reference_api.shown_payments import COMPLETED, ERROR_OCCURRED, WAITING, error_shown
 
 _ACCEPTED = {"accept_party": "payee", "accept_quote": "terms"}
@@ -49,7 +50,14 @@ class BulkTransactionCalls:
             new = bulk_of(wanted, raw)
         except FspiopError as error:
             raise ApiError(400, error.code, error.description, field="bulkTransferState", state={}) from None
-        bulk = await self._bulks.begin(new)
+        try:
+            bulk = await self._bulks.begin(new)
+        except Conflict:
+            known = await self._bulks.get(new.id)
+            if known is None:
+                raise
+            shown = bulk_shown(known, await self._bulks.payments(known))
+            raise id_used(field="bulkTransferState", state=shown) from None
         if not wanted.options.synchronous:
             return web.Response(status=202)
         # The connector also sends PUT /bulkTransactions/{id} to the core, because this response may be lost.
@@ -89,7 +97,7 @@ def bulk_of(wanted: BulkTransactionWanted, raw: bytes) -> BulkTransaction:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "individualTransfers.homeTransactionId: is used twice")
     options = wanted.options
     limits = {
-        limit.currency: amount("perTransferFeeLimits.amount", limit.amount)
+        limit.currency: amount_or_zero("perTransferFeeLimits.amount", limit.amount)
         for limit in options.auto_accept_quote.per_transfer_fee_limits
     }
     return BulkTransaction(
@@ -132,6 +140,7 @@ def _order_of(wanted: BulkTransactionWanted, item: TransactionItem, limits: dict
 def bulk_shown(bulk: BulkTransaction, payments: list[Payment]) -> dict[str, Any]:
     """Returns bulkTransactionResponse, the body of PUT /bulkTransactions/{id}."""
     asked = msgspec.json.decode(bulk.asked)
+    items = {item["homeTransactionId"]: item for item in asked["individualTransfers"]}
     states = {payment.state for payment in payments}
     if bulk.state is Progress.ENDED:
         is_good = bulk.only_lookup or State.COMMITTED in states
@@ -143,12 +152,14 @@ def bulk_shown(bulk: BulkTransaction, payments: list[Payment]) -> dict[str, Any]
         "bulkTransactionId": bulk.id,
         "currentState": current,
         "options": asked["options"],
-        "individualTransferResults": [_item_shown(payment, bulk) for payment in payments],
+        "individualTransferResults": [
+            _item_shown(payment, bulk, items[payment.order.home_request_id or ""]) for payment in payments
+        ],
         **present(extensions=asked.get("extensions")),
     }
 
 
-def _item_shown(payment: Payment, bulk: BulkTransaction) -> dict[str, Any]:
+def _item_shown(payment: Payment, bulk: BulkTransaction, asked: dict[str, Any]) -> dict[str, Any]:
     order = payment.order
     is_found = bulk.only_lookup and payment.payee is not None
     return {
@@ -161,6 +172,9 @@ def _item_shown(payment: Payment, bulk: BulkTransaction) -> dict[str, Any]:
         "amount": money.format_amount(order.amount),
         **present(
             note=order.note,
+            reference=asked.get("reference"),
+            quoteExtensions=asked.get("quoteExtensions"),
+            transferExtensions=asked.get("transferExtensions"),
             quoteId=payment.quote_id if payment.quote_body else None,
             quoteResponse=_quote_shown(payment),
             fulfil=_fulfil_shown(payment),

@@ -39,10 +39,13 @@ from kitovu_connector.reference_api.bulk_bodies import (
     builtins,
     listed,
 )
-from kitovu_connector.reference_api.errors import TIMED_OUT, ApiError, failed, last_error
+from kitovu_connector.reference_api.errors import TIMED_OUT, ApiError, failed, id_used, last_error
 from kitovu_connector.reference_api.shown_payments import COMPLETED, ERROR_OCCURRED
 
 _NOT_KNOWN = "the outcome is not known yet: the money may move; repeat the request, and do not refund"
+
+_TRANSFER_STATES = {"COMPLETED": "COMMITTED", "REJECTED": "ABORTED"}
+"""In the SDK's document, `bulkTransferState` of a bulk that has ended is a TransferState."""
 
 
 class Made(StrEnum):
@@ -183,8 +186,7 @@ class Bulks:
             submission = await self._bulk_of(wanted, raw)
         except FspiopError as error:
             raise ApiError(400, error.code, error.description, field="bulkTransferState", state={}) from None
-        found = await self._submissions.send(submission, self._config.answer_s)
-        return self._bulk_response(found)
+        return self._bulk_response(await self._sent(submission, "bulkTransferState"))
 
     async def _get_transfers(self, request: web.Request) -> web.Response:
         found = await self._submissions.get("bulkTransfers", request.match_info["id"])
@@ -241,7 +243,7 @@ class Bulks:
         return web.json_response(
             _bulk_shown(found)
             | {
-                "bulkTransferState": body.bulk_transfer_state,
+                **present(bulkTransferState=_TRANSFER_STATES.get(body.bulk_transfer_state)),
                 "currentState": COMPLETED,
                 "individualTransferResults": _transfer_results(found),
                 **present(completedTimestamp=body.completed_timestamp),
@@ -279,18 +281,27 @@ class Bulks:
             created_at=time.time(),
             home_id=wanted.home_transaction_id,
         )
-        found = await self._submissions.send(new, self._config.answer_s)
+        found = await self._sent(new, "")
         self._check_is_done(found, "")
         return web.json_response(present(homeTransactionId=found.home_id) | msgspec.json.decode(found.outcome))
 
+    async def _sent(self, new: Submission, field: str) -> Submission:
+        try:
+            return await self._submissions.send(new, self._config.answer_s)
+        except Conflict:
+            known = await self._submissions.get(new.resource, new.id)
+            if known is None:
+                raise
+            raise id_used(field=field, state=_bulk_shown(known) if field else None) from None
+
     def _check_is_done(self, found: Submission, field: str) -> None:
-        """Raises ApiError unless the submission has succeeded."""
+        """Raises ApiError unless the submission has an answer for the front end that is not a failure."""
         shown = _bulk_shown(found) if field else None
         if found.state is Sent.FAILED:
             code, text = found.error_code or "", found.error_text or ""
             state = shown and shown | {"currentState": ERROR_OCCURRED, "lastError": last_error(code, text)}
             raise failed(code, text, field=field, state=state)
-        if found.state is not Sent.DONE:
+        if not found.is_answered:
             raise ApiError(TIMED_OUT, ErrorCode.SERVER_TIMED_OUT.code, _NOT_KNOWN, field=field, state=shown)
 
 

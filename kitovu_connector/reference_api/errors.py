@@ -54,6 +54,14 @@ def failed(code: str, text: str, *, field: str = "", state: Any = None) -> ApiEr
     return ApiError(status_of(code), code, text or text_of(code), field=field, state=state)
 
 
+def id_used(*, field: str = "", state: Any = None) -> ApiError:
+    """Returns the error for an id that an earlier request with other content has used. `state` shows what the earlier
+    request has begun. So the status is not 400, which means that nothing has begun.
+    """
+    text = "this id was used for a request with other content"
+    return failed(ErrorCode.MODIFIED_REQUEST.code, text, field=field, state=state)
+
+
 @web.middleware
 async def answer_errors(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -25,7 +25,7 @@ from kitovu_connector.exchanges import Exchanges, NoAnswer
 from kitovu_connector.lookups import LookupFailed, Lookups
 from kitovu_connector.payment_order import PartyRef, party_of
 from kitovu_connector.reference_api.bodies import Account, SimpleQuote, Wanted
-from kitovu_connector.reference_api.errors import failed, last_error
+from kitovu_connector.reference_api.errors import ApiError, failed, last_error
 from kitovu_connector.reference_api.shown_payments import COMPLETED, ERROR_OCCURRED
 
 _TYPES = frozenset(get_args(PartyIdType))
@@ -73,9 +73,13 @@ class Queries:
 
     async def _create_accounts(self, request: web.Request) -> web.Response:
         """Registers the accounts. Sends one request for each currency."""
-        accounts = bodies.read(list[Account], await request.read())
-        for account in accounts:
-            party_identifiers.check("", account.id_value, account.id_sub_value)
+        try:
+            accounts = bodies.read(list[Account], await request.read())
+            for account in accounts:
+                party_identifiers.check("", account.id_value, account.id_sub_value)
+        except FspiopError as error:
+            nothing = {"accounts": [], "currentState": ERROR_OCCURRED}
+            raise ApiError(400, error.code, error.description, field="executionState", state=nothing) from None
         by_currency: dict[str | None, list[Account]] = defaultdict(list)
         for account in accounts:
             by_currency[account.currency].append(account)

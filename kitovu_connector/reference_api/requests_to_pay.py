@@ -16,6 +16,7 @@ from kitovu_connector.payment_and_quote_records import Store
 from kitovu_connector.payment_events_and_actions import Cancelled, Confirmed
 from kitovu_connector.payment_order import Order, party_of
 from kitovu_connector.payment_record import ENDS, PAUSES, Payment, State
+from kitovu_connector.reference_api.beginning_payments import begin
 from kitovu_connector.reference_api.bodies import (
     RequestToPay,
     RequestToPayAcceptance,
@@ -58,12 +59,15 @@ class RequestCalls:
         try:
             made = await self._requests.make(order, needs_confirmation=not self._config.auto_accept_r2p_party)
         except NoAnswer as error:
-            raise failed(error.code, error.text, field="requestToPayState", state={}) from None
+            raise _unanswered(error, await self._requests.made_by_core(order.home_id)) from None
         return self._shown(made)
 
     async def _put(self, request: web.Request) -> web.Response:
         wanted = bodies.read(RequestToPayAcceptance, await request.read())
-        made = await self._requests.accept(request.match_info["id"], is_accepted=wanted.accept_party)
+        try:
+            made = await self._requests.accept(request.match_info["id"], is_accepted=wanted.accept_party)
+        except NoAnswer as error:
+            raise _unanswered(error, await self._requests.made(request.match_info["id"])) from None
         if made is None:
             raise failed(ErrorCode.TRANSACTION_REQUEST_ID_NOT_FOUND.code, "", field="requestToPayState", state={})
         if not wanted.accept_party and made.state is RequestState.FAILED:
@@ -83,7 +87,7 @@ class RequestCalls:
             order = payment_of(bodies.read(RequestToPayTransfer, await request.read()), self._config)
         except FspiopError as error:
             raise ApiError(400, error.code, error.description, field="transferState", state={}) from None
-        await self._payer.send(order)
+        await begin(self._payer, self._store, order, shown=transfer_shown)
         return await self._answer_for(order.home_id)
 
     async def _put_transfer(self, request: web.Request) -> web.Response:
@@ -122,6 +126,12 @@ class RequestCalls:
             shown |= {"lastError": last_error(code, _NOT_KNOWN)}
             raise ApiError(TIMED_OUT, code, _NOT_KNOWN, field="transferState", state=shown)
         return web.json_response(shown)
+
+
+def _unanswered(error: NoAnswer, made: RequestMade | None) -> ApiError:
+    """Returns the error for a request that continues, with the request's id."""
+    shown = {} if made is None else request_shown(made) | {"lastError": last_error(error.code, error.text)}
+    return failed(error.code, error.text, field="requestToPayState", state=shown)
 
 
 def request_of(wanted: RequestToPay) -> RequestOrder:

@@ -20,6 +20,7 @@ from kitovu_connector.payment_and_quote_records import Store
 from kitovu_connector.payment_events_and_actions import Accepts, Cancelled, Confirmed
 from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_record import ENDS, PAUSES, SENT, Payment, State
+from kitovu_connector.reference_api.beginning_payments import begin
 from kitovu_connector.reference_api.bodies import Acceptance, SimpleTransfer, TransferRequest, amount, pairs
 from kitovu_connector.reference_api.errors import TIMED_OUT, ApiError, failed, last_error
 from kitovu_connector.reference_api.shown_payments import (
@@ -57,7 +58,7 @@ class Transfers:
             order = order_of(bodies.read(TransferRequest, await request.read()), self._config)
         except FspiopError as error:
             raise ApiError(400, error.code, error.description, field="transferState", state={}) from None
-        await self._payer.send(order)
+        await begin(self._payer, self._store, order, shown=payment_shown)
         return await self._answer_for(order.home_id)
 
     async def _put(self, request: web.Request) -> web.Response:
@@ -111,7 +112,7 @@ class Transfers:
         wanted = bodies.read(SimpleTransfer, await request.read())
         transfer = wanted.transfers_post_request
         order = agreed_order_of(wanted, self._config)
-        await self._payer.send(order, transfer.transfer_id)
+        await begin(self._payer, self._store, order, transfer.transfer_id, shown=payment_shown)
         return self._simple(await self._payer.wait_for_end(order.home_id, self._config.answer_s))
 
     async def _get_simple(self, request: web.Request) -> web.Response:

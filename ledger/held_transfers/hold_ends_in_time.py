@@ -14,10 +14,12 @@ TIME_TO_ANSWER = timedelta(seconds=5)
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The hold of a transfer: the end of the hold, and the version of the scheme's rules that requires the hold."""
+    """The hold of a transfer: the end of the hold, the version of the scheme's rules that requires the hold, and the id
+    of the transfer's quote."""
 
     until: datetime
     rules_version: int
+    quote_id: str | None = None  # None if the quote did not pass through this hub
 
 
 def ends_in_time(until: datetime, expires_at: datetime) -> bool:

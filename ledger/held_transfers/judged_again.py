@@ -18,7 +18,7 @@ from rules import decide, lists_markers_and_kill_switches, originals
 from rules.decide import Verdict
 from rules.profiles import store as profiles
 from rules.profiles.counted_payments import CountedPayment, Role
-from rules.profiles.counters import ProfileCounters
+from rules.profiles.counters import Original, ProfileCounters
 from rules.profiles.events_and_buckets import Profile
 from rules.rulesets import decisions
 from rules.rulesets.active_rules import ActiveRules
@@ -51,7 +51,10 @@ def refusals(transfer_ids: Sequence[str], active: Active | None) -> Mapping[str,
     labelled = lists_markers_and_kill_switches.labelled(
         list(named.values()), lists=bool(compiled.lists), markers=bool(compiled.markers)
     )
-    counters = counters_unlocked(labelled, compiled.needs, originals.of(labelled, compiled.needs))
+    named_originals: Mapping[str, Original] = {}
+    if originals.are_needed(compiled.needs):
+        labelled, named_originals = originals.of(labelled)
+    counters = counters_unlocked(labelled, compiled.needs, named_originals)
     counted = profiles.counted(list(named)) if compiled.needs else {}
     found = {}
     for (id, _), facts, stopped in zip(

@@ -21,6 +21,7 @@ class HeldTransfer(models.Model):
     state = models.CharField(max_length=8, choices=State, default=State.HELD)
     until = models.DateTimeField()  # the time at which the hub itself releases the transfer
     rules_version = models.BigIntegerField()
+    quote_id = models.CharField(max_length=36, null=True)  # NULL if the quote did not pass through this hub
     held_at = models.DateTimeField(db_default=Now())
     ended_at = models.DateTimeField(null=True)
     # The people who released or refused the transfer, or a name for the rules if the rules refused the transfer. Empty
@@ -61,8 +62,9 @@ class HeldTransfer(models.Model):
                     ELSIF OLD.refusal_code IS NOT NULL
                         AND (NEW.refusal_code, NEW.actor) IS DISTINCT FROM (OLD.refusal_code, OLD.actor) THEN
                         RAISE EXCEPTION 'transfer % was refused', OLD.transfer_id USING ERRCODE = 'check_violation';
-                    ELSIF (NEW.transfer_id, NEW.until, NEW.rules_version, NEW.held_at)
-                        IS DISTINCT FROM (OLD.transfer_id, OLD.until, OLD.rules_version, OLD.held_at) THEN
+                    ELSIF (NEW.transfer_id, NEW.until, NEW.rules_version, NEW.quote_id, NEW.held_at)
+                        IS DISTINCT FROM
+                            (OLD.transfer_id, OLD.until, OLD.rules_version, OLD.quote_id, OLD.held_at) THEN
                         RAISE EXCEPTION 'the terms of a hold do not change' USING ERRCODE = 'check_violation';
                     END IF;
                     RETURN NEW;

@@ -21,9 +21,9 @@ from ledger.states import State
 RELEASES, REFUSALS = "held-transfers", "refused-holds"  # the names under which the hub records skipped rows
 
 _HOLD = """
-    INSERT INTO ledger_heldtransfer (transfer_id, state, until, rules_version, held_at)
-    SELECT n.transfer_id, 'HELD', n.until, n.version, %s
-    FROM unnest(%s::text[], %s::timestamptz[], %s::bigint[]) AS n (transfer_id, until, version)
+    INSERT INTO ledger_heldtransfer (transfer_id, state, until, rules_version, quote_id, held_at)
+    SELECT n.transfer_id, 'HELD', n.until, n.version, n.quote_id, %s
+    FROM unnest(%s::text[], %s::timestamptz[], %s::bigint[], %s::text[]) AS n (transfer_id, until, version, quote_id)
 """
 
 
@@ -35,6 +35,7 @@ def insert(transfers: Sequence[TransferState], now: datetime) -> None:
             [transfer_id for transfer_id, _ in held],
             [hold.until for _, hold in held],
             [hold.rules_version for _, hold in held],
+            [hold.quote_id for _, hold in held],
         ]
         execute(_HOLD, [now, *columns])
 

@@ -30,7 +30,7 @@ def verdict_and_hold(p: Prepare, s: Snapshot) -> tuple[Verdict | None, Hold | No
     decided, until = with_hold(verdict, kept, now=s.now, expires_at=expires_at, is_in_bulk=p.bulk_id is not None)
     if decided is not verdict:
         s.gate.overrule(decided)
-    return decided, None if until is None else Hold(until, s.rules_version)
+    return decided, None if until is None else Hold(until, s.rules_version, s.quote_ids.get(p.digest))
 
 
 def with_hold(
@@ -39,7 +39,7 @@ def with_hold(
     """Combines the verdicts about a transfer and its quote. Returns the combined verdict, and the time at which the
     hold of the transfer ends.
     """
-    if verdict.outcome == "REFUSE":
+    if verdict.outcome == "REFUSE" or (kept is None and verdict.hold_for_s is None):
         return verdict, None
     if kept is not None and kept.refusal is not None:
         return _refused(verdict, *kept.refusal), None

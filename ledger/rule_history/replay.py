@@ -13,7 +13,7 @@ use the present lists and markers, except when the replay reproduces stored deci
 
 import gc
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
@@ -23,7 +23,6 @@ import msgspec
 from django.conf import settings
 from msgspec.structs import replace
 
-from ledger import rules_gate
 from ledger.commands_and_outcomes import Refusal
 from ledger.held_transfers.whether_to_hold import with_hold
 from ledger.hold_and_post import HOLD_IS_REFUSED_BY
@@ -33,7 +32,7 @@ from ledger.rule_history.replay_report import Report
 from ledger.rule_history.replayed_rules import ActiveThen, ReplayedRules, VariancesThen
 from ledger.rule_history.stored_payments import DecisionOnly, Stored, StoredDecision, StoredQuote, StoredTransfer
 from quotes.rules_gate import TIME_TO_ANSWER
-from rules import decide, kept_verdicts, lists_markers_and_kill_switches
+from rules import decide, kept_verdicts, lists_markers_and_kill_switches, originals
 from rules import facts as facts_of_payments
 from rules.decide import Hit, Verdict
 from rules.facts import Facts
@@ -106,7 +105,8 @@ def without_cycles() -> Iterator[None]:
 class _Replay:
     def __init__(self, rules: ReplayedRules, profiles: BoundedProfiles, since: datetime | None) -> None:
         self._rules, self._profiles, self._since = rules, profiles, since
-        self._counters = ProfileCounters(profiles, profiles.paid_before, _Originals())
+        self._originals: dict[str, Original] = {}  # the original of the refund that is judged now
+        self._counters = ProfileCounters(profiles, profiles.paid_before, self._originals)
         needs = {need for compiled in (*rules.by_gate.values(), rules.without_quote) for need in compiled.needs}
         self._asks_paid_before = asks_for(needs, "paid_before")
         # A replay searches lists and markers only if at least one list or marker exists.
@@ -119,6 +119,7 @@ class _Replay:
         self._never_reserved: set[str] = set()
         # a heap of pairs (payer, payee), sorted by the time of their commit
         self._in_flight: list[tuple[datetime, tuple[int, int]]] = []
+        self._is_estimated = False  # whether a limit read an estimated counter of the payment that is judged now
         self._latest_aborts: deque[tuple[datetime, CountedPayment]] = deque(maxlen=_MOST_ABORTS_TRIED)
         self.report = Report()
 
@@ -162,8 +163,9 @@ class _Replay:
         """Applies the rules to a transfer. Returns whether the replayed rules refuse the transfer or its quote."""
         if not self._rules.follows_history:
             if kept is not None:
-                judged = (kept.facts.currency, kept.facts.amount)
-                facts = replace(facts, is_judged_again=judged != (t.currency, t.amount))
+                is_judged_again = (kept.facts.currency, kept.facts.amount) != (t.currency, t.amount)
+                if facts.is_judged_again != is_judged_again:
+                    facts = replace(facts, is_judged_again=is_judged_again)
             kept = self._kept.pop(t.quote_id or "", None)
             if kept is not None and kept.refusal is not None and not t.is_in_bulk:
                 return True  # the report already contains the refusal of the transfer's quote
@@ -194,7 +196,18 @@ class _Replay:
 
     def _facts_of(self, t: StoredTransfer, kept: Kept | None) -> Facts | None:
         version = self._rules.version if self._rules.follows_history else None
-        return stored_payments.facts_at_transfer(t, kept, version=version, erased_before=self._erased_before)
+        found = stored_payments.facts_at_transfer(t, kept, version=version, erased_before=self._erased_before)
+        return None if found is None else self._with_original(found)
+
+    def _with_original(self, facts: Facts) -> Facts:
+        """If the payment is a refund, returns the facts with the ids of the original. Reads the originals one by one,
+        because there are few refunds."""
+        if facts.refund_of is None:
+            return facts
+        (found,), named = originals.of([facts], until=facts.now)
+        self._originals.clear()
+        self._originals.update(named)
+        return found
 
     def _end(self, t: StoredTransfer) -> None:
         if t.transfer_id in self._never_reserved:
@@ -216,7 +229,7 @@ class _Replay:
             facts = kept.facts
             if q.decision is not None and q.decision.facts is not None:
                 facts = facts_of_payments.from_bytes(q.decision.facts)
-            verdict = self._judged(quote_id, facts, compiled, q.decision, self._in_time)
+            verdict = self._judged(quote_id, self._with_original(facts), compiled, q.decision, self._in_time)
             if self._rules.follows_history or not verdict.hits:
                 continue
             mine = kept_verdicts.kept(facts, verdict, 0, compiled.rules)
@@ -239,8 +252,12 @@ class _Replay:
         if d.decision.facts is None:
             self.report.not_judged += 1
             return
-        facts = facts_of_payments.from_bytes(d.decision.facts)
-        compiled = self._rules.by_gate[facts.gate]
+        facts = self._with_original(facts_of_payments.from_bytes(d.decision.facts))
+        if facts.fx and facts.gate == "quote" and any(hit.get("skipped") for hit in d.decision.hits):
+            self.report.not_judged += 1  # an earlier release applied rules about parties to FX quotes
+            return
+        at_transfer = facts.gate == "transfer"
+        compiled = self._rules.at_transfer(facts) if at_transfer else self._rules.by_gate[facts.gate]
         self._judged(d.subject, facts, compiled, d.decision, self._in_time if facts.gate == "quote" else _as_it_is)
 
     # --- judging ------------------------------------------------------------------------------------------------------
@@ -255,6 +272,7 @@ class _Replay:
                 [facts], lists=bool(compiled.lists), markers=bool(compiled.markers)
             )
         verdict = complete(self._verdict(facts, compiled, self._counters), facts)
+        self._is_estimated = self._counters.has_estimated
         if self._since is not None and facts.now < self._since:
             return verdict
         self.report.add(subject, facts, verdict, decision.outcome if decision is not None else "ALLOW")
@@ -272,6 +290,9 @@ class _Replay:
                 lambda: complete(self._verdict(replace(facts), compiled, self._counters), facts),
             )
         elif decision is None and verdict.hits and self._active.version_at(facts.now) == self._rules.version:
+            if self._active.has_just_changed(facts.now):
+                self.report.late += 1  # the group perhaps read the active rules before the planned change
+                return verdict
             if facts.gate == "transfer" and stored_payments.has_several_quotes(subject):
                 self.report.not_judged += 1  # these are perhaps the facts of another quote
                 return verdict
@@ -279,10 +300,7 @@ class _Replay:
         return verdict
 
     def _verdict(self, facts: Facts, compiled: CompiledRules, counters: Counters) -> Verdict:
-        hits = decide.judge(facts, compiled, counters, self._variances.at(facts.now))
-        if hits and facts.fx and facts.gate == "transfer":
-            hits = [hit for hit in hits if not hit.skipped]  # as `rules.transfer_gate` does
-        return decide.verdict_of(hits)
+        return decide.verdict_of(decide.judge(facts, compiled, counters, self._variances.at(facts.now)))
 
     def _compare(
         self,
@@ -350,7 +368,8 @@ class _Replay:
         *,
         may_be_late: bool = True,
     ) -> None:
-        if may_be_late and rules and all(self._rules.may_be_late(facts, rule) for rule in rules):
+        is_late = self._is_estimated or all(self._rules.may_be_late(facts, rule) for rule in rules)
+        if may_be_late and rules and is_late:
             self.report.late += 1
             return
         now = f"{verdict.outcome} {verdict.code or ''}".strip()
@@ -379,7 +398,7 @@ def _in_time(verdict: Verdict, kept: Kept, facts: Facts) -> Verdict:
     `quotes.rules_gate` has the same check.
     """
     until = kept.held_until(facts.now)
-    if until is None or verdict.outcome == "REFUSE" or facts.bulk:
+    if until is None or verdict.outcome == "REFUSE" or facts.bulk or facts.fx:
         return verdict
     latest_s: int = settings.TRANSFER_MAX_VALIDITY_S
     # `expires_in_s` leaves out the fraction of a second, so the time left can be up to a second longer.
@@ -393,16 +412,3 @@ def _pair(payment: CountedPayment) -> tuple[int, int] | None:
     if payment.keys.payer is None or payment.keys.payee is None or payment.is_refund:
         return None
     return payment.keys.payer, payment.keys.payee
-
-
-class _Originals(Mapping[str, Original]):
-    """Reads the original transactions of refunds one by one, because there are few refunds."""
-
-    def __getitem__(self, transaction_id: str) -> Original:
-        return rules_gate.originals([transaction_id])[transaction_id]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(())
-
-    def __len__(self) -> int:
-        return 0

@@ -3,13 +3,13 @@
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
 from rules.decide import Variances
 from rules.facts import Facts, Gate
-from rules.language.checks_of_well_formed_rules import accept_text
+from rules.language.checks_of_well_formed_rules import accept_stored, accept_text
 from rules.language.compile import compile_rules
 from rules.language.compiled_types import CompiledRules
 from rules.language.counter_types import Subject
@@ -20,6 +20,11 @@ from rules.rulesets import queries, sql_for_payments
 from rules.rulesets.active_rules import ALSO_AT_TRANSFERS, GATES, for_judging_again
 from rules.rulesets.models import Activation, Variance
 from rules.transfer_gate import rules_at_transfer
+
+_JUDGED_WITHIN = timedelta(seconds=10)
+"""The longest time between a group's reading of the active rules and the time at which the group judges payments."""
+_PLANNED_BEFORE = timedelta(seconds=5)
+"""An immediate activation is stored at most this time before it begins. A planned activation is stored earlier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,7 @@ def live() -> int | None:
 def of_version(number: int) -> ReplayedRules:
     """Returns a stored version. Raises RuleSetRefused if this release of the hub would interpret that version
     differently."""
-    return _compiled(accept_text(sql_for_payments.content(number)), number, follows_history=number == live())
+    return _compiled(accept_stored(sql_for_payments.content(number)), number, follows_history=number == live())
 
 
 def of_text(raw: bytes) -> ReplayedRules:
@@ -109,10 +114,13 @@ class ActiveThen:
 
     def __init__(self) -> None:
         rows = [
-            (each.valid_from, each.pk, each.valid_until, each.version_id)
+            (each.valid_from, each.pk, each.valid_until, each.version_id, each.created_at)
             for each in Activation.objects.filter(cancelled_at__isnull=True)
         ]
-        moments = {begin for begin, *_ in rows} | {until for _, _, until, _ in rows if until is not None}
+        planned = {begin for begin, *_, created in rows if begin - created > _PLANNED_BEFORE}
+        planned |= {until for _, _, until, *_ in rows if until is not None}
+        self._planned = sorted(planned)
+        moments = {begin for begin, *_ in rows} | {until for _, _, until, *_ in rows if until is not None}
         self._moments = sorted(moments)
         self._versions: list[int | None] = [None]
         for moment in self._moments:
@@ -122,6 +130,15 @@ class ActiveThen:
     def version_at(self, moment: datetime) -> int | None:
         """Returns the version of the rules that was active at this moment, or None if no rules judged payments."""
         return self._versions[bisect_right(self._moments, moment)]
+
+    def has_just_changed(self, moment: datetime) -> bool:
+        """Returns whether another version became active shortly before this moment, as planned.
+
+        A group reads the active rules, and then waits for locks. If a planned period begins or ends in between, the
+        group judges its payments by the earlier version. An immediate activation waits until such groups have ended.
+        """
+        latest = bisect_right(self._planned, moment)
+        return latest > 0 and moment - self._planned[latest - 1] < _JUDGED_WITHIN
 
 
 class VariancesThen:

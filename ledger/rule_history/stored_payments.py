@@ -6,6 +6,10 @@ database transaction opens cursors for the rows. When this transaction commits, 
 cursors to temporary files. So no snapshot stays open while a caller reads the rows. An open snapshot would prevent
 VACUUM in all tables, including the outbox.
 
+PostgreSQL needs 10 s to copy a million transfers. So a cursor of another connection reads all transfers but the first
+fifth, and PostgreSQL copies these transfers while the caller already uses the first fifth. A replay needs more time for
+this fifth than PostgreSQL needs for the other transfers.
+
 Reads a fixed number of rows at a time, so the memory use is bounded. A separate thread reads the next rows while the
 caller uses the present rows.
 """
@@ -15,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from heapq import merge
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -22,6 +27,7 @@ import msgspec
 import psycopg
 from django.db import connection, transaction
 from msgspec.structs import replace
+from psycopg.sql import SQL, Literal
 
 from hub.sql_execution import execute
 from hub.sweeps.models import Erasure
@@ -153,7 +159,8 @@ _TRANSFERS = f"""
                        WHERE q.payer_id = t.payer_id AND q.payee_id = t.payee_id AND q.condition = t.condition
                          AND q.packet_sha256 IS NOT NULL AND q.rule_facts IS NOT NULL LIMIT 1) q ON true
 """  # noqa: S608 (the columns)
-_ALL_TRANSFERS = _TRANSFERS + " WHERE e.state <> 'COMMITTED' ORDER BY e.id"
+_FIRST_TRANSFERS = _TRANSFERS + " WHERE e.state <> 'COMMITTED' AND e.id < %s ORDER BY e.id"
+_LATER_TRANSFERS = _TRANSFERS + " WHERE e.state <> 'COMMITTED' AND e.id >= %s ORDER BY e.id"
 _OF_TRANSFERS = _TRANSFERS + " WHERE e.state = 'RESERVED' AND t.transfer_id = ANY(%s::text[])"
 _QUOTES = f"""
     SELECT q.created_at, q.quote_id, q.rule_facts, {_DECISION} FROM quotes_quote q
@@ -207,14 +214,17 @@ class StoredRows:
     Read the object's rows after this context has ended."""
 
     def __init__(self, *, with_quotes: bool = True) -> None:
-        self._transfers = _cursor("transfers", _ALL_TRANSFERS)
-        self._quotes = _cursor("quotes", _QUOTES) if with_quotes else None
-        self._decisions = _cursor("decisions", _DECISIONS_ONLY)
+        later_from = _first_event_that_is_later()
+        ours = connection.connection
+        self._transfers = _cursor(ours, "transfers", _FIRST_TRANSFERS, [later_from])
+        self._quotes = _cursor(ours, "quotes", _QUOTES) if with_quotes else None
+        self._decisions = _cursor(ours, "decisions", _DECISIONS_ONLY)
+        self._later = _LaterTransfers(later_from)
 
     def __iter__(self) -> Iterator[Stored]:
         with ThreadPoolExecutor(1, "stored-payments") as reader:
             streams: list[Iterator[Stored]] = [
-                map(_transfer, _rows(reader, self._transfers)),
+                map(_transfer, chain(_rows(reader, self._transfers), self._later)),
                 map(_quote, _rows(reader, self._quotes) if self._quotes is not None else iter(())),
                 map(_decision_only, _rows(reader, self._decisions)),
             ]
@@ -225,11 +235,55 @@ class StoredRows:
         for cursor in (self._transfers, self._quotes, self._decisions):
             if cursor is not None:
                 cursor.close()
+        self._later.close()
 
 
-def _cursor(name: str, sql: str) -> psycopg.ServerCursor[Sequence[Any]]:
-    cursor = psycopg.ServerCursor(connection.connection, f"replay_{name}", withhold=True)
-    cursor.execute(sql, binary=True)
+class _LaterTransfers:
+    """All transfers from an event on. A second connection reads these transfers from the snapshot of the caller's
+    transaction."""
+
+    def __init__(self, later_from: int) -> None:
+        (snapshot,) = execute("SELECT pg_export_snapshot()").fetchall()[0]
+        self._django = connection.copy()
+        self._django.ensure_connection()
+        self._psycopg: psycopg.Connection[Any] = self._django.connection
+        try:
+            self._psycopg.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            self._psycopg.execute(SQL("SET TRANSACTION SNAPSHOT {}").format(Literal(snapshot)))
+            self._psycopg.execute("SET LOCAL statement_timeout = 0")  # the COMMIT copies the rows
+        except BaseException:
+            self._django.close()
+            raise
+        self._reader = ThreadPoolExecutor(1, "later-transfers")
+        self._cursor = self._reader.submit(self._copy, later_from)
+
+    def _copy(self, later_from: int) -> psycopg.ServerCursor[Sequence[Any]]:
+        cursor = _cursor(self._psycopg, "later_transfers", _LATER_TRANSFERS, [later_from])
+        self._psycopg.execute("COMMIT")
+        return cursor
+
+    def __iter__(self) -> Iterator[Sequence[Any]]:
+        yield from _rows(self._reader, self._cursor.result())
+
+    def close(self) -> None:
+        """Ends the copying if it has not ended, and closes the connection."""
+        if not self._cursor.done():
+            self._psycopg.cancel_safe()
+        self._reader.shutdown()
+        self._django.close()
+
+
+def _first_event_that_is_later() -> int:
+    """Returns the id of the event after the first fifth of the events."""
+    ((first, last),) = execute("SELECT coalesce(min(id), 0), coalesce(max(id), 0) FROM ledger_transferevent").fetchall()
+    return int(first + (last - first) // 5)
+
+
+def _cursor(
+    of: psycopg.Connection[Any], name: str, sql: str, parameters: Sequence[Any] = ()
+) -> psycopg.ServerCursor[Sequence[Any]]:
+    cursor = psycopg.ServerCursor(of, f"replay_{name}", withhold=True)
+    cursor.execute(sql, parameters or None, binary=True)
     return cursor
 
 

@@ -85,7 +85,7 @@ def _ending_certificates() -> list[Cause]:
     found = [
         Cause(
             f"credential {number}",
-            {"participant": name, "label": f"{kind} {label}".strip(), "until": valid_until.isoformat()},
+            {"participant": name, "kind": kind, "label": label, "until": valid_until.isoformat()},
         )
         for number, name, kind, label, valid_until in rows
     ]
@@ -196,7 +196,7 @@ def _waiting_approvals() -> list[Cause]:
 _WINDOWS = """
     SELECT id, state = 'OPEN', extract(epoch FROM clock_timestamp() - coalesce(closed_at, created_at))::bigint
     FROM ledger_settlementwindow
-    WHERE state IN ('OPEN', 'CLOSED', 'PENDING_SETTLEMENT')
+    WHERE state IN ('OPEN', 'CLOSED', 'PENDING_SETTLEMENT', 'ABORTED')
       AND coalesce(closed_at, created_at) < clock_timestamp() - make_interval(secs => %s)
     ORDER BY id LIMIT %s
 """

@@ -13,6 +13,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from portal import changes
+from portal.changes.credentials import KIND_NAMES
 from portal.templatetags.portal import age, as_percent, whole
 
 Details = Mapping[str, Any]
@@ -61,7 +63,9 @@ def _near_limit(details: Details) -> str:
 
 
 def _certificate(details: Details) -> str:
-    said = {"owner": details["participant"] or _("the hub"), "label": details["label"], "at": details["until"][:10]}
+    kind = KIND_NAMES.get(details.get("kind", ""), "")
+    label = f"{kind} {details['label']}".strip()
+    said = {"owner": details["participant"] or _("the hub"), "label": label, "at": details["until"][:10]}
     return _("%(owner)s: %(label)s expires on %(at)s, and no replacement is valid yet.") % said
 
 
@@ -98,8 +102,10 @@ def _late_check(details: Details) -> str:
 
 
 def _approval(details: Details) -> str:
-    said = {"number": details["number"], "subject": details["subject"], "age": age(details["seconds"])}
-    return _("Request %(number)s about %(subject)s has waited for approval for %(age)s.") % said
+    kind = changes.KINDS.get(details["kind"])
+    title = kind.title if kind is not None else details["kind"]
+    said = {"number": details["number"], "title": title, "age": age(details["seconds"])}
+    return _("Request %(number)s (%(title)s) has waited for approval for %(age)s.") % said
 
 
 def _window(details: Details) -> str:

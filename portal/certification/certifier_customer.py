@@ -13,6 +13,7 @@ from fspiop.bodies.quotes import QuotePost
 from fspiop.errors import error_body
 from hub.test_currency import TEST_CURRENCY
 from portal.certification.api_timestamps import moment
+from portal.certification.recorded_requests import wait_for_news
 
 if TYPE_CHECKING:
     from portal.certification.counterpart import Received
@@ -35,6 +36,10 @@ class Terms:
     @property
     def fulfilment(self) -> str:
         return ilp.fulfilment_for(self.packet, _SECRET)
+
+    def has_packet(self, packet: str) -> bool:
+        """Returns whether a transfer has the packet of the terms. The padding at the end makes no difference."""
+        return packet.rstrip("=") == self.packet.rstrip("=")
 
 
 @dataclass
@@ -82,23 +87,13 @@ class Play:
             self.news.notify_all()
 
     async def wait(self, place: "list[Received]", *, seconds: float, count: int = 1) -> "list[Received]":
-        """Waits until this list has `count` messages, but at most for `seconds`. Returns the messages in the list."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
+        """Waits until this list has `count` different messages, but at most for `seconds`. Returns the messages in the
+        list. The hub can deliver a message twice."""
+        patience = self.scene.wait(seconds)
         async with self.news:
-            while len(place) < count and (left := end - loop.time()) > 0:
-                try:
-                    await asyncio.wait_for(self.news.wait(), left)
-                except TimeoutError:
-                    break
+            while len({each.body or each.path for each in place}) < count and (left := patience.left()) > 0:
+                await wait_for_news(self.news, left)
         return list(place)
-
-    async def first(self, place: "list[Received]", asked: str) -> "Received":
-        """Returns the first message in a list. If no message comes, ends the case."""
-        found = await self.wait(place, seconds=self.scene.patience_s)
-        if not found:
-            raise self.scene.fail("no_request_from_dfsp", asked=asked, seconds=int(self.scene.patience_s))
-        return found[0]
 
     async def _tell_party(self, received: "Received") -> None:
         path = received.path

@@ -105,11 +105,11 @@ async def _run_one(
     one = Run(certification, endpoint=endpoint, sender=sender, door=opened, tell=tell_of)
     try:
         await one.play_all()
-        await recorded_requests.in_database(report.finish, certification)
+        await recorded_requests.in_database_when_up(report.finish, certification)
     except GivenUp:
         log.warning("certification_given_up", dfsp=name)
     except TimeoutError:
-        await recorded_requests.in_database(_give_up, [certification], "the certification took too long")
+        await recorded_requests.in_database_when_up(_give_up, [certification], "the certification took too long")
     except Exception as error:  # the certifications of other DFSPs continue
         log.error("certification_failed", dfsp=name, exception=storable(traceback.format_exc()))
-        await recorded_requests.in_database(_give_up, [certification], f"{type(error).__name__}: {error}")
+        await recorded_requests.in_database_when_up(_give_up, [certification], f"{type(error).__name__}: {error}")

@@ -25,12 +25,12 @@ from fspiop import jws, versions
 from fspiop.time import http_date
 from hub.api.authentication import TOKEN
 from hub.http_client import Curl
-from hub.outbox import client
 from hub.outbox.addresses import Addresses
 from hub.outbox.claims import Claimed
 from hub.participants.models import Participant
 from portal.certification.certifier_participant import Certifier
-from portal.certification.recorded_requests import in_database
+from portal.certification.message_limits import MessageLimit
+from portal.certification.recorded_requests import error_in, in_database
 
 log = structlog.get_logger("certification")
 
@@ -39,6 +39,8 @@ _REQUEST_S = 10.0
 _RENEW_AT_S = 60.0
 _MOST_BYTES = 5_242_880
 _MOST_OF_AN_ANSWER = 65_536
+_MOST_SHOWN = 300  # bytes of an answer
+_AT_ONCE = 8  # the messages of one DFSP that the certifier handles at the same time
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +66,20 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The response to a message of the certifier. If there was no response, the status is 0."""
+    """The response to a message of the certifier. If there was no response, the status is 0. `code` is the code of the
+    error in the body."""
 
     status: int
     text: str
+    code: str = ""
 
     @property
     def is_taken(self) -> bool:
         return 200 <= self.status < 300
+
+    @property
+    def is_refusal(self) -> bool:
+        return 400 <= self.status < 500
 
     def __str__(self) -> str:
         return self.text or f"HTTP {self.status}"
@@ -80,13 +88,23 @@ class Answer:
 Handler = Callable[[Received], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Guest:
+    """A DFSP whose messages the endpoint accepts. A DFSP can send many messages at the same time, but the certifier
+    handles only a few of these messages at the same time, so that the messages of other DFSPs do not wait."""
+
+    handler: Handler
+    limit: MessageLimit
+    places: asyncio.Semaphore
+
+
 class Endpoint:
     """The HTTP server for the hub's callbacks. The path of this server contains a secret, so only the hub can call this
     server."""
 
     def __init__(self) -> None:
         self._secret = secrets.token_urlsafe(24)
-        self._handlers: dict[str, Handler] = {}
+        self._guests: dict[str, _Guest] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._runner: web.AppRunner | None = None
         self.url = ""
@@ -109,25 +127,33 @@ class Endpoint:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    def on(self, dfsp: str, handler: Handler) -> None:
-        """Passes the messages of this DFSP, and the messages of the hub itself, to a handler."""
-        self._handlers[dfsp] = handler
+    def on(self, dfsp: str, handler: Handler, limit: MessageLimit) -> None:
+        """Passes the messages of this DFSP to a handler. Messages of the hub itself need no handler."""
+        self._guests[dfsp] = _Guest(handler, limit, asyncio.Semaphore(_AT_ONCE))
+
+    def off(self, dfsp: str) -> None:
+        """Ignores all further messages of this DFSP."""
+        self._guests.pop(dfsp, None)
 
     async def _take(self, request: web.Request) -> web.Response:
         body = await request.read()
         headers = {name.lower(): value for name, value in request.headers.items()}
         path = request.raw_path.partition(self._secret)[2]
         received = Received(time.time(), request.method, path, headers.get("fspiop-source", ""), headers, body)
-        handler = self._handlers.get(received.source)
-        for each in [handler] if handler is not None else list(self._handlers.values()):
-            task = asyncio.create_task(self._handle(each, received))
+        guest = self._guests.get(received.source)
+        if guest is not None:
+            guest.limit.count(len(body))
+            if guest.limit.is_exceeded.is_set():
+                return web.Response(status=403)
+            task = asyncio.create_task(self._handle(guest, received))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return web.Response(status=202 if request.method in ("GET", "POST") else 200)
 
-    async def _handle(self, handler: Handler, received: Received) -> None:
+    async def _handle(self, guest: _Guest, received: Received) -> None:
         try:
-            await handler(received)
+            async with guest.places:
+                await guest.handler(received)
         # the hub has already received the HTTP response; after this error the certifier sends no answer, so the case
         # ends
         except Exception:
@@ -243,8 +269,17 @@ class Sender:
         url = (await in_database(self._addresses.urls_for, [message]))[0]
         if url is None:
             return Answer(0, "no endpoint is registered")
-        found = await client.send(self._curl, message, url, headers)
-        return Answer(found.status, found.error)
+        timeout_s = settings.OUTBOX_TIMEOUT_S
+        try:
+            reply = await self._curl.request(method, url, headers, body, timeout_s=timeout_s, most=_MOST_OF_AN_ANSWER)
+        except TimeoutError:
+            return Answer(0, f"no response within {timeout_s} s")
+        except (OSError, ValueError) as error:
+            return Answer(0, f"{type(error).__name__}: {error}")
+        if 200 <= reply.status < 300:
+            return Answer(reply.status, "")
+        said = reply.body[:_MOST_SHOWN].decode(errors="replace")
+        return Answer(reply.status, f"HTTP {reply.status}: {said}", error_in(reply.body)[0])
 
 
 def _tls() -> ssl.SSLContext:

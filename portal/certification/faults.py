@@ -136,6 +136,10 @@ TEXTS: dict[str, tuple[Promise, Promise]] = {
         _("The DFSP accepted %(message)s although the message's signature is wrong."),
         _("Verify FSPIOP-Signature before anything else, and refuse a wrong signature with 400 and error 3105."),
     ),
+    "not_refused": (
+        _("The DFSP's endpoint answered %(message)s with %(answer)s. Expected: a refusal with error %(expected)s."),
+        _("Refuse this message with 400 and error %(expected)s."),
+    ),
     "state_unknown": (
         _("The DFSP does not report the state of the transaction: %(answer)s"),
         _(
@@ -228,6 +232,18 @@ TEXTS: dict[str, tuple[Promise, Promise]] = {
         _("The hub did not accept the certifier's %(message)s: %(answer)s"),
         _("Check the set-up of the certifier at the hub, and start the test again."),
     ),
+    "hub_away": (
+        _("While the certifier waited for the DFSP, the hub's database was not available for %(seconds)s seconds."),
+        _("Start the test again."),
+    ),
+    "state_not_seen": (
+        _("Nobody reported which state the DFSP shows for the payment."),
+        _("Start the test again. After the payment, answer the question on the page or in the command."),
+    ),
+    "too_many_messages": (
+        _("The DFSP sent so many messages that the certifier ended the test."),
+        _("Send each message once, and repeat a message only if no response arrives. Then start the test again."),
+    ),
     "not_deliverable": (
         _("The DFSP's endpoint did not answer: %(answer)s"),
         _("Check the endpoint with the connection test, and start the test again."),
@@ -242,7 +258,10 @@ TEXTS: dict[str, tuple[Promise, Promise]] = {
     ),
     "only_by_hand": (
         _("The DFSP's outbound API has no such order."),
-        _("Start the test without the URL of the outbound API to make this payment by hand."),
+        _(
+            "Start the test with the URL of the outbound API for bulks, or without the URL of the outbound API to make"
+            " this payment by hand."
+        ),
     ),
     "certifier_failed": (
         _("The certifier failed: %(why)s"),

@@ -1,4 +1,4 @@
-"""What a person at the DFSP must do, in a sentence."""
+"""The instructions to a person at the DFSP, in sentences."""
 
 from typing import Any
 
@@ -16,6 +16,8 @@ def in_words(what: str, values: dict[str, Any]) -> str:
             f"Give the order of {money} to {payee} again within {values['seconds']} seconds, with the same reference,"
             " as after a lost response."
         )
+    if what == "outcome":
+        return f"Report which state the DFSP shows for the payment of {money} to {payee}."
     if "refundInfo" in values:
         original = values["refundInfo"]["originalTransactionId"]
         return f"Refund the transaction {original} now: {money} to {payee}, as {payer}."

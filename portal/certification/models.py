@@ -91,7 +91,10 @@ class CertificationCase(models.Model):
     verdict = models.CharField(max_length=10, choices=Verdict, default=Verdict.WAITING)
     faults = models.JSONField(default=list)  # code and values of each fault: `portal.certification.faults`
     exchanges = models.JSONField(default=list)  # the messages: `portal.certification.shown_messages.Exchange`
-    instruction = models.JSONField(null=True)  # the payment that a person at the DFSP must make now
+    # the payment that a person at the DFSP must make now, or the payment whose state this person must report
+    instruction = models.JSONField(null=True)
+    # the state that a person reported, and the person: `portal.certification.outcomes_by_hand`
+    reported = models.JSONField(null=True)
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
 

@@ -13,15 +13,21 @@ class Options:
 
     `outbound` is the URL of the outbound API of the DFSP's connector. If `outbound` is set, the certifier itself orders
     the DFSP's payments. If `outbound` is empty, a person at the DFSP makes each payment within `patience_s` seconds.
+
+    `sdk_outbound` is the URL of an API with the calls /bulkQuotes and /bulkTransfers of Mojaloop's SDK. Kitovu's
+    connector has these calls too (`reference_api`). If `sdk_outbound` is set, the certifier itself orders the bulk.
     """
 
     payee: str
     payee_type: str = "MSISDN"
     unknown: str = UNKNOWN
     outbound: str = ""
+    sdk_outbound: str = ""
     left_out: tuple[str, ...] = field(default=())
     patience_s: float = 600.0
-    answer_s: float = 10.0  # the time in seconds within which the DFSP must answer
+    # The time in seconds within which the DFSP must answer. If no message comes within this time, the certifier
+    # concludes that no message will come.
+    answer_s: float = 10.0
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self) | {"left_out": list(self.left_out)}

@@ -18,7 +18,6 @@ _SIGNED = frozenset({"POST", "PUT"})
 _SIGNATURE_CODE = "3105"
 _LONGEST_VALUE = 60
 _LONGEST_ANSWER = 300
-_DELIVERY_S = 3.0
 
 
 async def names_in_parties(scene: Scene) -> None:
@@ -89,4 +88,4 @@ async def _withdraw(scene: Scene, body: dict[str, Any]) -> None:
         return
     path = f"/quotes/{agreed.quote_id}/error"
     await scene.send("PUT", path, body)
-    await scene.is_delivered("PUT", path, seconds=_DELIVERY_S)
+    await scene.is_delivered("PUT", path, seconds=scene.options.answer_s)

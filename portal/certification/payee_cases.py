@@ -14,7 +14,7 @@ from fspiop import time as fsptime
 from fspiop.bodies.bulk_quotes import BulkQuotePut, IndividualQuoteResult
 from fspiop.bodies.quotes import QuotePut
 from fspiop.bodies.transfers import TransferPut
-from fspiop.errors import FspiopError
+from fspiop.errors import ErrorCode, FspiopError
 from hub import outbox
 from hub.outbox.messages import Outgoing
 from hub.outbox.models import Message
@@ -24,14 +24,14 @@ from portal.certification.certifier_customer import Play
 from portal.certification.faults import NotJudged
 from portal.certification.recorded_requests import Told, in_database
 from portal.certification.running_case import Scene
-from portal.certification.telephone_numbers_of_cases import ASKED, PAYER
+from portal.certification.telephone_numbers_of_cases import ASKED, PAID, PAYER, REFUNDED
 
 _VALID_S = 60.0
 _LATE_S = 30.0
-_SILENCE_S = 2.0
-"""After this time, the certifier concludes that no message will come."""
 _END_S = 15.0
 _HELD_S = 30
+_LOOKS_EVERY_S = 0.5
+_MODIFIED = ErrorCode.MODIFIED_REQUEST.code
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +83,12 @@ async def quote(scene: Scene) -> None:
 
 
 async def transfer(scene: Scene) -> None:
-    agreed = await agree(scene, "7")
-    scene.values["transaction_id"] = agreed.transaction_id
+    agreed = await agree(scene, "7", payer=REFUNDED)
     transfer_id = scene.new_id()
     await scene.send("POST", "/transfers", transfer_body(scene, agreed, transfer_id))
     await judge_fulfilment(scene, agreed, transfer_id)
+    if not scene.faults:
+        scene.values["transaction_id"] = agreed.transaction_id
 
 
 async def rejection(scene: Scene) -> None:
@@ -105,9 +106,10 @@ async def expired(scene: Scene) -> None:
     agreed = await agree(scene, "4")
     transfer_id = scene.new_id()
     body = transfer_body(scene, agreed, transfer_id, expires_in=-_LATE_S)
-    await scene.deliver(*scene.message("POST", "/transfers", body))
-    path = f"/transfers/{transfer_id}"
-    found = await scene.answers(path, seconds=_SILENCE_S)
+    answer = await scene.deliver(*scene.message("POST", "/transfers", body))
+    if not (answer.is_taken or answer.is_refusal):
+        raise scene.fail("not_accepted", message="POST /transfers", answer=str(answer))
+    found = await scene.answers(f"/transfers/{transfer_id}")
     if any(not told.is_error for told in found):
         scene.add("fulfilled_late", seconds=int(_LATE_S))
 
@@ -141,11 +143,17 @@ async def changed_duplicate(scene: Scene) -> None:
     before = len(await scene.answers(path))
     body["amount"] = {"amount": "3000", "currency": TEST_CURRENCY}
     answer = await scene.deliver(*scene.message("POST", "/transfers", body))
-    if 400 <= answer.status < 500:
+    if not answer.is_taken:
+        scene.judge_refusal("POST /transfers", answer, code=_MODIFIED)
         return
-    found = (await scene.answers(path, count=before + 1, seconds=_SILENCE_S))[before:]
-    if not any(told.is_error for told in found):
-        scene.add("changed_accepted")
+    found = (await scene.answers(path, count=before + 1))[before:]
+    if not found:
+        raise scene.fail("no_answer", asked="POST /transfers", seconds=int(scene.options.answer_s))
+    if not found[0].is_error:
+        raise scene.fail("changed_accepted")
+    code = found[0].error[0]
+    if code != _MODIFIED:
+        scene.add("wrong_code", code=code or "-", expected=_MODIFIED)
 
 
 async def bad_signature(scene: Scene) -> None:
@@ -155,9 +163,10 @@ async def bad_signature(scene: Scene) -> None:
     method, path, raw, headers = scene.message("POST", "/quotes", quote_body(scene, "2", quote_id, scene.new_id()))
     changed = raw.replace(b'"2"', b'"2000"', 1)
     answer = await scene.deliver(method, path, changed, headers)
-    found = await scene.answers(f"/quotes/{quote_id}", seconds=_SILENCE_S)
+    found = await scene.answers(f"/quotes/{quote_id}")
     if answer.is_taken or any(not told.is_error for told in found):
-        scene.add("bad_signature_accepted", message="POST /quotes")
+        raise scene.fail("bad_signature_accepted", message="POST /quotes")
+    scene.judge_refusal("POST /quotes", answer, code=ErrorCode.INVALID_SIGNATURE.code)
 
 
 async def reserved(scene: Scene) -> None:
@@ -187,14 +196,14 @@ async def reserved(scene: Scene) -> None:
         return
     if not await scene.is_delivered("PATCH", f"/transfers/{transfer_id}", seconds=_END_S):
         raise scene.fail("not_accepted", message=f"PATCH /transfers/{transfer_id}", answer="no 2xx")
-    after = ""
-    for count in range(2, 8):
+    after, count, patience = "", 1, scene.wait(scene.options.answer_s)
+    while after != "COMPLETED" and patience.left() > 0:
+        count += 1
         await scene.send("GET", path)
         after = await _state_in(scene, path, count=count)
-        if after == "COMPLETED":
-            return
-        await asyncio.sleep(0.5)
-    scene.add("not_credited", state=after)
+        await asyncio.sleep(_LOOKS_EVERY_S)
+    if after != "COMPLETED":
+        scene.add("not_credited", state=after)
 
 
 async def _state_in(scene: Scene, path: str, *, count: int) -> str:
@@ -350,10 +359,12 @@ async def _request_of(scene: Scene, play: Play, order: Any) -> dict[str, Any]:
 
 
 async def refund(scene: Scene) -> None:
-    """The certifier refunds a payment of the DFSP's customer."""
-    original = scene.run.value("payer-transfer", "transaction_id") or scene.new_id()
+    """The customer of the certifier who got the payment of payer-transfer refunds this payment."""
+    original = scene.run.value("payer-transfer", "transaction_id")
+    if original is None:
+        raise NotJudged("step_failed", what="payer-transfer")
     kind = _type("REFUND") | {"refundInfo": {"originalTransactionId": original, "refundReason": "certification"}}
-    agreed = await agree(scene, "2", transactionType=kind)
+    agreed = await agree(scene, "2", payer=PAID, transactionType=kind)
     transfer_id = scene.new_id()
     await scene.send("POST", "/transfers", transfer_body(scene, agreed, transfer_id))
     await judge_fulfilment(scene, agreed, transfer_id)
@@ -376,9 +387,9 @@ def _payee(scene: Scene) -> dict[str, Any]:
     }
 
 
-def _payer(scene: Scene) -> dict[str, Any]:
+def _payer(scene: Scene, alias: str = PAYER) -> dict[str, Any]:
     return {
-        "partyIdInfo": {"partyIdType": "MSISDN", "partyIdentifier": PAYER, "fspId": scene.certifier},
+        "partyIdInfo": {"partyIdType": "MSISDN", "partyIdentifier": alias, "fspId": scene.certifier},
         "name": "Certification Payer",
         "personalInfo": {"complexName": {"firstName": "Certification", "lastName": "Payer"}},
     }
@@ -418,10 +429,11 @@ def transfer_body(scene: Scene, agreed: Agreed, transfer_id: str, *, expires_in:
     }
 
 
-async def agree(scene: Scene, amount: str, *, transaction_id: str = "", **more: Any) -> Agreed:
+async def agree(scene: Scene, amount: str, *, transaction_id: str = "", payer: str = PAYER, **more: Any) -> Agreed:
     """Requests terms, and returns the DFSP's answer."""
     quote_id, transaction_id = scene.new_id(), transaction_id or scene.new_id()
-    await scene.send("POST", "/quotes", quote_body(scene, amount, quote_id, transaction_id) | more)
+    body = quote_body(scene, amount, quote_id, transaction_id) | {"payer": _payer(scene, payer)} | more
+    await scene.send("POST", "/quotes", body)
     told = await scene.answer("POST /quotes", f"/quotes/{quote_id}")
     if told.is_error:
         code, text = told.error

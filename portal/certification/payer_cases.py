@@ -1,17 +1,18 @@
 """The scripts in which a customer of the DFSP pays a customer of the certifier."""
 
 import asyncio
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
-from fspiop import money
 from fspiop import time as fsptime
+from fspiop.errors import ErrorCode
 from hub.test_currency import TEST_CURRENCY
 from portal.certification.api_timestamps import moment
 from portal.certification.certifier_customer import Play, Terms, fulfilment_of, keep_silent, reject
 from portal.certification.faults import NotJudged
-from portal.certification.running_case import Order, Scene
+from portal.certification.running_case import CaseEnds, Order, Scene, shown_answer
 from portal.certification.telephone_numbers_of_cases import (
     BADLY_SIGNED,
     BULK,
@@ -25,12 +26,16 @@ from portal.certification.telephone_numbers_of_cases import (
 )
 
 if TYPE_CHECKING:
-    from portal.certification.counterpart import Received
+    from portal.certification.counterpart import Answer, Received
 
-_SILENCE_S = 2.0
 _END_S = 20.0
 _COMMITTED, _ABORTED = "COMMITTED", "ABORTED"
 _REQUEST_S = 60.0
+_RESULT_FIELDS = {
+    "/bulkQuotes": {"transferAmount", "ilpPacket", "condition"},
+    "/bulkTransfers": {"transferId", "transferState"},
+}
+"""The fields that each item's result must have in the answer to a call of Mojaloop's SDK."""
 
 
 async def transfer(scene: Scene) -> None:
@@ -47,7 +52,7 @@ async def lookup_unknown(scene: Scene) -> None:
     order = await scene.order(UNKNOWN, "5")
     await _first(scene, play, play.lookups, order, "GET /parties")
     await _judge_outcome(scene, order, _ABORTED)
-    if await play.wait(play.quotes, seconds=_SILENCE_S):
+    if await play.wait(play.quotes, seconds=scene.options.answer_s):
         scene.add("paid_in_spite", message="POST /quotes", why="the payee is unknown")
 
 
@@ -77,13 +82,11 @@ async def late_callback(scene: Scene) -> None:
     scene.ids.add(transfer_id)
     terms = play.terms[received.json["condition"]]
     answer = await scene.deliver(*scene.message("PUT", f"/transfers/{transfer_id}", fulfilment_of(terms)))
-    if answer.status == 0 or answer.status >= 500:
+    if not (answer.is_taken or answer.is_refusal):
         scene.add("not_accepted", message="a late PUT /transfers/{ID}", answer=str(answer))
     order: Order = scene.run.value("payer-timeout", "order")
-    await asyncio.sleep(_SILENCE_S / 2)
-    state = await order.outcome()
-    if state not in (None, _ABORTED):
-        scene.add("outcome_differs", found=state, expected=_ABORTED)
+    await asyncio.sleep(scene.options.answer_s)
+    await _judge_outcome(scene, replace(order, scene=scene), _ABORTED)
 
 
 async def twice(scene: Scene) -> None:
@@ -99,21 +102,24 @@ async def twice(scene: Scene) -> None:
 async def bad_signature(scene: Scene) -> None:
     if settings.SIGNATURES == "ignored":
         raise NotJudged("no_signatures")
-    statuses: list[int] = []
+    answers: asyncio.Queue[Answer] = asyncio.Queue()
 
     async def answer_badly(play: Play, received: "Received", terms: Terms) -> None:
         path = f"/transfers/{received.json['transferId']}"
         method, _, raw, headers = scene.message("PUT", path, fulfilment_of(terms))
         changed = raw.replace(b"COMMITTED", b"RESERVED", 1)
-        statuses.append((await scene.deliver(method, path, changed, headers)).status)
+        answers.put_nowait(await scene.deliver(method, path, changed, headers))
         await reject(play, received, terms)
 
     play = scene.play(BADLY_SIGNED, on_transfer=answer_badly)
     order = await scene.order(BADLY_SIGNED, "3.5")
     received = await _transfer_of(scene, play, order)
-    await scene.transfer_state(received.json["transferId"], seconds=_END_S)
-    if any(200 <= status < 300 for status in statuses):
-        scene.add("bad_signature_accepted", message="PUT /transfers/{ID}")
+    async with asyncio.timeout(settings.OUTBOX_TIMEOUT_S + _END_S):
+        answer = await answers.get()
+    if answer.is_taken:
+        raise scene.fail("bad_signature_accepted", message="PUT /transfers/{ID}")
+    scene.judge_refusal("PUT /transfers/{ID}", answer, code=ErrorCode.INVALID_SIGNATURE.code)
+    await _judge_end(scene, order, received, _ABORTED)
 
 
 async def request_to_pay(scene: Scene) -> None:
@@ -162,14 +168,72 @@ async def refund(scene: Scene) -> None:
 
 
 async def bulk(scene: Scene) -> None:
-    """A person at the DFSP pays a bulk. The connector's outbound API has no call for bulks."""
+    """The DFSP pays a bulk. The certifier orders the bulk through the DFSP's API in the form of Mojaloop's SDK, or a
+    person pays the bulk."""
     play = scene.play(BULK)
-    await scene.run.instruct(scene.name, "bulk", {"to": BULK, "amount": "1.5", "currency": TEST_CURRENCY})
-    received = await play.first(play.bulk_transfers, "POST /bulkTransfers")
-    for number, item in enumerate(received.json["individualTransfers"], 1):
+    shown: dict[str, str] | None = None
+    if scene.options.sdk_outbound:
+        shown = await _order_bulk(scene)
+    else:
+        await scene.run.instruct(scene.name, "bulk", {"to": BULK, "amount": "1.5", "currency": TEST_CURRENCY})
+    found = await play.wait(play.bulk_transfers, seconds=scene.patience_s)
+    if not found:
+        raise _missing(scene, play, "POST /bulkTransfers")
+    items = found[0].json["individualTransfers"]
+    for number, item in enumerate(items, 1):
         terms = play.terms.get(item["condition"])
-        if terms is None or item["transferAmount"] != terms.amount:
+        if terms is None or item["transferAmount"] != terms.amount or not terms.has_packet(item["ilpPacket"]):
             scene.add("bulk_item", number=number, why="other terms than offered")
+    if not scene.faults:
+        await _judge_end_of_bulk(scene, [item["transferId"] for item in items], shown)
+
+
+async def _judge_end_of_bulk(scene: Scene, transfer_ids: list[str], shown: dict[str, str] | None) -> None:
+    """Checks the end of each transfer at the hub, and the state that the DFSP shows for this transfer."""
+    for transfer_id in transfer_ids:
+        state = await scene.transfer_state(transfer_id, seconds=_END_S)
+        if state != _COMMITTED:
+            raise NotJudged("step_failed", what=f"POST /bulkTransfers: {state}")
+        if shown is not None and shown.get(transfer_id) != _COMMITTED:
+            scene.add("outcome_differs", found=shown.get(transfer_id, "-"), expected=_COMMITTED)
+
+
+async def _order_bulk(scene: Scene) -> dict[str, str]:
+    """Orders a bulk of two items. Returns the state that the DFSP shows for each transfer."""
+    payer = {"idType": scene.options.payee_type, "idValue": scene.options.payee}
+    item = {
+        "to": {"idType": "MSISDN", "idValue": BULK},
+        "amountType": "RECEIVE",
+        "amount": "1.5",
+        "currency": TEST_CURRENCY,
+        "transactionType": "TRANSFER",
+    }
+    order: dict[str, Any] = {"homeTransactionId": scene.new_id(), "from": payer, "bulkQuoteId": scene.new_id()}
+    quotes = [item | {"quoteId": scene.new_id()} for _ in range(2)]
+    agreed = await _call_sdk(scene, "/bulkQuotes", "individualQuoteResults", order | {"individualQuotes": quotes})
+    transfers = [
+        item
+        | {
+            "transferId": scene.new_id(),
+            "amount": terms["transferAmount"]["amount"],
+            "ilpPacket": terms["ilpPacket"],
+            "condition": terms["condition"],
+        }
+        for terms in agreed
+    ]
+    order |= {"bulkTransferId": scene.new_id(), "individualTransfers": transfers}
+    paid = await _call_sdk(scene, "/bulkTransfers", "individualTransferResults", order)
+    return {each["transferId"]: each["transferState"] for each in paid}
+
+
+async def _call_sdk(scene: Scene, path: str, results: str, body: dict[str, Any]) -> list[dict[str, Any]]:
+    """Calls the DFSP's API in the form of Mojaloop's SDK. Returns the results of the items."""
+    status, said = await scene.call(scene.options.sdk_outbound, "POST", path, body)
+    found = said.get(results) if 200 <= status < 300 and isinstance(said, dict) else None
+    wanted = _RESULT_FIELDS[path]
+    if not isinstance(found, list) or not all(isinstance(each, dict) and wanted <= each.keys() for each in found):
+        raise scene.fail("order_refused", answer=shown_answer(status, said))
+    return found
 
 
 # --- judgements -------------------------------------------------------------------------------------------------------
@@ -178,13 +242,19 @@ async def bulk(scene: Scene) -> None:
 async def _first(scene: Scene, play: Play, place: "list[Received]", order: Order, asked: str) -> "Received":
     found = await play.wait(place, seconds=scene.patience_s)
     if not found:
-        refused = scene.run.refused_by_hub(play.alias)
-        if refused:
-            scene.checked(refused[0])
-        if refusal := await order.refusal():
-            raise scene.fail("order_refused", answer=refusal)
-        raise scene.fail("no_request_from_dfsp", asked=asked, seconds=int(scene.patience_s))
+        raise _missing(scene, play, asked, refusal=await order.refusal())
     return found[0]
+
+
+def _missing(scene: Scene, play: Play, asked: str, *, refusal: str = "") -> CaseEnds:
+    """Notes why the DFSP's request did not arrive: the hub refused a request, the DFSP refused the order, or the DFSP
+    sent nothing."""
+    refused = scene.run.refused_by_hub(play.alias)
+    if refused:
+        scene.checked(refused[0])
+    if refusal:
+        return scene.fail("order_refused", answer=refusal)
+    return scene.fail("no_request_from_dfsp", asked=asked, seconds=int(scene.patience_s))
 
 
 async def _transfer_of(scene: Scene, play: Play, order: Order) -> "Received":
@@ -193,10 +263,10 @@ async def _transfer_of(scene: Scene, play: Play, order: Order) -> "Received":
 
 def _judge_transfer(scene: Scene, play: Play, received: "Received") -> None:
     body, terms = received.json, play.terms[received.json["condition"]]
-    if money.parse_amount(body["amount"]["amount"]) != money.parse_amount(terms.amount["amount"]):
-        found, expected = body["amount"]["amount"], terms.amount["amount"]
+    if body["amount"] != terms.amount:
+        found, expected = (f"{each['amount']} {each['currency']}" for each in (body["amount"], terms.amount))
         scene.add("wrong_terms_paid", field="amount", found=found, expected=expected)
-    if body["ilpPacket"].rstrip("=") != terms.packet.rstrip("="):
+    if not terms.has_packet(body["ilpPacket"]):
         scene.add("wrong_terms_paid", field="ilpPacket", found="…", expected="…")
 
 
@@ -210,14 +280,15 @@ async def _judge_end(
 
 
 async def _judge_outcome(scene: Scene, order: Order, expected: str) -> None:
+    """Checks the state that the DFSP itself shows for the payment."""
     state = await order.outcome()
-    if state not in (None, expected):
+    if state != expected:
         scene.add("outcome_differs", found=state, expected=expected)
 
 
 async def _judge_single(scene: Scene, play: Play) -> None:
-    """Checks that the DFSP made exactly one transfer. The check happens some seconds after the end of the transfer."""
-    await asyncio.sleep(_SILENCE_S)
+    """Checks that the DFSP makes only one transfer. Waits after the end of this transfer for a second transfer."""
+    await play.wait(play.transfers, seconds=scene.options.answer_s, count=2)
     ids = {received.json["transferId"] for received in play.transfers}
     if len(ids) > 1:
         scene.add("second_debit", count=len(ids), ids=", ".join(sorted(ids)))

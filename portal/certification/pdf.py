@@ -100,6 +100,8 @@ def _case(page: _Document, case: dict[str, Any]) -> None:
     page.line_of(f"Expected: {case['expected']}")
     for fault in case["faults"]:
         page.line_of(f"{fault['wrong']} {fault['mend']}", colour=_COLOURS.get(case["verdict"], _BLACK))
+    if reported := case.get("reportedByHand"):
+        page.line_of(f"{reported['by']} reported that the DFSP shows the payment as {reported['state']}.")
     for message in case["messages"][:_MOST_MESSAGES]:
         moment = datetime.fromtimestamp(message["at"]).astimezone().isoformat(timespec="milliseconds")
         way = " (directly)" if message["way"] == "direct" else ""

@@ -62,6 +62,7 @@ def _case(case: CertificationCase) -> dict[str, Any]:
         "faults": [
             dict(zip(("code", "wrong", "mend"), (each["code"], *texts(each)), strict=True)) for each in case.faults
         ],
+        "reportedByHand": case.reported,
         "messages": case.exchanges,
     }
 

@@ -19,7 +19,7 @@ from ledger.models import Transfer
 from portal.certification.certifier_customer import Play
 from portal.certification.faults import Fault, NotJudged, fault
 from portal.certification.options import Options
-from portal.certification.recorded_requests import Told, in_database
+from portal.certification.recorded_requests import Patience, Told, in_database
 from portal.certification.shown_messages import Exchange, shown
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ log = structlog.get_logger("certification")
 _ORDER_S = 90.0
 _AGAIN_BY_HAND_S = 60.0
 _LOOKS_EVERY_S = 0.2
+_LONGEST_SHOWN = 300
 _BAD_SIGNATURE = ErrorCode.INVALID_SIGNATURE.code
 
 
@@ -118,7 +119,9 @@ class Scene:
         plain = unquote(path)  # the hub records decoded paths
         wanted = {plain, plain + "/error"}
         return await self.run.door.wait(
-            lambda told: told.method == method and told.path in wanted and self._is_by_dfsp(told),
+            self.dfsp.name,
+            wanted,
+            lambda told: told.method == method and self._is_by_dfsp(told),
             seconds=seconds or self.options.answer_s,
             count=count,
         )
@@ -147,6 +150,13 @@ class Scene:
         if told.claimed != self.dfsp.name:
             raise NotJudged("hidden_by_source", message=told.shown)
         raise self.fail("refused_by_hub", message=told.shown, code=code, text=text)
+
+    def judge_refusal(self, message: str, answer: "Answer", *, code: str) -> None:
+        """Checks that the DFSP's endpoint refused a message with 4xx and with this error code."""
+        if not answer.is_refusal:
+            self.add("not_refused", message=message, answer=str(answer), expected=code)
+        elif answer.code != code:
+            self.add("wrong_code", code=answer.code or "-", expected=code)
 
     # --- the hub ------------------------------------------------------------------------------------------------------
 
@@ -212,6 +222,13 @@ class Scene:
         """The time within which the DFSP must begin an ordered payment."""
         return self.options.answer_s if self.options.outbound else self.options.patience_s
 
+    def wait(self, seconds: float) -> Patience:
+        return Patience(self.run.door, seconds)
+
+    async def call(self, url: str, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
+        """Calls an API of the DFSP. Returns the status and the JSON of the response."""
+        return await self.run.sender.call(method, url.rstrip("/") + path, body, timeout_s=_ORDER_S)
+
 
 @dataclass
 class Order:
@@ -229,19 +246,20 @@ class Order:
         else:
             await self.scene.run.instruct(self.scene.name, self.path.strip("/"), self.body)
 
-    async def outcome(self) -> str | None:
-        """Returns the state that the DFSP's outbound API shows now. Returns None if a person carries out the order."""
+    async def outcome(self) -> str:
+        """Returns the state that the DFSP shows for the payment now: the state in the DFSP's outbound API, or the state
+        that a person reports."""
         if self.answer is None:
-            return None
+            return await self.scene.run.reported_outcome(self.scene.name, self.body)
         status, said = await self.answer
-        end = time.monotonic() + self.scene.options.answer_s
+        patience = self.scene.wait(self.scene.options.answer_s)
         while 200 <= status < 300:
             status, said = await self._call("GET", f"{self.path}/{self.body['homeTransactionId']}")
-            if not isinstance(said, dict) or said.get("isEnded") or time.monotonic() > end:
+            if not isinstance(said, dict) or said.get("isEnded") or patience.left() <= 0:
                 break
             await asyncio.sleep(_LOOKS_EVERY_S)
         if not isinstance(said, dict) or "state" not in said:
-            raise self.scene.fail("order_refused", answer=f"HTTP {status}: {json.dumps(said)[:300]}")
+            raise self.scene.fail("order_refused", answer=shown_answer(status, said))
         return str(said["state"])
 
     async def again(self) -> float:
@@ -263,11 +281,15 @@ class Order:
         if self.answer is None or not self.answer.done():
             return ""
         status, said = self.answer.result()
-        return "" if 200 <= status < 300 else f"HTTP {status}: {json.dumps(said)[:300]}"
+        return "" if 200 <= status < 300 else shown_answer(status, said)
 
     async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
-        url = self.scene.options.outbound.rstrip("/") + path
-        return await self.scene.run.sender.call(method, url, body, timeout_s=_ORDER_S)
+        return await self.scene.call(self.scene.options.outbound, method, path, body)
+
+
+def shown_answer(status: int, said: Any) -> str:
+    """Returns the answer of an API of the DFSP, for the text of a fault."""
+    return f"HTTP {status}: {json.dumps(said)[:_LONGEST_SHOWN]}"
 
 
 def _state_of(transfer_id: str) -> str | None:

@@ -14,6 +14,7 @@ from fspiop.errors import FspiopError
 from hub.audit import approvals
 from hub.audit.approvals import NotApproved
 from hub.audit.models import Approval
+from hub.sweeps import isolating_batches
 from portal.changes import (
     clients,
     conversions,
@@ -39,6 +40,7 @@ from portal.users import Refused
 from portal.visitor import Visitor, visitor_for
 from portal.words.errors import words_for
 
+_OUTDATED = "outdated-requests"
 KINDS = by_name(
     *limits.KINDS,
     *funds.KINDS,
@@ -70,11 +72,14 @@ def ask(visitor: Visitor, kind: str, *, subject: str, payload: Payload, reason: 
     found = KINDS[kind]
     if not visitor.may(found.ask) or visitor.user is None:
         raise NotApproved(_("Your roles do not allow you to submit this request."))
-    with _reasons_told():
-        if found.check_asked is not None:
-            found.check_asked(payload)
-        elif found.is_tried_out:
-            try_out.make_and_roll_back(found, payload)
+    try:
+        with _reasons_told():
+            if found.check_asked is not None:
+                found.check_asked(payload)
+            elif found.is_tried_out:
+                try_out.make_and_roll_back(found, payload)
+    except Outdated as refusal:
+        raise NotApproved(str(refusal)) from None
     return approvals.ask(kind=kind, subject=subject, payload=payload, reason=reason, maker=visitor.user)
 
 
@@ -89,6 +94,8 @@ def approve(visitor: Visitor, approval_id: int) -> Approval:
     def perform(approval: Approval) -> None:
         kind = KINDS[approval.kind]
         _check_asker(approval, kind)
+        if kind.check_still is not None:
+            kind.check_still(approval.payload)
         checkers = [*_others_who_approved(approval, kind), checker]
         names = " and ".join(each.get_username() for each in checkers)
         kind.perform(approval.payload, f"{approval.asked_by}, approved by {names}")
@@ -130,17 +137,26 @@ def _others_who_approved(approval: Approval, kind: Kind) -> list[User]:
 
 def withdraw_outdated() -> int:
     """Withdraws the requests that can never be approved any more. Returns their number."""
-    count = 0
-    for approval in approvals.waiting():
-        check = KINDS[approval.kind].check_still
-        try:
-            if check is not None:
-                check(approval.payload)
-        except Outdated:
-            count += _withdraw_by_itself(approval.pk)
-        except CanNotBeDone:
-            continue  # the approver sees the reason when approving the request
-    return count
+    withdrawn: list[int] = []
+
+    def look(approval: Approval) -> None:
+        if _is_outdated(approval) and _withdraw_by_itself(approval.pk):
+            withdrawn.append(approval.pk)
+
+    isolating_batches.one_by_one(_OUTDATED, {str(each.pk): each for each in approvals.waiting()}, look)
+    return len(withdrawn)
+
+
+def _is_outdated(approval: Approval) -> bool:
+    check = KINDS[approval.kind].check_still
+    try:
+        if check is not None:
+            check(approval.payload)
+    except Outdated:
+        return True
+    except (CanNotBeDone, Refused, FspiopError):
+        pass  # the change can become possible again, and the approver sees the reason when approving the request
+    return False
 
 
 @transaction.atomic

@@ -95,6 +95,13 @@ def participant_named(name: str) -> Participant:
     return found
 
 
+def must_still_be_open(payload: Payload) -> Participant:
+    """Returns the participant that a request names. Raises Outdated if the participant was closed permanently."""
+    found = participant_named(payload["participant"])
+    must_still_be(found.closed_at, None)
+    return found
+
+
 def must_still_be(now: Any, asked: Any) -> None:
     """Raises Outdated if the value has changed since the request was submitted."""
     if now != asked:

@@ -5,8 +5,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from hub.administration import services
-from hub.administration.models import READ, WRITE
-from portal.changes.change_kind import CanNotBeDone, Kind, Line, Payload
+from hub.administration.models import READ, WRITE, AdministrationClient
+from portal.changes.change_kind import CanNotBeDone, Kind, Line, Payload, must_still_be
 from portal.permissions import Right
 
 SCOPE_NAMES = {
@@ -42,6 +42,10 @@ def _describe_end(payload: Payload) -> list[Line]:
     ]
 
 
+def _check_not_revoked(payload: Payload) -> None:
+    must_still_be(AdministrationClient.objects.filter(key=payload["key"], revoked_at=None).exists(), True)
+
+
 def _revoke(payload: Payload, actor: str) -> None:
     services.revoke(payload["key"], actor=actor)
 
@@ -49,5 +53,12 @@ def _revoke(payload: Payload, actor: str) -> None:
 _RIGHTS = (Right.ASK_ROLES, Right.CHECK_ROLES)
 KINDS = [
     Kind("add_administration_client", gettext_lazy("Create an API client"), *_RIGHTS, _describe_new, _add),
-    Kind("revoke_administration_client", gettext_lazy("Revoke an API client"), *_RIGHTS, _describe_end, _revoke),
+    Kind(
+        "revoke_administration_client",
+        gettext_lazy("Revoke an API client"),
+        *_RIGHTS,
+        _describe_end,
+        _revoke,
+        check_still=_check_not_revoked,
+    ),
 ]

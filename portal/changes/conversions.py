@@ -4,7 +4,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from hub.participants import services as participants
-from portal.changes.change_kind import Kind, Line, Payload, participant_named
+from hub.participants.models import CurrencyPair
+from portal.changes.change_kind import Kind, Line, Payload, must_still_be, participant_named
 from portal.permissions import Right
 
 
@@ -13,6 +14,22 @@ def _describe(payload: Payload) -> list[Line]:
         Line(_("Participant"), payload["participant"]),
         Line(_("Conversion"), f"{payload['source']} → {payload['target']}"),
     ]
+
+
+def _is_offered(payload: Payload) -> bool:
+    return CurrencyPair.objects.filter(
+        participant=participant_named(payload["participant"]),
+        source_currency=payload["source"],
+        target_currency=payload["target"],
+    ).exists()
+
+
+def _check_not_offered(payload: Payload) -> None:
+    must_still_be(_is_offered(payload), False)
+
+
+def _check_offered(payload: Payload) -> None:
+    must_still_be(_is_offered(payload), True)
 
 
 def _offer(payload: Payload, actor: str) -> None:
@@ -35,6 +52,20 @@ def _withdraw(payload: Payload, actor: str) -> None:
 
 _RIGHTS = (Right.ASK_PARTICIPANTS, Right.CHECK_PARTICIPANTS)
 KINDS = [
-    Kind("offer_pair", gettext_lazy("Allow a participant to convert currencies"), *_RIGHTS, _describe, _offer),
-    Kind("withdraw_pair", gettext_lazy("Stop a participant's currency conversions"), *_RIGHTS, _describe, _withdraw),
+    Kind(
+        "offer_pair",
+        gettext_lazy("Allow a participant to convert currencies"),
+        *_RIGHTS,
+        _describe,
+        _offer,
+        check_still=_check_not_offered,
+    ),
+    Kind(
+        "withdraw_pair",
+        gettext_lazy("Stop a participant's currency conversions"),
+        *_RIGHTS,
+        _describe,
+        _withdraw,
+        check_still=_check_offered,
+    ),
 ]

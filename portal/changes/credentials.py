@@ -3,13 +3,22 @@ credential."""
 
 from datetime import datetime, timedelta
 
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from fspiop import keys_and_certificates, time
 from hub.participants import certificate_authority, credentials
 from hub.participants.models import Credential
-from portal.changes.change_kind import Kind, Line, Payload, must_still_be, participant_named
+from portal.changes.change_kind import (
+    Kind,
+    Line,
+    Outdated,
+    Payload,
+    must_still_be,
+    must_still_be_open,
+    participant_named,
+)
 from portal.invalid_value_texts import text_of
 from portal.permissions import Right
 
@@ -41,6 +50,10 @@ def described_request(csr: str, *, name: str, days: int) -> list[Line]:
 def _describe_request(payload: Payload) -> list[Line]:
     name = payload["participant"]
     return [Line(_("Participant"), name), *described_request(payload["csr"], name=name, days=payload["days"])]
+
+
+def _check_open(payload: Payload) -> None:
+    must_still_be_open(payload)
 
 
 def _sign(payload: Payload, actor: str) -> None:
@@ -88,6 +101,19 @@ def _describe_new(payload: Payload) -> list[Line]:
     return [Line(_("Participant"), payload["participant"]), *key, *_times(payload)]
 
 
+def _check_new_still(payload: Payload) -> None:
+    """Raises Outdated if the credential can never be registered: another request has registered it, or it has
+    expired."""
+    must_still_be_open(payload)
+    try:
+        part = read(payload["kind"], payload["text"])
+    except ValueError:  # an earlier, less strict check may have accepted this text
+        raise Outdated from None
+    must_still_be(Credential.objects.filter(sha256=part.sha256).exists(), False)
+    ends = (part.valid_until, _moment(payload, "valid_until"))
+    must_still_be(any(end is not None and end <= timezone.now() for end in ends), False)
+
+
 def _add(payload: Payload, actor: str) -> None:
     participant = participant_named(payload["participant"])
     if payload["kind"] == Credential.Kind.CERTIFICATE:
@@ -111,6 +137,13 @@ def _describe_client(payload: Payload) -> list[Line]:
     ]
 
 
+def _check_client_still(payload: Payload) -> None:
+    must_still_be_open(payload)
+    must_still_be(Credential.objects.filter(sha256=payload["secret_sha256"]).exists(), False)
+    end = _moment(payload, "valid_until")
+    must_still_be(end is not None and end <= timezone.now(), False)
+
+
 def _add_client(payload: Payload, actor: str) -> None:
     credentials.register_client(
         participant_named(payload["participant"]),
@@ -130,9 +163,13 @@ def _describe_compat(payload: Payload) -> list[Line]:
     return [Line(_("Participant"), payload["participant"]), Line(_("Accepted signatures"), after)]
 
 
+def _check_compat_still(payload: Payload) -> None:
+    must_still_be(participant_named(payload["participant"]).jws_compat, payload["before"])
+
+
 def _set_compat(payload: Payload, actor: str) -> None:
+    _check_compat_still(payload)
     participant = participant_named(payload["participant"])
-    must_still_be(participant.jws_compat, payload["before"])
     credentials.set_jws_compat(participant, jws_compat=payload["jws_compat"], actor=actor)
 
 
@@ -146,6 +183,10 @@ def _describe_end(payload: Payload) -> list[Line]:
     ]
 
 
+def _check_not_revoked(payload: Payload) -> None:
+    must_still_be(Credential.objects.filter(pk=payload["id"], revoked_at=None).exists(), True)
+
+
 def _revoke(payload: Payload, actor: str) -> None:
     participant = participant_named(payload["participant"])
     credentials.revoke(participant, credential_id=payload["id"], actor=actor)
@@ -153,11 +194,44 @@ def _revoke(payload: Payload, actor: str) -> None:
 
 _RIGHTS = (Right.ASK_TECHNICAL, Right.CHECK_PARTICIPANTS)
 KINDS = [
-    Kind("sign_certificate", gettext_lazy("Sign a certificate"), *_RIGHTS, _describe_request, _sign),
-    Kind("add_credential", gettext_lazy("Register a certificate or a key"), *_RIGHTS, _describe_new, _add),
-    Kind("add_client", gettext_lazy("Register an OAuth2 client"), *_RIGHTS, _describe_client, _add_client),
     Kind(
-        "set_jws_compat", gettext_lazy("Change which signatures are accepted"), *_RIGHTS, _describe_compat, _set_compat
+        "sign_certificate",
+        gettext_lazy("Sign a certificate"),
+        *_RIGHTS,
+        _describe_request,
+        _sign,
+        check_still=_check_open,
     ),
-    Kind("revoke_credential", gettext_lazy("Revoke a certificate, key or client"), *_RIGHTS, _describe_end, _revoke),
+    Kind(
+        "add_credential",
+        gettext_lazy("Register a certificate or a key"),
+        *_RIGHTS,
+        _describe_new,
+        _add,
+        check_still=_check_new_still,
+    ),
+    Kind(
+        "add_client",
+        gettext_lazy("Register an OAuth2 client"),
+        *_RIGHTS,
+        _describe_client,
+        _add_client,
+        check_still=_check_client_still,
+    ),
+    Kind(
+        "set_jws_compat",
+        gettext_lazy("Change which signatures are accepted"),
+        *_RIGHTS,
+        _describe_compat,
+        _set_compat,
+        check_still=_check_compat_still,
+    ),
+    Kind(
+        "revoke_credential",
+        gettext_lazy("Revoke a certificate, key or client"),
+        *_RIGHTS,
+        _describe_end,
+        _revoke,
+        check_still=_check_not_revoked,
+    ),
 ]

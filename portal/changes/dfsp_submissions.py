@@ -22,6 +22,12 @@ def _describe(payload: Payload) -> list[Line]:
     return [Line(_("Requested change"), kind.title), *kind.describe(payload["payload"])]
 
 
+def _check_still(payload: Payload) -> None:
+    check = _CHANGES[payload["change"]].check_still
+    if check is not None:
+        check(payload["payload"])
+
+
 def _check(payload: Payload, _actor: str) -> None:
     """Raises an error if the change is impossible now. Changes nothing."""
     try_out.try_out(_CHANGES[payload["change"]], payload["payload"])
@@ -48,5 +54,6 @@ KINDS = [
         _check,
         _ask,
         gettext_lazy("Accepted. Another person must now approve the change."),
+        check_still=_check_still,
     )
 ]

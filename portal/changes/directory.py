@@ -45,6 +45,16 @@ def _said(after: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _check_new_still(payload: Payload) -> None:
+    after = payload["after"]
+    must_still_be(Oracle.objects.filter(type=after["type"], currency=after["currency"]).exists(), False)
+
+
+def _check_oracle_still(payload: Payload) -> None:
+    found = Oracle.objects.filter(pk=payload["oracle"]).first()
+    must_still_be(oracles.terms_of(found) if found else None, payload["before"])
+
+
 def _add(payload: Payload, actor: str) -> None:
     oracles.add(**_said(payload["after"]), actor=actor)
 
@@ -69,6 +79,11 @@ def _describe_port(payload: Payload) -> list[Line]:
     ]
 
 
+def _check_alias_still(payload: Payload) -> None:
+    found = PartyIdentifier.objects.filter(pk=payload["registration"])
+    must_still_be(found.values_list("fsp__name", flat=True).first(), payload["before"])
+
+
 def _port(payload: Payload, actor: str) -> None:
     found = PartyIdentifier.objects.select_related("fsp").filter(pk=payload["registration"]).first()
     if found is None:
@@ -79,10 +94,36 @@ def _port(payload: Payload, actor: str) -> None:
 
 _RIGHTS = (Right.ASK_DIRECTORY, Right.CHECK_DIRECTORY)
 KINDS = [
-    Kind("add_oracle", gettext_lazy("Add an oracle"), *_RIGHTS, lambda payload: _lines(payload["after"]), _add),
-    Kind("change_oracle", gettext_lazy("Change an oracle"), *_RIGHTS, _describe_change, _change),
     Kind(
-        "remove_oracle", gettext_lazy("Remove an oracle"), *_RIGHTS, lambda payload: _lines(payload["before"]), _remove
+        "add_oracle",
+        gettext_lazy("Add an oracle"),
+        *_RIGHTS,
+        lambda payload: _lines(payload["after"]),
+        _add,
+        check_still=_check_new_still,
     ),
-    Kind("port_alias", gettext_lazy("Move an alias to another participant"), *_RIGHTS, _describe_port, _port),
+    Kind(
+        "change_oracle",
+        gettext_lazy("Change an oracle"),
+        *_RIGHTS,
+        _describe_change,
+        _change,
+        check_still=_check_oracle_still,
+    ),
+    Kind(
+        "remove_oracle",
+        gettext_lazy("Remove an oracle"),
+        *_RIGHTS,
+        lambda payload: _lines(payload["before"]),
+        _remove,
+        check_still=_check_oracle_still,
+    ),
+    Kind(
+        "port_alias",
+        gettext_lazy("Move an alias to another participant"),
+        *_RIGHTS,
+        _describe_port,
+        _port,
+        check_still=_check_alias_still,
+    ),
 ]

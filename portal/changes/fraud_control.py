@@ -14,8 +14,9 @@ from portal.changes.change_kind import CanNotBeDone, Kind, Line, Payload, must_s
 from portal.permissions import Right
 from rules.alerts.requested_changes import PERFORM
 from rules.change_refused import NotChanged
-from rules.lists import services
-from rules.lists.models import NameMatch
+from rules.lists import kill_switches, services
+from rules.lists import queries as lists
+from rules.lists.models import KillSwitch, NameMatch, StagedFile
 from rules.markers import queries as markers
 from rules.markers.matches import CONFIRMED
 from rules.markers.models import Appeal, Marker
@@ -147,6 +148,31 @@ def _discard_file(payload: Payload) -> None:
     services.discard(payload["file"], sha256=payload["sha256"])
 
 
+def _check_file_still(payload: Payload) -> None:
+    must_still_be(StagedFile.objects.filter(pk=payload["file"], sha256=payload["sha256"]).exists(), True)
+
+
+def _is_listed(payload: Payload) -> bool:
+    return lists.entries(payload["list"]).filter(key=payload["party"]).exists()
+
+
+def _check_not_listed(payload: Payload) -> None:
+    must_still_be(_is_listed(payload), False)
+
+
+def _check_listed(payload: Payload) -> None:
+    must_still_be(_is_listed(payload), True)
+
+
+def _check_switch_still(payload: Payload) -> None:
+    names = {name: payload.get(name, "") for name in ("payer_dfsp", "payee_dfsp")}
+    try:
+        key = kill_switches.key_of(payload["kind"], party=payload.get("party"), **names)
+    except NotChanged as reason:
+        raise CanNotBeDone(str(reason)) from None
+    must_still_be(KillSwitch.objects.filter(key=key, off_at=None).exists(), not payload["on"])
+
+
 def _check_match_still(payload: Payload) -> None:
     must_still_be(NameMatch.objects.filter(pk=payload["match"], cleared_at=None).exists(), True)
 
@@ -160,11 +186,16 @@ def _check_appeal_still(payload: Payload) -> None:
 
 
 KINDS = [
-    _kind("activate_list", gettext_lazy("Replace a list by a file"), _describe_file, _discard_file),
-    _kind("block_party", gettext_lazy("Add a party to a list"), _describe_party_on_list),
-    _kind("unblock_party", gettext_lazy("Remove a party from a list"), _describe_party_on_list),
+    _kind("activate_list", gettext_lazy("Replace a list by a file"), _describe_file, _discard_file, _check_file_still),
+    _kind("block_party", gettext_lazy("Add a party to a list"), _describe_party_on_list, check_still=_check_not_listed),
+    _kind(
+        "unblock_party",
+        gettext_lazy("Remove a party from a list"),
+        _describe_party_on_list,
+        check_still=_check_listed,
+    ),
     _kind("clear_name_match", gettext_lazy("Clear a match of names"), _describe_match, check_still=_check_match_still),
-    _kind("kill_switch", gettext_lazy("Switch a kill switch"), _describe_switch),
+    _kind("kill_switch", gettext_lazy("Switch a kill switch"), _describe_switch, check_still=_check_switch_still),
     _kind("file_marker", gettext_lazy("File a fraud marker"), _describe_new_marker),
     _kind("lift_marker", gettext_lazy("Lift a fraud marker"), _describe_marker, check_still=_check_marker_still),
     _kind(

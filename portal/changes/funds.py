@@ -1,11 +1,23 @@
 """The kinds of change for funds in and funds out: money that arrives at, or leaves, the settlement bank."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ledger import accounts_and_funds, settlement_holds
 from ledger.models import Account, FundsMovement
-from portal.changes.change_kind import CanNotBeDone, Kind, Line, Outdated, Payload, participant_named, told_amount
+from portal.changes.change_kind import (
+    CanNotBeDone,
+    Kind,
+    Line,
+    Outdated,
+    Payload,
+    must_still_be,
+    participant_named,
+    told_amount,
+)
 from portal.permissions import Right
 from portal.queries.positions import Standing, standings
 
@@ -85,15 +97,28 @@ def _describe_end(payload: Payload) -> list[Line]:
 
 
 def _record_in(payload: Payload, actor: str) -> None:
-    accounts_and_funds.record_funds_in(
-        _settlement_account(payload),
-        transfer_id=payload["transfer_id"],
-        amount=payload["amount"],
-        reason=payload["reason"],
-        external_reference=payload["reference"],
-        actor=actor,
-        extensions=_extensions(payload),
-    )
+    with _recorded_once():
+        accounts_and_funds.record_funds_in(
+            _settlement_account(payload),
+            transfer_id=payload["transfer_id"],
+            amount=payload["amount"],
+            reason=payload["reason"],
+            external_reference=payload["reference"],
+            actor=actor,
+            extensions=_extensions(payload),
+        )
+
+
+@contextmanager
+def _recorded_once() -> Iterator[None]:
+    """Converts the error about a payment that a settlement has recorded to the error of a change."""
+    try:
+        yield
+    except accounts_and_funds.RecordedWithSettlement as refusal:
+        told = {"number": refusal.settlement_number}
+        raise CanNotBeDone(
+            _("The hub has already recorded this payment, together with settlement %(number)s.") % told, refusal=refusal
+        ) from None
 
 
 def _extensions(payload: Payload) -> list[tuple[str, str]]:
@@ -103,15 +128,16 @@ def _extensions(payload: Payload) -> list[tuple[str, str]]:
 
 def _reserve_out(payload: Payload, actor: str) -> None:
     try:
-        accounts_and_funds.prepare_funds_out(
-            _settlement_account(payload),
-            transfer_id=payload["transfer_id"],
-            amount=payload["amount"],
-            reason=payload["reason"],
-            external_reference=payload["reference"],
-            actor=actor,
-            extensions=_extensions(payload),
-        )
+        with _recorded_once():
+            accounts_and_funds.prepare_funds_out(
+                _settlement_account(payload),
+                transfer_id=payload["transfer_id"],
+                amount=payload["amount"],
+                reason=payload["reason"],
+                external_reference=payload["reference"],
+                actor=actor,
+                extensions=_extensions(payload),
+            )
     except accounts_and_funds.NotFree as short:
         told = {
             "most": told_amount(short.most, payload["currency"]),
@@ -123,23 +149,50 @@ def _reserve_out(payload: Payload, actor: str) -> None:
         ) from None
 
 
-def _check_still_reserved(payload: Payload) -> None:
-    """Raises Outdated if the withdrawal already has an outcome."""
-    state = FundsMovement.objects.filter(pk=payload["transfer_id"]).values_list("state", flat=True).first()
-    if state is not None and state != "RESERVED":
-        raise Outdated
+def _check_in_still(payload: Payload) -> None:
+    _check_new_still(payload, is_out=False)
+
+
+def _check_out_still(payload: Payload) -> None:
+    _check_new_still(payload, is_out=True)
+
+
+def _check_new_still(payload: Payload, *, is_out: bool) -> None:
+    account = _settlement_account(payload)
+    must_still_be(account.closed_at, None)
+    must_still_be(FundsMovement.objects.filter(pk=payload["transfer_id"]).exists(), False)
+    _check_not_recorded(account, payload["reference"], is_out=is_out)
+
+
+def _check_not_recorded(account: Account, reference: str, *, is_out: bool) -> None:
+    """Raises Outdated if a settlement has recorded the payment meanwhile."""
+    try:
+        accounts_and_funds.check_not_recorded(account, is_out=is_out, reference=reference)
+    except accounts_and_funds.RecordedWithSettlement:
+        raise Outdated from None
+
+
+def _check_end_still(payload: Payload) -> None:
+    """Raises Outdated if the withdrawal already has an outcome, or if a settlement has recorded the payment."""
+    found = FundsMovement.objects.filter(pk=payload["transfer_id"]).select_related("account").first()
+    if found is None:
+        return
+    must_still_be(found.state, "RESERVED")
+    if payload["commits"] and found.hold_id is None:
+        _check_not_recorded(found.account, payload["reference"] or found.external_reference, is_out=True)
 
 
 def _end_out(payload: Payload, actor: str) -> None:
-    _check_still_reserved(payload)
-    accounts_and_funds.end_funds_out(
-        _settlement_account(payload),
-        transfer_id=payload["transfer_id"],
-        commits=payload["commits"],
-        reason=payload["reason"],
-        external_reference=payload["reference"],
-        actor=actor,
-    )
+    _check_end_still(payload)
+    with _recorded_once():
+        accounts_and_funds.end_funds_out(
+            _settlement_account(payload),
+            transfer_id=payload["transfer_id"],
+            commits=payload["commits"],
+            reason=payload["reason"],
+            external_reference=payload["reference"],
+            actor=actor,
+        )
 
 
 _RIGHTS = (Right.ASK_FUNDS, Right.CHECK_FUNDS)
@@ -151,6 +204,7 @@ KINDS = [
         _describe,
         _record_in,
         circumstances=_circumstances_in,
+        check_still=_check_in_still,
     ),
     Kind(
         "funds_out",
@@ -160,6 +214,7 @@ KINDS = [
         _describe_out,
         _reserve_out,
         circumstances=_circumstances,
+        check_still=_check_out_still,
     ),
     Kind(
         "end_funds_out",
@@ -168,6 +223,6 @@ KINDS = [
         _describe_end,
         _end_out,
         circumstances=_circumstances,
-        check_still=_check_still_reserved,
+        check_still=_check_end_still,
     ),
 ]

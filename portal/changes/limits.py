@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy
 
 from ledger import accounts_and_funds, position_limit
 from ledger.models import Account
-from portal.changes.change_kind import Kind, Line, Payload, must_still_be, participant_named
+from portal.changes.change_kind import Kind, Line, Payload, must_still_be, must_still_be_open, participant_named
 from portal.permissions import Right
 from portal.queries.positions import standings
 
@@ -53,7 +53,7 @@ def _circumstances(payload: Payload) -> list[Line]:
 
 def _check_still(payload: Payload) -> None:
     accounts = Account.objects.filter(
-        participant=participant_named(payload["participant"]), currency=payload["currency"], type=Account.Type.POSITION
+        participant=must_still_be_open(payload), currency=payload["currency"], type=Account.Type.POSITION
     )
     must_still_be(accounts.values_list("net_debit_cap", flat=True).first(), payload["ndc_before"])
 

@@ -12,7 +12,15 @@ from hub.participants.models import Credential, Participant
 from ledger import accounts_and_funds
 from ledger.models import Account
 from portal import go_live_checks
-from portal.changes.change_kind import CanNotBeDone, Kind, Line, Payload, must_still_be, participant_named
+from portal.changes.change_kind import (
+    CanNotBeDone,
+    Kind,
+    Line,
+    Payload,
+    must_still_be,
+    must_still_be_open,
+    participant_named,
+)
 from portal.changes.credentials import described_key, described_request
 from portal.changes.networks_and_contacts import told_contact, told_networks
 from portal.permissions import Right
@@ -77,6 +85,17 @@ def _open(name: str, currency: str, ndc: int, actor: str, *, is_live: bool) -> P
     return participant
 
 
+def _check_new_still(payload: Payload) -> None:
+    """Raises Outdated if a participant has the name meanwhile. Names that differ only in case count as equal."""
+    must_still_be(Participant.objects.filter(name__iexact=payload["participant"]).exists(), False)
+
+
+def check_currency_still(payload: Payload) -> None:
+    """Raises Outdated if the participant has the currency meanwhile, or was closed permanently."""
+    found = must_still_be_open(payload)
+    must_still_be(found.accounts.filter(currency=payload["currency"]).exists(), False)
+
+
 def _describe_currency(payload: Payload) -> list[Line]:
     return [
         Line(_("Participant"), payload["participant"]),
@@ -101,7 +120,7 @@ def _checks_now(payload: Payload) -> list[Line]:
 
 
 def _check_still_onboarding(payload: Payload) -> None:
-    must_still_be(participant_named(payload["participant"]).onboarding_since is not None, True)
+    must_still_be(must_still_be_open(payload).onboarding_since is not None, True)
 
 
 def _go_live(payload: Payload, actor: str) -> None:
@@ -124,6 +143,7 @@ KINDS = [
         *_RIGHTS,
         described,
         _onboard,
+        check_still=_check_new_still,
         done=gettext_lazy(
             "Request approved. The participant exists, but it is not live: it cannot send or receive payments yet. The "
             "page Go-live shows what is missing."
@@ -138,5 +158,12 @@ KINDS = [
         circumstances=_checks_now,
         check_still=_check_still_onboarding,
     ),
-    Kind("add_currency", gettext_lazy("Add a currency"), *_RIGHTS, _describe_currency, _add_currency),
+    Kind(
+        "add_currency",
+        gettext_lazy("Add a currency"),
+        *_RIGHTS,
+        _describe_currency,
+        _add_currency,
+        check_still=check_currency_still,
+    ),
 ]

@@ -8,7 +8,15 @@ from django.utils.translation import gettext_lazy
 from hub.participants import services as participants
 from hub.participants.models import Endpoint, Participant
 from ledger import accounts_and_funds
-from portal.changes.change_kind import CanNotBeDone, Kind, Line, Payload, must_still_be, participant_named
+from portal.changes.change_kind import (
+    CanNotBeDone,
+    Kind,
+    Line,
+    Payload,
+    must_still_be,
+    must_still_be_open,
+    participant_named,
+)
 from portal.may_send_or_receive_choices import Direction
 from portal.permissions import Right
 
@@ -55,7 +63,7 @@ def _activity_circumstances(payload: Payload) -> list[Line]:
 
 def _check_activity_still(payload: Payload) -> None:
     before = payload.get("before", not payload["is_active"])
-    must_still_be(participant_named(payload["participant"]).is_active, before)
+    must_still_be(must_still_be_open(payload).is_active, before)
 
 
 def _describe_directions(payload: Payload) -> list[Line]:
@@ -74,7 +82,7 @@ def _set_directions(payload: Payload, actor: str) -> None:
 
 
 def _check_directions_still(payload: Payload) -> None:
-    participant = participant_named(payload["participant"])
+    participant = must_still_be_open(payload)
     must_still_be([participant.may_send, participant.may_receive], payload["before"])
 
 

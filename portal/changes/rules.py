@@ -56,7 +56,15 @@ def effects_of(version: RuleSetVersion, before: RuleSetVersion | None) -> list[L
         lines.append(Line(_("Lists that do not exist"), text % {"lists": ", ".join(sorted(missing))}))
     found = versions.difference(before.content if before is not None else {"rules": []}, version.content)
     named = ((_("Added rules"), found.added), (_("Removed rules"), found.removed), (_("Changed rules"), found.changed))
-    return lines + [Line(title, ", ".join(ids)) for title, ids in named if ids]
+    lines += [Line(title, ", ".join(ids)) for title, ids in named if ids]
+    if found.is_order_changed:
+        text = _(
+            "changed. If several rules refuse a payment, the hub returns the error code of the first of these rules."
+        )
+        lines.append(Line(_("Order"), text))
+    if found.time_zones:
+        lines.append(Line(_("Time zone"), " → ".join(found.time_zones if before is not None else found.time_zones[1:])))
+    return lines
 
 
 def _check_activation_still(payload: Payload) -> None:

@@ -23,8 +23,9 @@ from portal.changes.change_kind import (
 )
 from portal.permissions import Right
 from portal.queries.positions import standings
+from portal.words import states
 from settlement import services
-from settlement.change_request_terms import evidence_of, terms, wishes_of
+from settlement.change_request_terms import evidence_of, is_any_owed, terms, wishes_of
 from settlement.decide import Answer, Refusal
 from settlement.models import Settlement, SettlementAccount, Statement, StatementLine
 from settlement.services import bank_payments
@@ -55,6 +56,8 @@ def _locked(payload: Payload) -> Settlement:
 def _evidence(payload: Payload) -> list[Line]:
     if payload["to"] != State.SETTLED:
         return []
+    if not any(amount for _currency, amount in payload["owed"]):
+        return [Line(_("Bank's statement"), _("none needed: all net amounts are zero"))]
     found = payload.get("statement")
     if found is None:
         return [
@@ -80,8 +83,8 @@ def _terms(payload: Payload) -> list[Line]:
     return [
         Line(_("Settlement"), payload["settlement"]),
         Line(_("Windows"), ", ".join(str(window) for window in payload["windows"])),
-        Line(_("Before"), payload["before"]),
-        Line(_("After"), payload["to"]),
+        Line(_("Before"), states.word_of(payload["before"])),
+        Line(_("After"), states.word_of(payload["to"])),
         *(Line(_("Net senders pay"), amount, currency) for currency, amount in payload["owed"]),
     ]
 
@@ -102,9 +105,9 @@ def _references(statement: dict[str, Any] | None) -> dict[int, str]:
 
 
 def _checked_references(payload: Payload, settlement: Settlement) -> dict[int, str]:
-    """If the settlement changes to SETTLED, returns the bank's references. Raises CanNotBeDone if the statement does
-    not match."""
-    if payload["to"] != State.SETTLED:
+    """If the settlement changes to SETTLED and the bank must move money, returns the bank's references. Raises
+    CanNotBeDone if the statement does not match."""
+    if payload["to"] != State.SETTLED or not is_any_owed(settlement):
         return {}
     must_still_be(evidence_of(settlement), payload.get("statement"))
     if payload.get("statement") is None and not payload.get("without_statement"):
@@ -243,7 +246,7 @@ def _describe_steps(payload: Payload) -> list[Line]:
     for _participant, number, state, reason, reference in payload["steps"]:
         found = accounts.get(number)
         who = f"{found.participant.name} {found.currency}" if found else str(number)
-        steps.append(Line(who, ", ".join(said for said in (state, reason, reference) if said)))
+        steps.append(Line(who, ", ".join(said for said in (states.word_of(state), reason, reference) if said)))
     return [*_describe(payload), *steps]
 
 
@@ -314,7 +317,7 @@ KINDS = [
         *_RIGHTS,
         _describe_payments,
         _settle,
-        check_still=_check_still,
+        check_still=_check_payments,
         is_tried_out=False,
         check_asked=_check_payments,
     ),

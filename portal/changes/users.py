@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy
 
 from hub.notifications import is_recipient, notify
 from portal import invitations, users
-from portal.changes.change_kind import CanNotBeDone, Kind, Line, Payload, must_still_be, participant_named
+from portal.changes.change_kind import CanNotBeDone, Kind, Line, Outdated, Payload, must_still_be, participant_named
 from portal.permissions import Right, Role
 
 
@@ -42,6 +42,20 @@ def _create(payload: Payload, actor: str) -> None:
     )
 
 
+def _check_new_still(payload: Payload) -> None:
+    """Raises Outdated if another account has the user name or the e-mail address meanwhile, or if the participant was
+    closed permanently."""
+    try:
+        users.check(
+            username=payload["username"],
+            email=payload["email"],
+            roles=frozenset(Role(name) for name in payload["roles"]),
+            participant=participant_named(payload["participant"]) if payload["participant"] else None,
+        )
+    except users.Refused:
+        raise Outdated from None
+
+
 def _describe_roles(payload: Payload) -> list[Line]:
     return [
         Line(_("User"), payload["username"]),
@@ -50,15 +64,25 @@ def _describe_roles(payload: Payload) -> list[Line]:
     ]
 
 
+def _check_roles_still(payload: Payload) -> None:
+    must_still_be(sorted(_user(payload).groups.values_list("name", flat=True)), payload["before"])
+
+
 def _set_roles(payload: Payload, actor: str) -> None:
+    _check_roles_still(payload)
     user = _user(payload)
-    must_still_be(sorted(user.groups.values_list("name", flat=True)), payload["before"])
     users.set_roles(user, roles=frozenset(Role(name) for name in payload["roles"]), actor=actor)
 
 
 def _describe_activity(payload: Payload) -> list[Line]:
     after = _("active: can sign in") if payload["is_active"] else _("inactive: cannot sign in")
     return [Line(_("User"), payload["username"]), Line(_("After"), after)]
+
+
+def _check_activity_still(payload: Payload) -> None:
+    user = _user(payload)
+    must_still_be(user.is_active, not payload["is_active"])
+    must_still_be(payload["is_active"] and users.is_of_closed(user), False)
 
 
 def _set_active(payload: Payload, actor: str) -> None:
@@ -72,6 +96,10 @@ def _describe_reading(payload: Payload) -> list[Line]:
         else _("is not allowed to read the database tables at /admin/")
     )
     return [Line(_("User"), payload["username"]), Line(_("After"), after)]
+
+
+def _check_reading_still(payload: Payload) -> None:
+    must_still_be(_user(payload).is_staff, not payload["may_read"])
 
 
 def _set_reading(payload: Payload, actor: str) -> None:
@@ -100,6 +128,15 @@ def _describe_email(payload: Payload) -> list[Line]:
         Line(_("Email after"), payload["email"]),
         Line(_("After"), _after_a_reset()),
     ]
+
+
+def _check_email_still(payload: Payload) -> None:
+    """Raises Outdated if the user's address has changed meanwhile, or if another account has the new address."""
+    must_still_be(_user(payload).email, payload["before"])
+    try:
+        users.check_email(payload["email"])
+    except users.Refused:
+        raise Outdated from None
 
 
 def _change_email(payload: Payload, actor: str) -> None:
@@ -154,15 +191,38 @@ def _invite(payload: Payload, asked_by: User | None, approved_by: User) -> None:
 
 _RIGHTS = (Right.ASK_ROLES, Right.CHECK_ROLES)
 KINDS = [
-    Kind("create_user", gettext_lazy("Create a user"), *_RIGHTS, _describe_user, _create, then=_invite),
-    Kind("set_roles", gettext_lazy("Change a user's roles"), *_RIGHTS, _describe_roles, _set_roles),
-    Kind("set_user_active", gettext_lazy("Activate or deactivate a user"), *_RIGHTS, _describe_activity, _set_active),
+    Kind(
+        "create_user",
+        gettext_lazy("Create a user"),
+        *_RIGHTS,
+        _describe_user,
+        _create,
+        then=_invite,
+        check_still=_check_new_still,
+    ),
+    Kind(
+        "set_roles",
+        gettext_lazy("Change a user's roles"),
+        *_RIGHTS,
+        _describe_roles,
+        _set_roles,
+        check_still=_check_roles_still,
+    ),
+    Kind(
+        "set_user_active",
+        gettext_lazy("Activate or deactivate a user"),
+        *_RIGHTS,
+        _describe_activity,
+        _set_active,
+        check_still=_check_activity_still,
+    ),
     Kind(
         "set_admin_reader",
         gettext_lazy("Change who may read the database tables"),
         *_RIGHTS,
         _describe_reading,
         _set_reading,
+        check_still=_check_reading_still,
     ),
     Kind(
         "reset_second_factor",
@@ -179,5 +239,6 @@ KINDS = [
         _describe_email,
         _change_email,
         then=_invite,
+        check_still=_check_email_still,
     ),
 ]

@@ -3,7 +3,7 @@ each step, and the customers.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,9 @@ from ledger.held_transfers.models import HeldTransfer
 from ledger.models import Transfer
 from portal.amounts_and_durations import age, money
 from portal.queries import limits_then, transfer_prepare_checks
+from portal.queries.limits_then import Debtor
 from portal.queries.transfer_history import Lookup, Story
+from portal.words import states
 from portal.words.errors import words_of
 from quotes.models import Quote, TransactionRequest
 
@@ -64,20 +66,25 @@ _ENDS = {
     "FULFILMENT_DOES_NOT_MATCH": gettext_lazy("Not paid: the fulfilment of %(payee)s was wrong."),
     "ENDS_WITH_ITS_BULK": gettext_lazy("Not paid: the bulk of this payment ended."),
 }
+_REFUSED = gettext_lazy("Not paid: the hub refused the payment.")
+_BY_LIMIT = frozenset({"NDC", "LIQUIDITY"})
+MaySee = Callable[[int | None], bool]
 
 
-def of_transfer(transfer: Transfer, story: Story, *, hold: HeldTransfer | None, sees_limits: bool) -> Verdict:
-    """Returns the verdict about a transfer. If `sees_limits` is true, the verdict has the payer DFSP's cap and
-    position."""
+def of_transfer(transfer: Transfer, story: Story, *, hold: HeldTransfer | None, may_see: MaySee) -> Verdict:
+    """Returns the verdict about a transfer. `may_see` returns whether the visitor has the right to see the data of a
+    participant."""
     names = {"payer": transfer.payer.name, "payee": transfer.payee_name}
     amount = f"{money(transfer.amount, transfer.currency)} {transfer.currency}"
     if transfer.state == "COMMITTED":
         found = Verdict("good", _("Paid: %(payer)s paid %(amount)s to %(payee)s.") % {**names, "amount": amount})
     elif transfer.state == "RESERVED":
         found = _in_progress(transfer, names, hold)
+    elif transfer.reason in _BY_LIMIT:
+        found = _refused_by_limit(transfer, names, amount, may_see)
     else:
         found = Verdict("bad", _cause(transfer) % names)
-        found.sentences += _causes(transfer, amount, sees_limits=sees_limits)
+        found.sentences += _causes(transfer)
     found.steps = list(_steps(transfer, story))
     if transfer.completed_at is not None:
         took = Step("", transfer.completed_at, (transfer.completed_at - transfer.received_at).total_seconds()).took
@@ -85,7 +92,7 @@ def of_transfer(transfer: Transfer, story: Story, *, hold: HeldTransfer | None, 
     if transfer.state == "COMMITTED":
         found.sentences += [
             _("The payment is part of settlement %(number)s, which is in the state %(state)s.")
-            % {"number": each.pk, "state": each.state}
+            % {"number": each.pk, "state": states.word_of(each.state)}
             for each in story.settlements
         ]
     _add_people(found, story.quote)
@@ -100,13 +107,25 @@ def _in_progress(transfer: Transfer, names: Mapping[str, str], hold: HeldTransfe
     return Verdict("wait", title % names)
 
 
+def _refused_by_limit(transfer: Transfer, names: Mapping[str, str], amount: str, may_see: MaySee) -> Verdict:
+    """Returns the verdict about a transfer that exceeded a limit of its debtor. A visitor without the right to see the
+    debtor's data does not learn the figures. Only the payer DFSP and people of the hub learn which FXP is the
+    debtor."""
+    debtor = limits_then.debtor_of(transfer)
+    is_told = debtor.participant_id == transfer.payer_id or may_see(transfer.payer_id)
+    found = Verdict("bad", _cause(transfer) % {**names, "payer": debtor.name} if is_told else str(_REFUSED))
+    found.sentences += _causes(transfer)
+    if may_see(debtor.participant_id):
+        found.sentences += _figures(transfer, debtor, amount)
+    return found
+
+
 def _cause(transfer: Transfer) -> str:
-    known = _ENDS.get(transfer.reason or "")
-    return str(known) if known is not None else _("Not paid: the hub refused the payment.")
+    return str(_ENDS.get(transfer.reason or "", _REFUSED))
 
 
-def _causes(transfer: Transfer, amount: str, *, sees_limits: bool) -> Iterator[str]:
-    """Yields the error, the check that failed, and the figures of the cap."""
+def _causes(transfer: Transfer) -> Iterator[str]:
+    """Yields the error, and the check that failed."""
     code = transfer.error_code or ""
     error = f"{code} {words_of(code, transfer.error_description or '')}".strip()
     yield _("Error: %(error)s") % {"error": error}
@@ -114,12 +133,10 @@ def _causes(transfer: Transfer, amount: str, *, sees_limits: bool) -> Iterator[s
     check = next((found for found in checks if found.rule == transfer.reason), None)
     if check is not None and transfer.reason not in _ENDS:
         yield _("This check failed: %(check)s.") % {"check": check.text}
-    if sees_limits and transfer.reason in ("NDC", "LIQUIDITY"):
-        yield from _figures(transfer, amount)
 
 
-def _figures(transfer: Transfer, amount: str) -> Iterator[str]:
-    then = limits_then.at_refusal(transfer)
+def _figures(transfer: Transfer, debtor: Debtor, amount: str) -> Iterator[str]:
+    then = limits_then.at_refusal(transfer, debtor)
     if then is None:
         return
 
@@ -143,7 +160,7 @@ def _figures(transfer: Transfer, amount: str) -> Iterator[str]:
     )
     more = _("%(posted)s posted and %(reserved)s reserved. %(free)s was free. This payment needed %(amount)s.")
     yield f"{text} {more}" % {
-        "payer": transfer.payer.name,
+        "payer": debtor.name,
         "limit": shown(limit),
         "used": shown(then.used),
         "posted": shown(then.posted),
@@ -240,10 +257,15 @@ def _errors(response: Any) -> Iterator[str]:
     body = _json(response)
     plain, iso = body.get("errorInformation"), body.get("TxInfAndSts")
     if isinstance(plain, dict):
-        yield f"{plain.get('errorCode', '')} {plain.get('errorDescription', '')}".strip()
+        yield _error(plain.get("errorCode"), plain.get("errorDescription"))
     elif isinstance(iso, dict):
         reason = _at(iso, "StsRsnInf", "Rsn", "Prtry") or _at(iso, "StsRsnInf", "Rsn", "Cd")
-        yield f"{reason or ''} {_at(iso, 'StsRsnInf', 'AddtlInf') or ''}".strip()
+        yield _error(reason, _at(iso, "StsRsnInf", "AddtlInf"))
+
+
+def _error(code: Any, description: Any) -> str:
+    known = code if isinstance(code, str) else ""
+    return f"{known} {words_of(known, description if isinstance(description, str) else '')}".strip()
 
 
 # --- customers --------------------------------------------------------------------------------------------------------

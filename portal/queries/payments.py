@@ -5,31 +5,36 @@ this number. A search without a number reads several tables, each by an index, a
 """
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, Func, OuterRef, Q, QuerySet
 
+from directory.aliases import TYPES
+from directory.queries import sub_ids_of
+from fspiop.bodies.common import PERSONAL_IDENTIFIER_TYPES
 from fspiop.paths import path_of
 from hub.outbox.models import Delivery
 from hub.outbox.store import kept_subject
 from hub.participants.models import Participant
 from ledger.models import Account, Transfer
-from portal.parse_typed_values import spellings_of_id, spellings_of_identifier
+from portal.parse_typed_values import forms_of_identifier, spellings_of_id, spellings_of_identifier
 from portal.queries import keyset, transfers
 from portal.queries.keyset import Found, Key, Source
 from portal.queries.transfers import Wish
+from quotes import bulk_quote_items
 from quotes import queries as quote_queries
-from quotes.models import Quote, TransactionRequest, alias_of_request, requested_amount, requested_currency
+from quotes.models import Quote, TransactionRequest, alias_of, alias_of_request, requested_amount, requested_currency
 
 QUOTES_AT_ONCE = 200
 _MOST_QUOTES = 1000  # the maximum number of quotes to read for one page
 _MOST_REQUESTS = 200
 _MOST_ITEMS = 1000  # the maximum number of transfers of a bulk
 _MOST_LOOKUPS = 500
+_MOST_SUB_IDS = 10
 _MOST_PARSED = 2000  # the maximum number of messages whose currency is read for one page
 _MOST_OPEN = 5000  # the maximum number of quotes that are compared with transfers for one page
 # the longest period of a search for quotes without a transfer, if the search has no amount
@@ -47,7 +52,8 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sought:
-    """The conditions of a search. `own` is the visitor's participant. `dfsp` is the payer's or the payee's DFSP."""
+    """The conditions of a search. `own` is the visitor's participant. Each DFSP in `dfsps` is the payer DFSP or the
+    payee DFSP. `identifier` is a party's identifier as a person wrote it."""
 
     own: int | None = None
     identifier: str = ""
@@ -55,7 +61,7 @@ class Sought:
     currency: str = ""
     payer: int | None = None
     payee: int | None = None
-    dfsp: int | None = None
+    dfsps: frozenset[int] = frozenset()
     since: datetime | None = None
     until: datetime | None = None
     kinds: frozenset[Kind] = frozenset(Kind)
@@ -107,14 +113,39 @@ def latest(sought: Sought, *, before: Key | None, size: int) -> "Found[Any]":
     return keyset.merged(list(_sources(sought)), before=before, size=size)
 
 
-def with_id(any_id: str, *, own: int | None) -> list[Any]:
-    """Returns the transfers, the quotes without a transfer and the requests to pay with this id. The search does not
-    distinguish capital and small letters."""
-    ids = spellings_of_id(any_id)
-    found: list[Any] = list(transfers.with_id(any_id, Wish(own=own), before=None, size=_MOST_ITEMS).rows)
-    if not found:
-        found += list(_own(_quotes(), own).filter(Q(pk__in=ids) | Q(transaction_id__in=ids))[:20])
-    return [*found, *_own(_requests(), own).filter(pk__in=ids)]
+def with_ids(ids: Collection[str], sought: Sought, *, before: Key | None, size: int) -> "Found[Any]":
+    """Returns a page of the payments and attempts that have one of these ids and meet the other conditions."""
+    found = {(type(row), row.pk): row for any_id in ids for row in _with_id(any_id, sought)}
+    rows = sorted(found.values(), key=keyset.key_of, reverse=True)
+    return Found([row for row in rows if before is None or keyset.key_of(row) < before][:size])
+
+
+def _with_id(any_id: str, sought: Sought) -> list[Any]:
+    """Returns the transfers, the quotes without a transfer and the requests to pay that have this id and meet the other
+    conditions. The search does not distinguish capital and small letters."""
+    ids, found = spellings_of_id(any_id), list[Any]()
+    spellings = spellings_of_identifier(sought.identifier)
+    if Kind.TRANSFER in sought.kinds:
+        found += transfers.with_id(any_id, _wish(sought), spellings, before=None, size=_MOST_ITEMS).rows
+    if Kind.QUOTE in sought.kinds:
+        named = quote_queries.named(ids)
+        paid = transfers.transfers_of(named)
+        seen = transfers.visible(sought.own).filter(pk__in={each for every in paid.values() for each in every})
+        shown = set(seen.values_list("pk", flat=True))
+        left = [quote for quote in named if not shown.intersection(paid.get(quote.quote_id, ()))]
+        found += _of_party(_quotes_in(left, sought), spellings, alias_of)
+        found += _shown_items(_of_party(_items_in(left, sought), spellings, _alias_of_item))
+    if Kind.REQUEST in sought.kinds:
+        found += _of_party(_requests_of_any(sought).filter(pk__in=ids), spellings, alias_of_request)
+    return found
+
+
+def _of_party(rows: "QuerySet[Any]", spellings: Collection[str], alias: Callable[[str], Func | F]) -> "QuerySet[Any]":
+    """Returns the rows of this party. The query is for a search that already knows the few rows to read."""
+    if not spellings:
+        return rows
+    aliased = rows.alias(of_payer=alias("payer"), of_payee=alias("payee"))
+    return aliased.filter(Q(of_payer__in=spellings) | Q(of_payee__in=spellings))
 
 
 # --- by amount, time and DFSP -----------------------------------------------------------------------------------------
@@ -126,7 +157,7 @@ def _sources(sought: Sought) -> "Iterator[Source[Any]]":
     if Kind.TRANSFER in sought.kinds:
         wish = _wish(sought)
         for rows in wish.sources():
-            yield Source(rows if sought.amount is None else rows.filter(amount=sought.amount), wish.condition())
+            yield Source(rows, wish.condition())
     # To find the currency, the search must parse each stored message, so a search by currency reads fewer rows.
     most = _MOST_PARSED if sought.currency else None
     if Kind.QUOTE in sought.kinds:
@@ -146,30 +177,27 @@ def _sources(sought: Sought) -> "Iterator[Source[Any]]":
 
 
 def _wish(sought: Sought) -> Wish:
-    sides = {"payer_id": sought.payer, "payee_id": sought.payee, "currency": sought.currency}
     return Wish(
         own=sought.own,
-        # An amount has an index of its own, so the DFSP is only an additional search condition.
-        dfsp=None if sought.amount is not None else sought.dfsp or sought.payer or sought.payee,
+        payer=sought.payer,
+        payee=sought.payee,
+        dfsps=sought.dfsps,
         since=sought.since,
         until=sought.until,
-        other=Q(**{name: value for name, value in sides.items() if value}) & _either(sought),
+        amount=sought.amount,
+        other=Q(currency=sought.currency) if sought.currency else Q(),
     )
-
-
-def _either(sought: Sought) -> Q:
-    return Q(payer_id=sought.dfsp) | Q(payee_id=sought.dfsp) if sought.dfsp is not None else Q()
 
 
 def _sides(sought: Sought, *, currency: str = "asked_currency") -> Q:
     """Returns the search conditions about the currency, and about the DFSPs of a quote or a request to pay."""
     sides = {"payer_id": sought.payer, "payee_id": sought.payee, currency: sought.currency}
-    found = Q(**{name: value for name, value in sides.items() if value}) & _either(sought)
+    found = Q(**{name: value for name, value in sides.items() if value}) & transfers.of_dfsps(sought.dfsps)
     return found if sought.own is None else found & (Q(payer_id=sought.own) | Q(payee_id=sought.own))
 
 
 def _by_side(rows: "QuerySet[Any]", sought: Sought) -> "list[QuerySet[Any]]":
-    whose = sought.own or sought.dfsp or sought.payer or sought.payee
+    whose = sought.own or min(sought.dfsps, default=None) or sought.payer or sought.payee
     if whose is None:
         return [rows]
     return [rows.filter(payer_id=whose), rows.filter(payee_id=whose)]
@@ -251,31 +279,60 @@ def _matching(agreed: Sequence[quote_queries.Agreed], sought: Sought) -> list[An
     ids = transfers.transfers_of(agreed)
     found: list[Any] = []
     if Kind.TRANSFER in sought.kinds:
-        wish = _wish(sought)
-        rows = wish.rows() if sought.amount is None else wish.rows().filter(amount=sought.amount)
-        by_id = rows.in_bulk({transfer_id for each in ids.values() for transfer_id in each})
+        by_id = _wish(sought).rows().in_bulk({transfer_id for each in ids.values() for transfer_id in each})
         quoted = {transfer_id: quote for quote in agreed for transfer_id in ids.get(quote.quote_id, ())}
         for transfer_id, row in by_id.items():
             row.found_by = (quoted[transfer_id].created_at, quoted[transfer_id].quote_id)  # type: ignore[attr-defined]
             found.append(row)
     if Kind.QUOTE in sought.kinds:
-        left = [quote.quote_id for quote in agreed if quote.quote_id not in ids]
-        rest = _within(_quotes().filter(_sides(sought), pk__in=left), sought)
-        if sought.amount is not None:
-            rest = rest.filter(Q(asked=sought.amount) | Q(transfer_amount=sought.amount))
-        found += rest
+        left = [quote for quote in agreed if quote.quote_id not in ids]
+        found += _quotes_in(left, sought)
+        found += _shown_items(_items_in(left, sought))
     return found
+
+
+def _quotes_in(agreed: Collection[quote_queries.Agreed], sought: Sought) -> "QuerySet[Any]":
+    """Returns those of these quotes that meet the conditions, except the condition about the party."""
+    ids = [quote.quote_id for quote in agreed if quote.item_id is None]
+    rows = _within(_quotes().filter(_sides(sought), pk__in=ids), sought)
+    if sought.amount is not None:
+        rows = rows.filter(Q(asked=sought.amount) | Q(transfer_amount=sought.amount))
+    return rows
+
+
+def _items_in(agreed: Collection[quote_queries.Agreed], sought: Sought) -> "QuerySet[Any]":
+    """Returns those of these payments of bulk quotes that meet the conditions, except the condition about the party."""
+    ids = [quote.item_id for quote in agreed if quote.item_id is not None]
+    rows = _within(bulk_quote_items.all_rows().filter(_sides(sought), pk__in=ids), sought)
+    return rows if sought.amount is None else rows.filter(asked=sought.amount)
+
+
+def _alias_of_item(side: str) -> F:
+    return F(f"{side}_alias")
+
+
+def _shown_items(rows: "QuerySet[Any]") -> list[Quote]:
+    """Returns payments of bulk quotes as the rows of a page."""
+    found = list(rows)
+    shown = bulk_quote_items.as_quotes(found) if found else []
+    for row, quote in zip(found, shown, strict=True):
+        quote.received_at, quote.asked, quote.asked_currency = row.created_at, row.asked, row.asked_currency  # type: ignore[attr-defined]
+    return shown
+
+
+def _requests_of_any(sought: Sought) -> "QuerySet[Any]":
+    """Returns the requests to pay that meet the conditions, except the condition about the party."""
+    rows = _within(_requests().filter(_sides(sought)), sought)
+    return rows if sought.amount is None else rows.filter(asked=sought.amount)
 
 
 def _requests_of(spellings: Collection[str], sought: Sought, *, before: Key | None) -> list[Any]:
     """Returns a party's latest requests to pay. Returns more requests to pay than one page shows."""
     if Kind.REQUEST not in sought.kinds:
         return []
-    rows = _within(_requests().filter(_sides(sought)), sought)
+    rows = _requests_of_any(sought)
     if before is not None:
         rows = rows.filter(created_at__lte=before[0])
-    if sought.amount is not None:
-        rows = rows.filter(asked=sought.amount)
     aliased = rows.alias(payer_alias=alias_of_request("payer"), payee_alias=alias_of_request("payee"))
     # The query makes one index scan for each spelling and side, because an index yields the latest rows of only one
     # identifier.
@@ -294,10 +351,10 @@ def _lookups_of(
 
     If some earlier lookups were not read, also returns the key at which the reading stopped.
     """
-    if Kind.LOOKUP not in sought.kinds or sought.amount is not None or sought.payee is not None:
+    if Kind.LOOKUP not in sought.kinds or sought.amount is not None or sought.currency or sought.payee is not None:
         return [], None
     names = dict(Participant.objects.filter(is_hub=False).values_list("pk", "name"))
-    whose = {number for number in (sought.own, sought.payer, sought.dfsp) if number is not None}
+    whose = {number for number in (sought.own, sought.payer) if number is not None}
     asking = [name for number, name in names.items() if whose <= {number}]
     if before is not None:  # quotes on the previous page can belong to lookups on this page
         soon = before[0] + _SOON
@@ -306,27 +363,23 @@ def _lookups_of(
             *quote_queries.of_alias(spellings, own=sought.own, until=soon, before=None, size=QUOTES_AT_ONCE),
         ]
     quoted = [(names.get(quote.payer_id), quote.created_at) for quote in agreed]
-    found, reached = _lookups(spellings, asking, sought, before=before)
+    found, reached = _lookups(asking, sought, before=before)
+    between = {names[number] for number in sought.dfsps if number in names}
     return [
         lookup
         for lookup in found
-        if not any(who == lookup.requester and lookup.at <= at <= lookup.at + _SOON for who, at in quoted)
+        if between <= {lookup.requester, lookup.asked}
+        and not any(who == lookup.requester and lookup.at <= at <= lookup.at + _SOON for who, at in quoted)
     ], reached
 
 
-def _lookups(
-    spellings: Collection[str], asking: Collection[str], sought: Sought, *, before: Key | None
-) -> tuple[list[Lookup], Key | None]:
+def _lookups(asking: Collection[str], sought: Sought, *, before: Key | None) -> tuple[list[Lookup], Key | None]:
     """Returns the lookups that these DFSPs sent about a number.
 
     For each lookup, the hub stores only one digest, computed from the number and the DFSP's name together. The search
     computes the digest of the number for each DFSP.
     """
-    paths = [
-        path_of("parties", id_type, identifier)
-        for identifier in sorted(spellings)
-        for id_type in _types_of(sought.identifier)
-    ]
+    paths = list(_paths_of(sought.identifier))
     digests = {_digest(f"{path} for {name}"): name for path in paths for name in asking}
     # The hub's own refusal contains either the currency of the lookup or no currency.
     refusals = {_digest(f"{path} in {code}") for path in paths for code in ("", *currencies())}
@@ -356,10 +409,28 @@ def _lookups(
     return found, (messages[-1].created_at, str(messages[-1].pk)) if is_cut else None
 
 
-def _types_of(identifier: str) -> tuple[str, ...]:
-    if "@" in identifier:
-        return ("EMAIL", "ALIAS")
-    return ("MSISDN", "ACCOUNT_ID", "BUSINESS") if identifier.isdecimal() else ("ALIAS", "IBAN", "ACCOUNT_ID")
+def _paths_of(text: str) -> Iterator[str]:
+    """Yields the path of each lookup that can be about this identifier. The search tries every type of identifier, and
+    every sub-id that the API defines or that the hub's own directory has for the identifier."""
+    identifiers = forms_of_identifier(text)
+    registered = sorted(sub_ids_of(identifiers))[:_MOST_SUB_IDS]
+    sub_ids = {spelling for sub_id in registered for spelling in (sub_id, sub_id.lower())}
+    for id_type in sorted(TYPES):
+        known = sub_ids.union(PERSONAL_IDENTIFIER_TYPES) if id_type == "PERSONAL_ID" else sub_ids
+        for identifier in sorted(_spellings_of_type(id_type, identifiers)):
+            yield path_of("parties", id_type, identifier)
+            for sub_id in sorted(known):
+                yield path_of("parties", id_type, identifier, sub_id)
+
+
+def _spellings_of_type(id_type: str, identifiers: Collection[str]) -> set[str]:
+    """Returns the spellings of these identifiers in lookups of this type."""
+    if id_type == "MSISDN":
+        bare = {identifier.removeprefix("+") for identifier in identifiers}
+        return {spelling for number in bare if number.isdecimal() for spelling in (number, f"+{number}")}
+    if id_type == "EMAIL":
+        identifiers = [identifier for identifier in identifiers if "@" in identifier]
+    return {spelling for each in identifiers for spelling in (each, each.lower(), each.upper())}
 
 
 def _digest(subject: str) -> str:

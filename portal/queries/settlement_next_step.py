@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy
 from hub.audit.models import Approval
 from ledger.models import SettlementWindow
 from settlement.bank_statements.matching import Expected, Finding
+from settlement.change_request_terms import is_any_owed
 from settlement.models import Settlement, Statement, StatementLine
 from settlement.services import bank_payments
 from settlement.services.bank_statements import expected_of
@@ -93,6 +94,10 @@ def of(settlement: Settlement, statement: Statement | None, *, is_held: bool) ->
 
 
 def _with_the_bank(settlement: Settlement, statement: Statement | None, advance: str) -> NextStep:
+    if not is_any_owed(settlement):
+        return NextStep(
+            _("All net amounts are zero, so the bank has nothing to pay."), _("Continue settlement"), advance
+        )
     if statement is None:
         return NextStep(
             _("Send the file of payments to the bank. When the bank has paid, upload the bank's statement."),

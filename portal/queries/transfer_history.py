@@ -20,6 +20,7 @@ from ledger.states import TERMINAL, State
 from portal.queries import transfer_prepare_checks
 from portal.queries.transfer_prepare_checks import Applied
 from portal.words.errors import words_of
+from quotes import bulk_quote_items
 from quotes.models import FxQuote, Quote, alias_of
 from settlement.models import Inclusion, Settlement
 
@@ -190,7 +191,16 @@ def _quote_of(transfer: Transfer) -> Quote | None:
     """Returns the quote whose id is in the ILP packet.
 
     If there is no packet, or no id of a quote in the packet, returns the quote whose transaction has the transfer's id.
+    For a transfer of a bulk, returns the transfer's part of the bulk quote.
     """
+    if transfer.bulk_id is not None:
+        return bulk_quote_items.of_transfer(
+            Transfer.objects.values_list("bulk__bulk_quote_id", flat=True).get(pk=transfer.pk),
+            transfer_id=transfer.transfer_id,
+            condition=transfer.condition,
+            payer_id=transfer.payer_id,
+            payee_id=transfer.payee_id,
+        )
     terms = ledger.transaction_of(transfer.transfer_id) or {}
     quote_id = terms.get("quoteId")
     named = Q(pk=quote_id) if isinstance(quote_id, str) else Q(transaction_id=transfer.transfer_id)
@@ -205,6 +215,9 @@ def quoted(quote: Quote | FxQuote | None) -> Iterator[Moment]:
     if quote is None:
         return
     asked = _("%(payer)s requested terms from %(payee)s") % {"payer": quote.payer.name, "payee": quote.payee.name}
+    if bulk_quote_id := getattr(quote, "part_of", ""):
+        part = _("The message is this payment's part of bulk quote %(id)s.") % {"id": bulk_quote_id}
+        asked = f"{asked}. {part}"
     yield Moment(quote.created_at, _("Quote requested"), "", asked, text(quote.request), quote.request_headers or {})
     if quote.answered_at is not None:
         is_refused = quote.state == Quote.State.REJECTED

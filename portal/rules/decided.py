@@ -2,12 +2,17 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, cast
 
 from msgspec import DecodeError, to_builtins
 
+from hub.sweeps.models import Erasure
+from ledger.models import Transfer
+from portal.customer_data_retention import HITS
 from portal.rules import sentences
+from quotes.models import Quote
 from rules import facts as facts_of_payments
 from rules.facts import Gate
 from rules.language.interpret import applies, reader_of
@@ -64,10 +69,55 @@ class Judgement:
         return [rule for rule in self.rules if not rule.effect]
 
 
-def judgements(subjects: Iterable[str]) -> list[Judgement]:
-    """Returns the stored decisions about these quotes and transfers, with the earliest first."""
-    decisions = queries.decisions_about(list(subjects)).select_related("version")
-    return [_judgement(decision) for decision in decisions]
+@dataclass(frozen=True, slots=True)
+class NotStored:
+    """A quote or a transfer that arrived while a version was active, but about which no decision is stored. So no rule
+    hit the payment, unless the hub has already deleted the decisions of that time."""
+
+    gate: Any
+    at: datetime
+    version: int
+    is_deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The decisions of the rules about one payment, as the payment's page shows them."""
+
+    judgements: Sequence[Judgement]
+    not_stored: Sequence[NotStored]
+
+    def __bool__(self) -> bool:
+        return bool(self.judgements or self.not_stored)
+
+
+def of_payment(*, quote: Quote | None, transfer: Transfer | None = None, bulk_quote_id: str | None = None) -> Decided:
+    """Returns the stored decisions about the quote and the transfer, with the earliest first. Also returns which of the
+    two have no stored decision. If the quote is a payment of a bulk quote, includes the decisions about the bulk quote.
+    """
+    steps: list[tuple[Gate, str, datetime]] = []
+    if quote is not None:
+        steps.append(("quote", quote.pk, quote.created_at))
+    if transfer is not None:
+        steps.append(("transfer", transfer.pk, transfer.received_at))
+    subjects = [subject for _, subject, _ in steps] + ([] if bulk_quote_id is None else [bulk_quote_id])
+    decisions = queries.decisions_about(subjects).select_related("version")
+    stored = {(decision.gate, decision.subject) for decision in decisions}
+    missing = [(gate, at) for gate, subject, at in steps if (gate, subject) not in stored]
+    return Decided([_judgement(decision) for decision in decisions], _not_stored(missing))
+
+
+def _not_stored(steps: Sequence[tuple[Gate, datetime]]) -> list[NotStored]:
+    if not steps:
+        return []
+    deleted = Erasure.objects.filter(kind=HITS.kind).values_list("up_to", flat=True).first()
+    found = []
+    for gate, at in steps:
+        activation = queries.active_at(at)
+        if activation is not None and activation.version_id is not None:
+            is_deleted = deleted is not None and at < deleted
+            found.append(NotStored(sentences.GATES[gate], at, activation.version_id, is_deleted))
+    return found
 
 
 def _judgement(decision: Decision) -> Judgement:

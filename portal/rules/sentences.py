@@ -35,7 +35,7 @@ FACT_NAMES: Mapping[str, Promise] = {
     "weekday": gettext_lazy("Weekday"),
     "date": gettext_lazy("Date"),
     "bulk": gettext_lazy("The payment is an item of a bulk"),
-    "fx": gettext_lazy("The payer converts currencies for the payment"),
+    "fx": gettext_lazy("The payment is a conversion of currencies"),
     "quoted": gettext_lazy("The hub saw the quote of the transfer"),
     "equals_quote": gettext_lazy("The transfer has the amount and currency of its quote"),
     "payer.lists": gettext_lazy("Lists that the payer is on"),

@@ -6,6 +6,7 @@ from typing import Any
 from zoneinfo import available_timezones
 
 from django import forms
+from django.core.exceptions import NON_FIELD_ERRORS
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -40,6 +41,8 @@ _CHOICES: Mapping[str, Promise] = {
     "refuse": gettext_lazy("Refuse the payment"),
     "alert": gettext_lazy("Raise an alert"),
 }
+# the fields that the places of these faults do not name
+_FIELD_OF_FAULT: Mapping[str, str] = {"limit_too_high": "most_payments"}
 _SEPARATOR = re.compile(r"[\s,;]+")
 
 
@@ -110,9 +113,14 @@ class NewRule(forms.Form):
     def add_faults(self, faults: Sequence[Fault]) -> None:
         """Shows each fault of the rules at the form field that caused the fault."""
         for fault in faults:
-            self.add_error(self._field_of(fault.path), fault_texts.text_of(fault))
+            field, text = self._field_of(fault), fault_texts.text_of(fault)
+            if text not in self.errors.get(field or NON_FIELD_ERRORS, ()):  # a form can make several rules
+                self.add_error(field, text)
 
-    def _field_of(self, path: str) -> str | None:
+    def _field_of(self, fault: Fault) -> str | None:
+        if fault.code in _FIELD_OF_FAULT and _FIELD_OF_FAULT[fault.code] in self.fields:
+            return _FIELD_OF_FAULT[fault.code]
+        path = fault.path
         found = next((name for name in self.fields if path.endswith(f".{name}") or f".{name}[" in path), None)
         if found is None and path.endswith((".value.amount", ".value.currency", ".value")):
             found = next((each.name for each in self.template.parameters if each.unit == "amount"), None)

@@ -63,27 +63,28 @@ def open_requests() -> list[Approval]:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The ids of the rules that differ between two versions. `others` is True if the time zone differs."""
+    """The ids of the rules that differ between two versions. If the time zones differ, `time_zones` has both."""
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
     changed: tuple[str, ...]
     is_order_changed: bool
-    others: bool
+    time_zones: tuple[str, str] | None
 
     def __bool__(self) -> bool:
-        return bool(self.added or self.removed or self.changed or self.is_order_changed or self.others)
+        return bool(self.added or self.removed or self.changed or self.is_order_changed or self.time_zones)
 
 
 def difference(before: Document, after: Document) -> Difference:
     old, new = _by_id(before["rules"]), _by_id(after["rules"])
     both = [rule_id for rule_id in new if rule_id in old]
+    time_zones = before.get("time_zone", "UTC"), after.get("time_zone", "UTC")
     return Difference(
         added=tuple(rule_id for rule_id in new if rule_id not in old),
         removed=tuple(rule_id for rule_id in old if rule_id not in new),
         changed=tuple(rule_id for rule_id in both if old[rule_id] != new[rule_id]),
         is_order_changed=both != [rule_id for rule_id in old if rule_id in new],
-        others=before.get("time_zone") != after.get("time_zone"),
+        time_zones=time_zones if time_zones[0] != time_zones[1] else None,
     )
 
 

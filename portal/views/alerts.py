@@ -5,7 +5,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -16,7 +15,6 @@ from hub.audit import record
 from hub.audit.models import Approval
 from hub.participants.models import Participant
 from ledger.held_transfers import queries as held_transfers
-from ledger.held_transfers.models import HeldTransfer
 from portal import assignable_users, changes, pagination
 from portal.changes import Line
 from portal.permissions import Right
@@ -35,6 +33,7 @@ from rules.markers.models import Marker
 from rules.rulesets import queries as rulesets
 
 _LARGEST_NUMBER = 2**63 - 1
+_MOST_HELD = 20  # the largest number of held transfers that an alert's page shows
 OUTCOMES = [
     (Alert.Outcome.FRAUD, gettext_lazy("Fraud")),
     (Alert.Outcome.NO_FRAUD, gettext_lazy("No fraud")),
@@ -113,12 +112,11 @@ def _alert(alert_id: int) -> Alert:
 def show(request: HttpRequest, alert_id: int) -> HttpResponse:
     alert = _alert(alert_id)
     sightings = list(alert.sightings.all())
-    subjects = {sighting.subject for sighting in sightings if sighting.gate == "transfer"}
     requests = [action.approval for action in alert.actions.all()]
     context = {
         "alert": alert,
         "sightings": [(sighting, _readings(sighting.details)) for sighting in reversed(sightings)],
-        "held": _held(subjects),
+        "held": _held(alert),
         "requests": [(changes.KINDS[approval.kind].title, approval) for approval in requests],
         "earlier": pagination.latest(queries.earlier(alert), 20),
         "markers": pagination.latest(markers.of_party(alert.key), 20) if not alert.dfsp else [],
@@ -132,8 +130,25 @@ def _readings(details: Any) -> list[decided.Shown]:
     return decided.shown_readings(details.get("readings") or ()) if isinstance(details, dict) else []
 
 
-def _held(subjects: set[str]) -> pagination.Latest:
-    return pagination.latest(held_transfers.held().filter(pk__in=subjects, refusal_code__isnull=True), 20)
+def _held(alert: Alert) -> pagination.Latest:
+    return pagination.latest(_held_transfers(alert, most=_MOST_HELD + 1), _MOST_HELD)
+
+
+def _held_transfers(alert: Alert, *, most: int, only: str | None = None) -> list[str]:
+    """Returns the ids of the held transfers from or to the alert's party, and of those that the reports name.
+
+    An alert keeps only its first reports, so the reports alone are not enough. A report can name the transfer's quote,
+    because a rule at the quote can hold the transfer.
+    """
+    reports = alert.sightings.all()
+    return held_transfers.concerning(
+        alert.key,
+        unknown_party_of=alert.dfsp,
+        transfer_ids=[each.subject for each in reports if each.gate == "transfer"],
+        quote_ids=[each.subject for each in reports if each.gate == "quote"],
+        most=most,
+        only=only,
+    )
 
 
 def assign(request: HttpRequest, alert_id: int) -> HttpResponse:
@@ -236,20 +251,22 @@ def stop(request: HttpRequest, alert_id: int) -> HttpResponse:
 
 
 def release(request: HttpRequest, alert_id: int, transfer_id: str) -> HttpResponse:
-    alert, hold = _alert(alert_id), _hold_of(alert_id, transfer_id)
+    alert = _alert(alert_id)
+    held = _held_transfer(alert, transfer_id)
     form = AskForm(request.POST or None)
-    return _request(request, alert, "release_held", form, lambda said: {"transfer": hold.pk, "reason": said["reason"]})
+    return _request(request, alert, "release_held", form, lambda said: {"transfer": held, "reason": said["reason"]})
 
 
 def refuse(request: HttpRequest, alert_id: int, transfer_id: str) -> HttpResponse:
-    alert, hold = _alert(alert_id), _hold_of(alert_id, transfer_id)
+    alert = _alert(alert_id)
+    held = _held_transfer(alert, transfer_id)
     form = Refusal(request.POST or None)
     return _request(
         request,
         alert,
         "refuse_held",
         form,
-        lambda said: {"transfer": hold.pk, "code": said["code"], "reason": said["reason"]},
+        lambda said: {"transfer": held, "code": said["code"], "reason": said["reason"]},
     )
 
 
@@ -260,12 +277,10 @@ def _of_a_party(alert_id: int) -> Alert:
     return alert
 
 
-def _hold_of(alert_id: int, transfer_id: str) -> HeldTransfer:
-    is_of_alert = Q(pk=transfer_id) & Q(refusal_code__isnull=True)
-    found = held_transfers.held().filter(is_of_alert).first() if len(transfer_id) <= 36 else None
-    if found is None or not _alert(alert_id).sightings.filter(subject=transfer_id, gate="transfer").exists():
+def _held_transfer(alert: Alert, transfer_id: str) -> str:
+    if "\0" in transfer_id or not _held_transfers(alert, most=1, only=transfer_id):
         raise Http404
-    return found
+    return transfer_id
 
 
 def _request(request: HttpRequest, alert: Alert, kind: str, form: AskForm, payload: Any) -> HttpResponse:

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django import forms
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -15,7 +15,7 @@ from fspiop.errors import FspiopError
 from hub import egress
 from hub.participants.models import Participant
 from portal import pagination
-from portal.certification import report, starting_and_ending_runs
+from portal.certification import outcomes_by_hand, report, starting_and_ending_runs
 from portal.certification.cases import BY_NAME, CASES
 from portal.certification.faults import texts
 from portal.certification.models import Certification, CertificationCase
@@ -53,6 +53,16 @@ class StartForm(forms.Form):
             " shows the payments that a person at the participant must make."
         ),
     )
+    sdk_outbound = forms.URLField(
+        label=gettext_lazy("URL of the outbound API for bulks"),
+        required=False,
+        assume_scheme="https",
+        max_length=256,
+        help_text=gettext_lazy(
+            "The URL of an API with the calls /bulkQuotes and /bulkTransfers of Mojaloop's SDK. With this URL, the test"
+            " makes the outgoing bulk itself."
+        ),
+    )
     left_out = forms.MultipleChoiceField(
         label=gettext_lazy("Cases to leave out"),
         choices=[(case.name, case.title) for case in CASES if case.is_optional],
@@ -61,7 +71,13 @@ class StartForm(forms.Form):
     )
 
     def clean_outbound(self) -> str:
-        url: str = self.cleaned_data["outbound"]
+        return self._checked("outbound")
+
+    def clean_sdk_outbound(self) -> str:
+        return self._checked("sdk_outbound")
+
+    def _checked(self, field: str) -> str:
+        url: str = self.cleaned_data[field]
         if url and urlsplit(url).query:
             raise forms.ValidationError(_("The URL must not have a query."))
         if url:
@@ -100,6 +116,7 @@ def of_participant(request: HttpRequest, name: str) -> HttpResponse:
             payee_type=said["payee_type"],
             unknown=said["unknown"],
             outbound=said["outbound"],
+            sdk_outbound=said["sdk_outbound"],
             left_out=tuple(said["left_out"]),
         )
         try:
@@ -125,6 +142,15 @@ def show(request: HttpRequest, number: int) -> HttpResponse:
 def live(request: HttpRequest, number: int) -> HttpResponse:
     """Returns the part of the page that the browser reloads until the run has ended."""
     return render(request, "portal/certification_live.html", _context(number))
+
+
+def report_outcome(request: HttpRequest, number: int, case: str) -> HttpResponse:
+    """Stores which state the DFSP's own system shows for a payment that a person made by hand."""
+    found, state = _found(number), request.POST.get("state", "")
+    if state not in outcomes_by_hand.STATES:
+        return HttpResponseBadRequest()
+    outcomes_by_hand.report(found, case, state=state, actor=visitor_of(request).name)
+    return redirect("certification", found.pk)
 
 
 def download_json(request: HttpRequest, number: int) -> HttpResponse:
@@ -171,6 +197,7 @@ def _context(number: int) -> dict[str, Any]:
         "percent": 100 * done // len(cases) if cases else 0,
         "has_new_address": found.state == Certification.State.PASSED
         and starting_and_ending_runs.has_new_address(found),
+        "states": outcomes_by_hand.STATES,
         "payee": f"{found.options['payee_type']}/{found.options['payee']}",
     }
 
@@ -181,5 +208,6 @@ def _case(case: CertificationCase) -> dict[str, Any]:
         "case": BY_NAME[case.name],
         "faults": [texts(each) for each in case.faults],
         "messages": [each | {"moment": at(each)} for each in case.exchanges],
+        "reported": case.reported and case.reported | {"state": outcomes_by_hand.STATES[case.reported["state"]]},
         "is_open": case.verdict in (CertificationCase.Verdict.FAILED, CertificationCase.Verdict.NOT_JUDGED),
     }

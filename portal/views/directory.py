@@ -1,5 +1,6 @@
 """The pages of the directory: search of aliases, oracles with their health, and requests for changes."""
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,9 @@ from directory.models import Oracle, PartyIdentifier
 from hub.audit import record
 from portal import change_request_forms, pagination
 from portal.changes import Line
-from portal.search_forms import IdentifierField, Search
+from portal.parse_typed_values import forms_of_identifier, shown_identifier
+from portal.rules.party_fields import ID_TYPES, identifier_field
+from portal.search_forms import Search
 from portal.views.request_change import AskForm, asking
 from portal.visitor import visitor_of
 
@@ -28,18 +31,31 @@ _MOST_FOUND = 50
 
 
 class AliasSearch(Search):
-    identifier = IdentifierField(label=gettext_lazy("Alias"))
-    type = django_forms.CharField(label=gettext_lazy("Type"), required=False, max_length=32)
+    identifier = identifier_field(required=False)
+    type = django_forms.ChoiceField(label=gettext_lazy("Type"), required=False, choices=[("", "–"), *ID_TYPES])
+
+    def clean(self) -> dict[str, Any]:
+        said: dict[str, Any] = super().clean() or {}
+        try:
+            said["identifiers"] = forms_of_identifier(said.get("identifier", ""), said.get("type", ""))
+        except django_forms.ValidationError as error:
+            self.add_error("identifier", error)
+        return said
+
+    def _understood(self) -> Iterator[str]:
+        if "identifier" in self.said:
+            yield shown_identifier(self.said["identifier"], self.said.get("type", ""))
 
 
 def index(request: HttpRequest) -> HttpResponse:
     """Finds an alias only if the visitor enters the alias completely. No user can browse a list of a country's
     customers."""
     search = AliasSearch(request.GET)
-    identifier = search.said.get("identifier")
+    said = search.said
     found = None
-    if identifier:
-        found = pagination.latest(search.filtered(queries.registrations_of(identifier), type="type"), _MOST_FOUND)
+    if said.get("identifiers"):
+        registered = queries.registrations_of(*said["identifiers"], id_type=said.get("type", ""))
+        found = pagination.latest(registered, _MOST_FOUND)
         # The audit trail records the search and its user, but not the alias.
         record("alias_looked_up", subject="directory", actor=visitor_of(request).name, after={"found": len(found)})
     oracles = Oracle.objects.order_by("type", "currency")

@@ -17,7 +17,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from fspiop import money
-from fspiop.errors import ErrorCode
 from hub.audit import record
 from hub.downloads import Download
 from hub.participants.models import Participant
@@ -25,12 +24,13 @@ from portal import charts, csv_export, spreadsheets
 from portal.charts import Chart
 from portal.history import ALL, NOBODY, UNKNOWN
 from portal.models import HistoryMark
-from portal.queries import history
+from portal.queries import history, transfers
 from portal.queries.history import Figures, Line, Period, Wish
-from portal.search_forms import DayField, Search
+from portal.search_forms import CurrencyField, DayField, Search, UseCaseField, no_file
 from portal.templatetags.portal import count, duration
 from portal.templatetags.portal import money as shown_money
 from portal.visitor import Visitor, visitor_of
+from portal.words.errors import words_of
 
 _GRAINS = [
     ("hour", gettext_lazy("Hours")),
@@ -48,7 +48,6 @@ _BY: dict[str, Promise] = {
     "use_case": gettext_lazy("Use case"),
     "reason": gettext_lazy("Reason of failure"),
 }
-_USE_CASES = ("DEPOSIT", "PAYMENT", "REFUND", "TRANSFER", "WITHDRAWAL")
 _DATE_FORMATS = {"hour": "%Y-%m-%d %H:%M", "day": "%Y-%m-%d", "week": "%Y-%m-%d", "month": "%Y-%m"}
 
 
@@ -59,16 +58,12 @@ class HistorySearch(Search):
     other = forms.ChoiceField(label=gettext_lazy("Other DFSP"), required=False)
     payer = forms.ChoiceField(label=gettext_lazy("Payer DFSP"), required=False)
     payee = forms.ChoiceField(label=gettext_lazy("Payee DFSP"), required=False)
-    use_case = forms.ChoiceField(
-        label=gettext_lazy("Use case"),
-        required=False,
-        choices=[("", "–"), *((name, name) for name in _USE_CASES), (UNKNOWN, gettext_lazy("unknown"))],
-    )
-    currency = forms.CharField(label=gettext_lazy("Currency"), required=False, max_length=3)
+    use_case = UseCaseField(label=gettext_lazy("Use case"))
+    currency = CurrencyField(label=gettext_lazy("Currency"))
 
     def __init__(self, data: Any, *, visitor: Visitor, names: dict[int, str]) -> None:
         super().__init__({"grain": "day", "side": "sent"} | {name: text for name, text in data.items() if text})
-        self._visitor = visitor
+        self._visitor, self.names = visitor, names
         banks = [("", "–"), *((name, name) for name in names.values())]
         for field in ("other", "payer", "payee"):
             self.fields[field].choices = banks  # type: ignore[attr-defined]
@@ -78,19 +73,18 @@ class HistorySearch(Search):
         self._ids = {name: number for number, name in names.items()}
 
     def wish(self, zone: ZoneInfo) -> Wish:
-        self.is_valid()
-        said = self.cleaned_data
-        grain = said.get("grain") or "day"
+        """Returns the payments to show. The form must be valid."""
+        said = self.said
         end = said.get("until")
         until = min(datetime.now(UTC), end - timedelta(microseconds=1)) if end else datetime.now(UTC)
         payer_id, payee_id = self._parties(said)
         return Wish(
-            grain=grain,
-            starts=history.starts(grain, until=until, zone=zone),
+            grain=said["grain"],
+            starts=history.starts(said["grain"], until=until, zone=zone),
             payer_id=payer_id,
             payee_id=payee_id,
-            use_case=said.get("use_case") or "",
-            currency=(said.get("currency") or "").upper(),
+            use_case=said.get("use_case", ""),
+            currency=said.get("currency", ""),
         )
 
     def _parties(self, said: dict[str, Any]) -> tuple[int, int]:
@@ -122,35 +116,40 @@ class _Shown:
         if self.by in ("payer", "payee", "pair"):
             return " → ".join(self._bank(number) for number in key)
         if self.by == "reason":
-            return f"{key[0]} {_REASONS.get(key[0], '')}".strip()
+            return f"{key[0]} {words_of(key[0])}".strip()
         return _("unknown") if key[0] == UNKNOWN else str(key[0])
 
     def _bank(self, number: int) -> str:
         return _("not sent to a payee") if number == NOBODY else self.names.get(number, str(number))
 
     def payments(self, since: datetime, until: datetime, **further: str) -> str:
-        """Returns the link to a list. The list has the payments of one period. The first and last day in the link are
-        in the visitor's time zone."""
-        banks = [self.names.get(number, "") for number in (self.wish.payer_id, self.wish.payee_id) if number > 0]
-        others = [name for name in banks if name != self.names.get(self.own or 0)]
+        """Returns the link to the list of the payments that a figure counts. These payments arrived in one period, and
+        have ended."""
         asked = {
-            "since": f"{timezone.localtime(since):%Y-%m-%d}",
-            "until": f"{timezone.localtime(until - timedelta(microseconds=1)):%Y-%m-%d}",
-            "dfsp": others[0] if others else "",
+            "since": _link_time(since),
+            "until": _link_time(until - timedelta(minutes=1)),  # the list includes the whole last minute
+            "payer": self.names.get(self.wish.payer_id, ""),
+            "payee": self.names.get(self.wish.payee_id, ""),
+            # The figures of a payee DFSP leave out the held payments that this DFSP never received.
+            "shown": "yes" if self.wish.payee_id != ALL else "",
+            "use_case": self.wish.use_case,
             "currency": self.wish.currency,
+            "state": transfers.ENDED,
         }
         return f"{reverse('transfers')}?{urlencode({name: text for name, text in (asked | further).items() if text})}"
 
     def link(self, key: tuple[Any, ...]) -> str:
         """Returns the link in one row of the table. If the rows are reasons, the link leads to the payments with the
-        row's reason. If the rows are DFSPs, currencies or use cases, the link leads to the history of that DFSP,
-        currency or use case."""
+        row's reason. If the row is about payments that no payee DFSP received, the link leads to these payments. If the
+        rows are DFSPs, currencies or use cases, the link leads to the history of that DFSP, currency or use case."""
+        begin, end = self.wish.starts[0], self.wish.starts[-1]
         if self.by == "reason":
-            return self.payments(self.wish.starts[0], self.wish.starts[-1], error=str(key[0]), state="ABORTED")
+            return self.payments(begin, end, error=str(key[0]), state="ABORTED")
         chosen = {self.by: str(key[0])}
         if self.by in ("payer", "payee", "pair"):
             if NOBODY in key:
-                return ""
+                payer = {"payer": self._bank(key[0])} if self.by == "pair" else {}
+                return self.payments(begin, end, shown="no", **payer)
             sides = ("payer", "payee") if self.by == "pair" else (self.by,)
             chosen = dict(zip(sides, (self._bank(number) for number in key), strict=True))
         if self.own is not None and self.by in ("payer", "payee", "pair"):
@@ -159,25 +158,35 @@ class _Shown:
         return f"?{urlencode(self.query | chosen)}"
 
 
-_REASONS = {error.code: error.text for error in ErrorCode}
+def _link_time(at: datetime) -> str:
+    """Returns the time for a link, with the offset from UTC. Without the offset, a time in the hour that the change of
+    the clock repeats would have two meanings."""
+    return timezone.localtime(at).isoformat(timespec="minutes")
 
 
-def _shown(request: HttpRequest) -> _Shown:
-    visitor, zone = visitor_of(request), history.time_zone()
+def _search(request: HttpRequest) -> HistorySearch:
+    visitor = visitor_of(request)
+    return HistorySearch(request.GET, visitor=visitor, names=_names(visitor))
+
+
+def _names(visitor: Visitor) -> dict[int, str]:
+    """Returns the DFSPs that the visitor can choose. Users of a participant see only the DFSPs that paid this
+    participant or were paid by it."""
     named = Participant.objects.filter(is_hub=False).order_by("name")
-    if (
-        visitor.dfsp_id is not None
-    ):  # users of a participant see only the DFSPs that paid this participant or were paid by it
+    if visitor.dfsp_id is not None:
         named = named.filter(pk__in=history.counterparties(visitor.dfsp_id) | {visitor.dfsp_id})
-    names = dict(named.values_list("pk", "name"))
-    search = HistorySearch(request.GET, visitor=visitor, names=names)
+    return dict(named.values_list("pk", "name"))
+
+
+def _shown(request: HttpRequest, search: HistorySearch) -> _Shown:
+    visitor, zone = visitor_of(request), history.time_zone()
     by = request.GET.get("by", "")
     query = {name: str(text) for name, text in request.GET.items() if text and name in (*search.fields, "by")}
     wish = search.wish(zone)
-    return _Shown(search, wish, by if by in _BY else _usual(visitor, wish), names, visitor.dfsp_id, zone, query)
+    return _Shown(search, wish, by if by in _BY else _usual(wish), search.names, visitor.dfsp_id, zone, query)
 
 
-def _usual(visitor: Visitor, wish: Wish) -> str:
+def _usual(wish: Wish) -> str:
     """Returns the kind of row that the page shows if the visitor has not chosen a kind. If the visitor chose a payer
     DFSP, the page shows one row for each payee DFSP. Otherwise, the page shows one row for each payer DFSP."""
     return "payee" if wish.payer_id != ALL else "payer"
@@ -190,7 +199,10 @@ def _lines(shown: _Shown, whole: Figures, *, most: int = history.MOST_LINES) -> 
 
 
 def index(request: HttpRequest) -> HttpResponse:
-    shown = _shown(request)
+    search = _search(request)
+    if not search.is_valid():
+        return render(request, "portal/history.html", {"search": search})
+    shown = _shown(request, search)
     periods = history.series(shown.wish)
     whole = history.total(periods)
     mark = HistoryMark.objects.filter(pk="transfer").first()
@@ -235,7 +247,7 @@ def _charts(shown: _Shown, periods: Sequence[Period]) -> Iterator[Chart]:
         name = _period(shown, period)
         return [
             (period.succeeded, "good", f"{name}: {count(period.succeeded)} {_('succeeded')}",
-             shown.payments(period.at, period.end)),
+             shown.payments(period.at, period.end, state="COMMITTED")),
             (period.failed, "bad", f"{name}: {count(period.failed)} {_('failed')}", _link_to_failed(shown, period)),
         ]  # fmt: skip
 
@@ -319,19 +331,25 @@ def _tables(shown: _Shown) -> Iterator[tuple[str, list[str], list[list[Any]]]]:
         yield shown.by, [shown.by, *_FIGURES, *_DURATIONS], divided
 
 
-def export_csv(request: HttpRequest) -> Download:
+def export_csv(request: HttpRequest) -> Download | HttpResponse:
     """Returns the table with one row for each period. With `?table=lines`, returns the table with one row for each
     DFSP, pair, currency, use case or reason."""
-    shown = _shown(request)
+    search = _search(request)
+    if not search.is_valid():
+        return no_file(request, reverse("history"))
+    shown = _shown(request, search)
     name, headings, rows = list(_tables(shown))[request.GET.get("table") == "lines"]
     answer = csv_export.response(request, f"history-{name}.csv", headings, [rows])
     _record(request, shown)
     return answer
 
 
-def export_xlsx(request: HttpRequest) -> Download:
+def export_xlsx(request: HttpRequest) -> Download | HttpResponse:
     """Returns a workbook with both tables."""
-    shown = _shown(request)
+    search = _search(request)
+    if not search.is_valid():
+        return no_file(request, reverse("history"))
+    shown = _shown(request, search)
     answer = spreadsheets.response(request, "history.xlsx", list(_tables(shown)))
     _record(request, shown)
     return answer

@@ -42,10 +42,10 @@ def index(request: HttpRequest) -> HttpResponse:
 def _found(search: PaymentSearch, visitor: Visitor, before: Any, size: int) -> Found[Any]:
     if not search.is_valid() or search.is_empty:
         return Found([])
+    sought = search.sought(visitor)
     if search.ids:
-        found = [row for any_id in search.ids for row in payments.with_id(any_id, own=visitor.dfsp_id)]
-        return Found(found if before is None else [])
-    return payments.latest(search.sought(visitor), before=before, size=size)
+        return payments.with_ids(search.ids, sought, before=before, size=size)
+    return payments.latest(sought, before=before, size=size)
 
 
 # --- saved views ------------------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from rules.language import checks_of_well_formed_rules
 from rules.language.faults import Fault, RuleSetRefused
 from rules.language.parse import MOST_BYTES
 from rules.language.rule_types import LANGUAGE, RuleSet
+from rules.language.schema import schema
 from rules.language.templates import TEMPLATES
 from rules.rulesets import queries, services
 from rules.rulesets.models import Activation, RuleSetVersion, Variance
@@ -97,8 +98,16 @@ def _shown(faults: tuple[Fault, ...]) -> list[tuple[str, str]]:
 def export(request: HttpRequest, number: int) -> HttpResponse:
     """Returns the version as a JSON file. A person can import this file as a new version."""
     version = _version(number)
-    answer = HttpResponse(_json(version.content), content_type="application/json")
+    answer = HttpResponse(services.text_of(version), content_type="application/json")
     answer["Content-Disposition"] = f'attachment; filename="rules-{version.pk}.json"'
+    return answer
+
+
+def json_schema(request: HttpRequest) -> HttpResponse:
+    """Returns the JSON schema of rule sets as a file. With this file, an editor checks rules while a person writes
+    them."""
+    answer = HttpResponse(json.dumps(schema(), indent=2), content_type="application/schema+json")
+    answer["Content-Disposition"] = 'attachment; filename="rules.schema.json"'
     return answer
 
 
@@ -141,8 +150,10 @@ def create(request: HttpRequest) -> HttpResponse:
     """
     based = request.GET.get("from", "")
     number = int(based) if based.isascii() and based.isdecimal() and len(based) < 19 else None
-    begun = _version(number).content if number is not None else _active_content()
-    form = Import(request.POST or None, request.FILES or None, initial={"text": _json(begun) if begun else ""})
+    begun = _version(number) if number is not None else _active_version()
+    form = Import(
+        request.POST or None, request.FILES or None, initial={"text": services.text_of(begun) if begun else ""}
+    )
     faults: tuple[Fault, ...] = ()
     if request.method == "POST" and form.is_valid():
         try:
@@ -157,15 +168,9 @@ def create(request: HttpRequest) -> HttpResponse:
     return render(request, "portal/rules_import.html", context, status=status)
 
 
-def _json(content: Document) -> str:
-    """Returns the rules as JSON. The JSON is always small enough for a new import."""
-    text = json.dumps(content, indent=2, ensure_ascii=False)
-    return text if len(text.encode()) <= MOST_BYTES else json.dumps(content, separators=(",", ":"), ensure_ascii=False)
-
-
-def _active_content() -> Document | None:
+def _active_version() -> RuleSetVersion | None:
     active = queries.active()
-    return active.version.content if active is not None and active.version is not None else None
+    return active.version if active is not None else None
 
 
 def _made(version: RuleSetVersion) -> str:
@@ -399,8 +404,9 @@ class Exemption(AskForm):
 
 
 def add_exception(request: HttpRequest) -> HttpResponse:
-    active = _active_content() or {"rules": []}
-    rules = [(rule["id"], f"{rule['id']}: {rule['title']}") for rule in active["rules"]]
+    active = _active_version()
+    content = active.content if active is not None else {"rules": []}
+    rules = [(rule["id"], f"{rule['id']}: {rule['title']}") for rule in content["rules"]]
     return asking(
         request,
         "grant_variance",

@@ -19,6 +19,7 @@ from portal.changes.settlements_and_cover_holds import described_payments, hold_
 from portal.queries import settlement_next_step, settlement_steps
 from portal.views.request_change import AskForm, asking
 from portal.visitor import visitor_of
+from portal.words import states
 from portal.words.errors import words_for
 from settlement import change_request_terms, queries, services, window_nets
 from settlement.models import Payment, Settlement, Statement
@@ -218,9 +219,9 @@ def advance(request: HttpRequest, settlement_id: int) -> HttpResponse:
     left = [(step.value, _NAMES[step]) for step in steps_left(found.state)]
     if not left:
         raise Http404
-    has_statement = change_request_terms.evidence_of(found) is not None
+    lacks_statement = change_request_terms.evidence_of(found) is None and change_request_terms.is_any_owed(found)
     form = change_request_forms.SettlementStep(
-        request.POST or None, steps=left, has_statement=has_statement, initial={"to": left[0][0]}
+        request.POST or None, steps=left, lacks_statement=lacks_statement, initial={"to": left[0][0]}
     )
     none_yet = Line(_("Bank's statement"), _("none uploaded"))
     return asking(
@@ -232,8 +233,8 @@ def advance(request: HttpRequest, settlement_id: int) -> HttpResponse:
         back=reverse("settlement_of", args=[found.pk]),
         facts=[
             Line(_("Settlement"), found.pk),
-            Line(_("Now"), found.state),
-            *([] if has_statement else [none_yet]),
+            Line(_("Now"), states.word_of(found.state)),
+            *([none_yet] if lacks_statement else []),
         ],
     )
 
@@ -267,5 +268,5 @@ def abort(request: HttpRequest, settlement_id: int) -> HttpResponse:
         subject=f"settlement {found.pk}",
         payload=lambda said: change_request_terms.terms(found, State.ABORTED.value, said["reason"]),
         back=reverse("settlement_of", args=[found.pk]),
-        facts=[Line(_("Settlement"), found.pk), Line(_("Now"), found.state)],
+        facts=[Line(_("Settlement"), found.pk), Line(_("Now"), states.word_of(found.state))],
     )

@@ -30,9 +30,10 @@ _NAMES = {
     "position-alarms": gettext_lazy("Position alarms"),
     "profiles": gettext_lazy("Counts of payments for the rules"),
     "account-marks": gettext_lazy("Running balances of accounts"),
+    "outdated-requests": gettext_lazy("Withdrawal of requests that are out of date"),
     "invariants": gettext_lazy("Ledger checks"),
 }
-_PAGES = {"transfers": "transfer", "conversions": "conversion", "windows": "window"}
+_PAGES = {"transfers": "transfer", "conversions": "conversion", "windows": "window", "outdated-requests": "approval"}
 
 
 def name_of(batch: str) -> str:

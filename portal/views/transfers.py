@@ -1,7 +1,7 @@
 """The pages about transfers: the search, the export of the search results, and the history of one payment."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,7 +24,7 @@ from ledger.held_transfers.queries import hold_of
 from ledger.models import Transfer
 from portal import csv_export, pagination, signed_payment_documents
 from portal.fields import AmountField
-from portal.parse_typed_values import spellings_of_id
+from portal.parse_typed_values import spellings_of_id, spellings_of_identifier
 from portal.permissions import Right
 from portal.posted_text import posted
 from portal.queries import keyset, payment_outcome, transfers
@@ -33,27 +33,40 @@ from portal.queries.payment_outcome import Verdict
 from portal.queries.transfer_history import Story, story_of
 from portal.queries.transfers import Wish
 from portal.rules import decided
-from portal.search_forms import CurrencyField, DayField, IdentifierField, ParticipantField, Search, no_file
+from portal.search_forms import (
+    CurrencyField,
+    IdentifierField,
+    MomentField,
+    ParticipantField,
+    Search,
+    UseCaseField,
+    no_file,
+)
 from portal.visitor import Visitor, visitor_of
 from portal.words import states
 
 Read = Callable[[Key | None, int], Found[Transfer]]
+_YES_OR_NO = [("", "–"), ("yes", gettext_lazy("yes")), ("no", gettext_lazy("no"))]
 _DEFAULT_SPAN = timedelta(days=7)
-_STATES = states.choices("RESERVED", "COMMITTED", "ABORTED")
+_STATES = states.choices("RESERVED", "COMMITTED", "ABORTED", transfers.ENDED)
 
 
 class TransferSearch(Search):
     id = forms.CharField(label=gettext_lazy("Any id"), required=False, max_length=36)
     alias = IdentifierField(label=gettext_lazy("Alias of a party"))
     dfsp = ParticipantField(label=gettext_lazy("Participant"))
+    payer = ParticipantField(label=gettext_lazy("Payer DFSP"))
+    payee = ParticipantField(label=gettext_lazy("Payee DFSP"))
+    shown = forms.ChoiceField(label=gettext_lazy("Shown to the payee DFSP"), required=False, choices=_YES_OR_NO)
+    use_case = UseCaseField(label=gettext_lazy("Use case"))
     state = forms.ChoiceField(label=gettext_lazy("State"), required=False, choices=_STATES)
     error = forms.CharField(label=gettext_lazy("Error code"), required=False, max_length=4)
     currency = CurrencyField(label=gettext_lazy("Currency"))
     least = AmountField(label=gettext_lazy("Amount from"), required=False, may_be_zero=True)
     most = AmountField(label=gettext_lazy("Amount to"), required=False, may_be_zero=True)
     window = forms.IntegerField(label=gettext_lazy("Window"), required=False, min_value=1, max_value=2**31 - 1)
-    since = DayField(label=gettext_lazy("From"), required=False)
-    until = DayField(label=gettext_lazy("To"), required=False, is_end=True)
+    since = MomentField(label=gettext_lazy("From"))
+    until = MomentField(label=gettext_lazy("To"), is_end=True)
 
     def read(self, visitor: Visitor) -> Read:
         """Returns the function that reads one page of this search. If a field has an error, the returned function reads
@@ -64,11 +77,11 @@ class TransferSearch(Search):
         if "alias" in said:
             # The audit trail records who searched, but not for which alias.
             record("alias_looked_up", subject="transfers", actor=visitor.name)
-            if "id" in said:
-                wish = replace(wish, other=wish.other & Q(pk__in=spellings_of_id(said["id"])))
-            return lambda before, size: transfers.of_identifier(said["alias"], wish, before=before, size=size)
         if "id" in said:
-            return lambda before, size: transfers.with_id(said["id"], wish, before=before, size=size)
+            spellings = spellings_of_identifier(said.get("alias", ""))
+            return lambda before, size: transfers.with_id(said["id"], wish, spellings, before=before, size=size)
+        if "alias" in said:
+            return lambda before, size: transfers.of_identifier(said["alias"], wish, before=before, size=size)
         return lambda before, size: transfers.latest(wish, before=before, size=size)
 
     def _wish(self, visitor: Visitor) -> Wish:
@@ -84,11 +97,15 @@ class TransferSearch(Search):
         narrowed = {lookup: said[name] for name, lookup in lookups.items() if name in said}
         return Wish(
             own=visitor.dfsp_id,
-            dfsp=said.get("dfsp"),
+            payer=said.get("payer"),
+            payee=said.get("payee"),
+            dfsps=frozenset({said["dfsp"]}) if "dfsp" in said else frozenset(),
             since=since,
             until=until,
             state=said.get("state", ""),
             error=said.get("error", ""),
+            use_case=said.get("use_case", ""),
+            is_shown=said["shown"] == "yes" if "shown" in said else None,
             other=other & Q(**narrowed),
         )
 
@@ -157,9 +174,7 @@ def show(request: HttpRequest, transfer_id: str) -> HttpResponse:
         "for_the_bank": signed_payment_documents.text_for_the_bank(transfer, found.verdict),
     }
     if visitor.may(Right.SEE_RULES):
-        quote = found.story.quote
-        subjects = [transfer.transfer_id, *([quote.quote_id] if quote is not None else [])]
-        context["judgements"] = decided.judgements(subjects)
+        context["decided"] = decided.of_payment(quote=found.story.quote, transfer=transfer)
     return render(request, "portal/transfer.html", context)
 
 
@@ -175,7 +190,7 @@ def _judged(transfer: Transfer, visitor: Visitor) -> _Judged:
     # transfer.
     hold = hold_of(transfer.transfer_id) if visitor.may(Right.SEE_RULES) else None
     story = story_of(transfer, dfsp_id=visitor.dfsp_id)
-    verdict = payment_outcome.of_transfer(transfer, story, hold=hold, sees_limits=visitor.may_see(transfer.payer_id))
+    verdict = payment_outcome.of_transfer(transfer, story, hold=hold, may_see=visitor.may_see)
     return _Judged(story, hold, verdict)
 
 

@@ -7,6 +7,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from fspiop.errors import FspiopError, text_of
+from portal.words import service_texts
 
 TEXTS = {
     "1000": _("Communication error"),
@@ -91,4 +92,7 @@ def words_of(code: str, description: str = "") -> str:
 
 def words_for(error: FspiopError) -> str:
     """Returns the error text for an exception that a service of the hub raised."""
-    return words_of(error.code, error.description)
+    if error.code not in TEXTS or not error.detail:
+        return words_of(error.code, error.description)
+    said = {"error": TEXTS[error.code], "added": service_texts.words_of(error.detail)}
+    return gettext("%(error)s: %(added)s") % said

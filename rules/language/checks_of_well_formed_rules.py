@@ -1,5 +1,7 @@
 """Finds faults in well-formed rules: contradictions, high costs, and limits that cannot be exact. Pure."""
 
+import json
+
 from rules.facts import Gate
 from rules.language.contradictions import contradictions
 from rules.language.counter_types import LIMITS, MOST_EVENTS
@@ -34,6 +36,13 @@ def accept_text(raw: bytes) -> RuleSet:
     """Reads and checks a rule set from JSON text. If there are faults, raises one RuleSetRefused that lists all
     faults."""
     return _checked(parse_text(raw))
+
+
+def accept_stored(raw: bytes) -> RuleSet:
+    """Reads and checks a stored rule set from the database's JSON text. PostgreSQL adds spaces to the JSON, so the text
+    can be larger than the largest document that people can store. If there are faults, raises one RuleSetRefused that
+    lists all faults."""
+    return accept(json.loads(raw))
 
 
 def check(rule_set: RuleSet) -> list[Fault]:

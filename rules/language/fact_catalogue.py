@@ -90,6 +90,14 @@ class FactSpec(msgspec.Struct, frozen=True, kw_only=True):
         return any(measure in WINDOWED for _, measure in self.counters)
 
     @property
+    def is_of_conversions(self) -> bool:
+        """Returns whether a conversion can have the fact. A conversion has no parties, and no details of a payment such
+        as the use case. An FX quote has extensions of its own."""
+        if self.counters:
+            return all(subject in ("payer_dfsp", "payee_dfsp") for subject, _ in self.counters)
+        return self.missing in ("never", "payee_dfsp") or self.has_key
+
+    @property
     def operators(self) -> tuple[Operator, ...]:
         """Returns the operators that are allowed in a condition on the fact."""
         return OPERATORS[self.unit] + (_OPTIONAL if self.optional else ())
@@ -325,7 +333,8 @@ _SPECS: tuple[FactSpec, ...] = (
         unit="truth",
         gates=PAYMENT_GATES,
         field="fx",
-        description="does the payer convert currencies for the payment?",
+        description="is this a conversion, that is, an FX quote or an FX transfer? The payment itself is not a "
+        "conversion",
     ),
     FactSpec(
         name="quoted",

@@ -1,7 +1,7 @@
 """Interprets rules, one node of a rule at a time.
 
 Tests compare compiled rules with this module. Outside of tests, the hub uses this module only to read the conditions of
-rules that fired. Pure.
+rules that fired, and to check the rules that fired for a conversion. Pure.
 
 The result of a condition is true, false or None. None means that the result is not known, because a fact is missing. If
 the message omits an optional fact, the result is still known: the fact's value is None, and not MISSING. Each
@@ -93,6 +93,13 @@ class Reader:
             case _:
                 value = found[0]
         return MISSING if value is None else value
+
+
+class ConversionReader(Reader):
+    """Reads the facts of a conversion. Facts about parties, and details of a payment, are missing."""
+
+    def _is_missing(self, spec: FactSpec) -> bool:
+        return not spec.is_of_conversions or super()._is_missing(spec)
 
 
 def holds(condition: Condition, reader: Reader, trigger: Trigger) -> bool | None:
@@ -197,7 +204,8 @@ def interpret_rules(rule_set: RuleSet, gate: Gate, *, with_rules_of: Collection[
 
 def reader_of(compiled: CompiledRules, facts: Facts, get: ReadCounter) -> Reader:
     """Returns an object that reads a payment's facts for these compiled rules."""
-    return Reader(facts, get, compiled.needs_by_name, compiled.gate, compiled.time_zone)
+    kind = ConversionReader if facts.fx else Reader
+    return kind(facts, get, compiled.needs_by_name, compiled.gate, compiled.time_zone)
 
 
 def _is_between(minute: int, bounds: tuple[int, int]) -> bool:

@@ -42,7 +42,8 @@ def current(number: int) -> NameIndex:
 
 
 def latest() -> NameIndex:
-    """Returns an index with all listed names. Builds the index if necessary. Only periodic tasks call this function."""
+    """Returns an index with all listed names. Builds the index if necessary. Payments and periodic tasks call `current`
+    instead, because they must not wait for the index."""
     global _index
     if _index.number != change_numbers.number_of(change_numbers.NAMES):
         _index = _built()

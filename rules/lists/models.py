@@ -203,7 +203,7 @@ class NamedParty(models.Model):
 
 class NameMatch(models.Model):
     """A party whose name is similar to a listed name. The rules treat the party as listed until two people clear the
-    match."""
+    match. A match is about one name: if the party later has another similar name, this name has a match of its own."""
 
     key = models.BigIntegerField()  # the same key as in NamedParty
     entry = models.ForeignKey(Entry, on_delete=models.PROTECT, related_name="matches")
@@ -217,7 +217,11 @@ class NameMatch(models.Model):
     class Meta:
         verbose_name_plural = "name matches"
         constraints = [
-            models.UniqueConstraint(fields=["key", "entry"], name="a_party_matches_a_listed_name_once"),
+            # A DFSP can give the party's identifier to another customer. So people clear the match of one name, and
+            # another name of the same party can match the same entry.
+            models.UniqueConstraint(
+                fields=["key", "entry", "name"], name="a_name_of_a_party_matches_a_listed_name_once"
+            ),
             models.CheckConstraint(
                 condition=Q(cleared_at__isnull=True, cleared_by="") | (Q(cleared_at__isnull=False) & ~Q(cleared_by="")),
                 name="a_cleared_match_has_its_time_and_people",

@@ -2,8 +2,9 @@
 and when a list changes.
 
 Payments are not screened. For each name, the hub stores a hash, the matches, and the number of the last change of the
-listed names. `see` screens names that are new to the hub. The periodic task `screen_again` screens names after a
-change.
+listed names. `see` screens names that are new to the hub. If a name has only common words, `see` compares it with only
+a part of the listed names. The periodic task `screen_again` completes the screening of such names within seconds, and
+screens all names after a change.
 """
 
 import base64
@@ -27,7 +28,7 @@ from rules.lists.name_index import NameIndex, Similar
 from rules.lists.names import folded
 from rules.party_keys import key_of
 
-_FOR_S = 0.05
+_FOR_S = 0.01
 """The time limit for screening the names of one call. The periodic task screens the remaining names within seconds."""
 _MOST_REMEMBERED = 100_000
 _REMEMBERED_FOR_S = 24 * 3600
@@ -131,7 +132,8 @@ _STORE = """
     WHERE p.name_id <> EXCLUDED.name_id OR p.seen_at < EXCLUDED.seen_at - interval '1 day'
 """
 # Finds the matches of these names. For each party with one of the names, the SQL statement yields only the matches that
-# are not stored for this party yet.
+# are not stored for this party and this name yet. A cleared match is about one name, so it hides no match of another
+# name.
 _MATCHING = """
     WITH matching (key, entry, name, score) AS (
         SELECT p.key, f.entry, f.name, f.score
@@ -143,9 +145,10 @@ _MATCHING = """
         JOIN rules_lists_namematch m ON m.name_id = p.name
         JOIN rules_lists_entry e ON e.id = m.entry_id AND e.removed_by_id IS NULL
     )
-    SELECT DISTINCT ON (key, entry) key, entry, name, score FROM matching c
-    WHERE NOT EXISTS (SELECT FROM rules_lists_namematch m WHERE m.key = c.key AND m.entry_id = c.entry)
-    ORDER BY key, entry, score DESC
+    SELECT DISTINCT ON (key, entry, name) key, entry, name, score FROM matching c
+    WHERE NOT EXISTS (SELECT FROM rules_lists_namematch m
+                      WHERE m.key = c.key AND m.entry_id = c.entry AND m.name_id = c.name)
+    ORDER BY key, entry, name, score DESC
 """
 
 
@@ -184,8 +187,8 @@ def _cipher() -> Fernet:
 def _screen(
     texts: Mapping[int, str], index: NameIndex, *, until: float
 ) -> tuple[dict[int, int], list[tuple[int, Similar]]]:
-    """For each name, returns the number of the last change in the index, and the listed names that are similar to the
-    name.
+    """For each completely screened name, returns the number of the last change in the index. Also returns the listed
+    names that are similar to these names.
 
     Stops at the time limit.
     """
@@ -196,20 +199,21 @@ def _screen(
     for name, text in texts.items():
         if time.monotonic() > until:
             break
-        found += [(name, similar) for similar in index.find(text)]
-        screened[name] = index.number
+        similar_names, is_complete = index.find_at_once(text)
+        found += [(name, similar) for similar in similar_names]
+        if is_complete:
+            screened[name] = index.number
     return screened, found
 
 
 _INSERT = """
     INSERT INTO rules_lists_namematch (key, entry_id, name_id, score, change, cleared_by)
     SELECT *, %s, '' FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::int[])
-    ON CONFLICT (key, entry_id) DO NOTHING RETURNING key, entry_id
+    ON CONFLICT (key, entry_id, name_id) DO NOTHING RETURNING id
 """
 _FOUND = """
     SELECT p.party, p.dfsp, l.name, m.entry_id, m.id, m.score
-    FROM unnest(%s::bigint[], %s::bigint[]) AS f (key, entry)
-    JOIN rules_lists_namematch m ON m.key = f.key AND m.entry_id = f.entry
+    FROM unnest(%s::bigint[]) AS f (id) JOIN rules_lists_namematch m ON m.id = f.id
     JOIN rules_lists_namedparty p ON p.key = m.key
     JOIN rules_lists_entry e ON e.id = m.entry_id JOIN rules_lists_partylist l ON l.id = e.party_list_id
     ORDER BY m.id
@@ -247,7 +251,7 @@ def _match(found: Sequence[tuple[int, Similar]], parties: Mapping[int, int]) -> 
                 caused_by=dfsp,
                 details={"list": name, "entry": entry, "score": score},
             )
-            for party, dfsp, name, entry, match, score in execute(_FOUND, [*map(list, zip(*new, strict=True))])
+            for party, dfsp, name, entry, match, score in execute(_FOUND, [[row[0] for row in new]])
         ]
     )
     return len(new)
@@ -262,9 +266,8 @@ _WAITING = f"""
       AND {not_skipped(BATCH, "n.hash")}
     ORDER BY n.screened_for, n.hash LIMIT %s
 """  # noqa: S608 (our own words)
-_SEALED = """
-    SELECT hash, sealed, screened_for FROM rules_lists_seenname WHERE hash = ANY(%s::bigint[]) FOR UPDATE SKIP LOCKED
-"""
+_SEALED = "SELECT hash, sealed, screened_for FROM rules_lists_seenname WHERE hash = ANY(%s::bigint[])"
+_LOCK = "SELECT hash FROM rules_lists_seenname WHERE hash = ANY(%s::bigint[]) FOR UPDATE SKIP LOCKED"
 _SCREENED = """
     UPDATE rules_lists_seenname SET screened_for = greatest(screened_for, %s) WHERE hash = ANY(%s::bigint[])
 """
@@ -275,25 +278,41 @@ def waiting(most: int) -> list[str]:
     return [str(name) for (name,) in execute(_WAITING, [most])]
 
 
-@transaction.atomic
-def screen_again(names: Collection[str]) -> int:
-    """Screens these names. The screening uses only the names that were listed after the last screening.
+def has_latest_names() -> bool:
+    """Returns whether this process has an index of all listed names. If not, a thread builds this index."""
+    number = change_numbers.number_of(change_numbers.NAMES)
+    return loaded_names.current(number).number >= number
 
-    Returns the number of screened names.
+
+def screen_again(names: Collection[str], *, until: float) -> int:
+    """Screens at least one of these names, and further names until this time of the monotonic clock. The screening uses
+    only the names that were listed after the last screening.
+
+    Returns the number of screened names. `waiting` finds the remaining names again.
     """
-    index = loaded_names.latest()
+    index = loaded_names.current(0)
     cipher = _cipher()
+    screened: list[int] = []
     found: list[tuple[int, Similar]] = []
-    sealed = execute(_SEALED, [[int(name) for name in names]]).fetchall()
-    for name, text, screened_for in sealed:
+    # The comparison takes long, so it locks no name. A message with one of these names would wait for the lock.
+    for name, text, screened_for in execute(_SEALED, [[int(name) for name in names]]).fetchall():
+        if screened and time.monotonic() > until:
+            break
         # The hub cannot decrypt a name that was encrypted before RULES_PARTY_KEY changed. No payment uses the hash of
         # such a name any more.
         with suppress(InvalidToken):
             plain = cipher.decrypt(text.encode()).decode()
             found += [(name, similar) for similar in index.newer_than(screened_for).find(plain)]
-    execute(_SCREENED, [index.number, [name for name, *_ in sealed]])
-    _match(found, {})
-    return len(sealed)
+        screened.append(name)
+    return _store_screened(index.number, screened, found)
+
+
+@transaction.atomic
+def _store_screened(number: int, screened: Sequence[int], found: Sequence[tuple[int, Similar]]) -> int:
+    locked = {name for (name,) in execute(_LOCK, [list(screened)])}
+    execute(_SCREENED, [number, list(locked)])
+    _match([each for each in found if each[0] in locked], {})
+    return len(locked)
 
 
 _FORGET_PARTIES = """

@@ -30,11 +30,12 @@ _CHANGED = """
     SELECT asked.key, coalesce(
         array_agg(DISTINCT m.kind || ' ' || coalesce(m.filed_by_id, 0)) FILTER (WHERE m.id IS NOT NULL), '{}')
     FROM asked LEFT JOIN rules_markers_marker m ON m.key = asked.key AND m.lifted_at IS NULL
-    GROUP BY asked.key
+    GROUP BY asked.key ORDER BY asked.key
 """
 
 _keys = RefreshedKeySets(MARKERS, pages=[_PAGE], changed=_CHANGED, found=_FOUND)
 forget = _keys.forget
+begin_to_load = _keys.begin_to_load
 
 
 def markers(keys: Collection[int]) -> Mapping[int, frozenset[str]]:

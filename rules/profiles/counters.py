@@ -12,7 +12,7 @@ from rules.profiles import features
 from rules.profiles.counted_payments import microseconds
 from rules.profiles.events_and_buckets import Direction, Profile
 from rules.profiles.features import SECOND, Series, Tally
-from rules.profiles.profiles_of_payment import is_refund, key_of_subject
+from rules.profiles.profiles_of_payment import is_refund, key_of_subject, other_key_of_original
 
 _SENT, _RECEIVED = Direction.SENT, Direction.RECEIVED
 _SENDS = frozenset({"payer", "pair", "payer_dfsp"})
@@ -23,6 +23,9 @@ _RECEIVES = frozenset({"payee", "alias", "payee_dfsp"})
 class Original:
     """A committed payment that a refund names as the original payment."""
 
+    transfer_id: str
+    transaction_id: str | None
+    """The payment's transaction id, if this id is known and differs from the transfer's id."""
     currency: str
     amount: int
     payer: int | None
@@ -41,7 +44,9 @@ class ProfileCounters:
 
     A window begins `window_s` seconds ago and ends now. A payment at exactly the beginning of a window does not belong
     to the window. A counter that is not exact can also count all payments of the hour or day in which the window
-    begins.
+    begins. The counters of limits are exact, because `rules.profiles.exact_counts` prepares the locked profiles.
+
+    `originals` has the original payments by their transfer ids.
     """
 
     def __init__(
@@ -51,6 +56,9 @@ class ProfileCounters:
         originals: Mapping[str, Original],
     ) -> None:
         self.profiles, self.paid_before, self._originals = profiles, paid_before, originals
+        self.has_estimated = False
+        """Whether a limit has read a counter of the payment that is judged now, although the profile cannot give the
+        exact count. The counter is then too high, except the number of parties."""
         # The values below belong to the payment that is judged now:
         self._facts: Facts | None = None
         self._now = 0
@@ -64,6 +72,7 @@ class ProfileCounters:
         if facts is not self._facts:
             self._facts, self._now, self._is_refund = facts, microseconds(facts.now), is_refund(facts)
             self._profiles, self._sent, self._received = {}, {}, {}
+            self.has_estimated = False
         return _READERS[need.measure](self, need, facts)
 
     def _since(self, need: Need) -> int:
@@ -87,38 +96,42 @@ class ProfileCounters:
             known[subject] = found
             return found
 
-    def _tally(self, need: Need, series: Series | None) -> Tally | None:
-        if series is None:
-            return None
+    def _tally(self, need: Need, series: Series) -> Tally:
         tally = series.since(self._since(need))
-        return None if need.exact and not tally.is_exact and tally.kept < need.events else tally
+        if need.exact and not tally.is_exact and tally.certain < need.events:
+            self.has_estimated = True
+        return tally
 
     def _sent_count(self, need: Need, facts: Facts) -> int | None:
         try:
             series = self._sent[need.subject]
         except KeyError:
             series = self._series_of(need.subject, _SENT, facts)
+        if series is None:
+            return None
         number = self._number(need, series)
-        return number if number is None or need.subject not in _SENDS or self._is_refund else number + 1
+        return number if need.subject not in _SENDS or self._is_refund else number + 1
 
     def _received_count(self, need: Need, facts: Facts) -> int | None:
         try:
             series = self._received[need.subject]
         except KeyError:
             series = self._series_of(need.subject, _RECEIVED, facts)
+        if series is None:
+            return None
         number = self._number(need, series)
-        return number if number is None or need.subject not in _RECEIVES or self._is_refund else number + 1
+        return number if need.subject not in _RECEIVES or self._is_refund else number + 1
 
-    def _number(self, need: Need, series: Series | None) -> int | None:
-        if series is not None and not series.folded:  # the most frequent case does not need the slower steps below
+    def _number(self, need: Need, series: Series) -> int:
+        if not series.folded:  # the most frequent case does not need the slower steps below
             return series.number_since(self._now - need.window_s * SECOND + 1)
-        tally = self._tally(need, series)
-        return None if tally is None else tally.count
+        return self._tally(need, series).count
 
     def _value(self, need: Need, direction: Direction, facts: Facts) -> int | None:
-        tally = self._tally(need, self._series_of(need.subject, direction, facts))
-        if tally is None:
+        series = self._series_of(need.subject, direction, facts)
+        if series is None:
             return None
+        tally = self._tally(need, series)
         return tally.value + facts.amount if self._will_count(need, direction) else tally.value
 
     def _distinct(self, need: Need, direction: Direction, facts: Facts) -> int | None:
@@ -127,7 +140,7 @@ class ProfileCounters:
             return None
         distinct = features.distinct(profile, direction, facts.currency, self._since(need))
         if need.exact and not distinct.is_exact and distinct.kept < need.events:
-            return None
+            self.has_estimated = True
         other = facts.payee if direction is Direction.SENT else facts.payer
         if other is None or not self._will_count(need, direction):
             return len(distinct.parties)
@@ -156,7 +169,7 @@ class ProfileCounters:
     def _of_original(self, need: Need, facts: Facts) -> int | bool | None:
         if facts.refund_of is None:
             return None
-        original = self._originals.get(facts.refund_of)
+        original = None if facts.original is None else self._originals.get(facts.original)
         if need.measure == "found":
             return original is not None
         if original is None:
@@ -171,7 +184,13 @@ class ProfileCounters:
         profile = self._profile_of("original", facts)
         if profile is None or facts.currency is None:
             return None
-        refunded = features.tally(profile, Direction.SENT, original.currency, 0, refunds=True).value
+        other_key = other_key_of_original(facts)
+        profiles = (profile, None if other_key is None else self.profiles.get(other_key))
+        refunded = sum(
+            features.tally(each, Direction.SENT, original.currency, 0, refunds=True).value
+            for each in profiles
+            if each is not None
+        )
         return facts.currency == original.currency and refunded + facts.amount <= original.amount
 
 

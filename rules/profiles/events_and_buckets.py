@@ -4,7 +4,8 @@ contains only sums for each hour, day or month. Pure.
 An event is one payment in which the profile's subject took part. Payments of one class have the same direction and
 currency. A class contains either only refunds, or no refunds. For each class, a profile keeps the latest `KEPT` events
 separately. Older events are added to buckets. A bucket keeps the time of its latest event. So a reader can see whether
-the bucket has events in a window.
+the bucket has events in a window. If many of the latest events are removed, a profile keeps fewer events separately.
+`keep_again` then moves events from the buckets back.
 
 Each profile has two boundaries, which separate buckets of different lengths. The bucket of an event depends only on the
 event's time and on these boundaries. So the sums do not depend on the order of additions and removals. The order of
@@ -131,15 +132,36 @@ class Profile:
         if place < len(self.events) and self.events[place] == event:
             del self.events[place]
             self._note_kept(event, -1)
-        else:
-            bucket = self.buckets.get(key := self.bucket_of(event))
-            if bucket is None or bucket.value < event.amount or event.moment > bucket.latest:
-                return False
-            bucket.count -= 1
-            bucket.value -= event.amount
-            if bucket.count == 0:
-                del self.buckets[key]
+        elif not self._take_from_bucket(event):
+            return False
         self._move_totals(event, -1)
+        return True
+
+    def keep_again(self, direction: Direction, currency: str, latest: Iterable[Event], *, others_until: int) -> None:
+        """Keeps these events separately, although the profile has added some of them to buckets.
+
+        The events are the latest payments of this direction and currency, without refunds. The profile must contain
+        all these events. The profile's other events of this class must not be later than `others_until`.
+        """
+        for event in latest:
+            place = bisect_left(self.events, event)
+            is_kept = place < len(self.events) and self.events[place] == event
+            if not is_kept and self._take_from_bucket(event):
+                self.events.insert(place, event)
+                self._note_kept(event, 1)
+        for key, bucket in self.buckets.items():
+            if (key.direction, key.is_refund, key.currency) == (direction, False, currency):
+                bucket.latest = min(bucket.latest, others_until)
+        self.is_changed = True
+
+    def _take_from_bucket(self, event: Event) -> bool:
+        bucket = self.buckets.get(key := self.bucket_of(event))
+        if bucket is None or bucket.value < event.amount or event.moment > bucket.latest:
+            return False
+        bucket.count -= 1
+        bucket.value -= event.amount
+        if bucket.count == 0:
+            del self.buckets[key]
         return True
 
     def bucket_of(self, event: Event) -> BucketKey:
@@ -165,7 +187,7 @@ class Profile:
         if self.kept_of is None:
             self.kept_of = Counter(map(_class_of, self.events))
         kind = _class_of(event)
-        if self.kept_of[kind] > KEPT:
+        while self.kept_of[kind] > KEPT:  # `keep_again` can keep more events
             oldest = next(place for place, other in enumerate(self.events) if _class_of(other) == kind)
             folded = self.events.pop(oldest)
             self._note_kept(folded, -1)

@@ -9,7 +9,7 @@ from itertools import accumulate
 
 import msgspec
 
-from rules.profiles.events_and_buckets import Direction, Profile
+from rules.profiles.events_and_buckets import Direction, Event, Profile
 
 SECOND = 1_000_000
 
@@ -20,6 +20,9 @@ class Tally(msgspec.Struct, frozen=True, gc=False):
     count: int
     value: int
     kept: int  # the number of these payments that the profile keeps separately
+    certain: int
+    """At least this number of payments is in the window: the payments that the profile keeps separately, and the
+    payments in buckets that begin in the window."""
     is_exact: bool
     """False if a bucket with payments inside the window may also have payments before the window.
 
@@ -27,13 +30,16 @@ class Tally(msgspec.Struct, frozen=True, gc=False):
     """
 
 
-class Series(msgspec.Struct, frozen=True, gc=False):
+class Series(msgspec.Struct, gc=False):
     """The payments of one direction and currency. From this object, the hub counts the payments in windows of any
     length."""
 
+    events: list[Event]
     moments: list[int]
-    sums: list[int]  # the sums of the amounts before each moment, and the sum of all amounts
     folded: list[tuple[int, int, int, int]]  # for each bucket: start, latest payment, number of payments, total
+    sums: list[int] | None = None
+    """The sums of the amounts before each moment, and the sum of all amounts. The value is None until the first call of
+    `since`, because most series are only counted."""
 
     def number_since(self, moment: int) -> int:
         """Counts the payments since this moment. Call this function only for a profile that keeps every payment
@@ -42,15 +48,18 @@ class Series(msgspec.Struct, frozen=True, gc=False):
 
     def since(self, moment: int) -> Tally:
         """Returns the number of the payments since this moment, and the sum of their amounts."""
+        if self.sums is None:
+            self.sums = list(accumulate([event.amount for event in self.events], initial=0))
         first = bisect_left(self.moments, moment)
-        count = kept = len(self.moments) - first
-        value, is_exact = self.sums[-1] - self.sums[first], True
+        count = kept = certain = len(self.moments) - first
+        value = self.sums[-1] - self.sums[first]
         for start, latest, number, total in self.folded:
             if latest >= moment:
                 count += number
                 value += total
-                is_exact = is_exact and start >= moment
-        return Tally(count, value, kept, is_exact)
+                if start >= moment:
+                    certain += number
+        return Tally(count, value, kept, certain, certain == count)
 
 
 def series(profile: Profile, direction: Direction, currency: str, *, refunds: bool = False) -> Series:
@@ -64,14 +73,12 @@ def series(profile: Profile, direction: Direction, currency: str, *, refunds: bo
         for event in profile.events
         if event.direction == wanted and event.is_refund == refunds and event.currency == currency
     ]
-    moments = [event.moment for event in events]
-    sums = list(accumulate([event.amount for event in events], initial=0))
     folded = [
         (key.start, bucket.latest, bucket.count, bucket.value)
         for key, bucket in profile.buckets.items()
         if key.direction == direction and key.currency == currency and key.is_refund == refunds
     ]
-    return Series(moments, sums, folded)
+    return Series(events, [event.moment for event in events], folded)
 
 
 def tally(profile: Profile, direction: Direction, currency: str, since: int, *, refunds: bool = False) -> Tally:

@@ -50,7 +50,7 @@ class CountedTransfer(models.Model):
     payer_dfsp_key = models.BigIntegerField(null=True)  # this key and the next two: set only if a rule needed the key
     payee_dfsp_key = models.BigIntegerField(null=True)
     pair_key = models.BigIntegerField(null=True)
-    original_key = models.BigIntegerField(null=True)  # for a refund, the key of the original transaction
+    original_key = models.BigIntegerField(null=True)  # for a refund, the key of the original
     served_by = models.BigIntegerField()  # the key of the payee DFSP; 0 if no quote confirmed this DFSP
     is_refund = models.BooleanField()
     currency = models.CharField(max_length=3)
@@ -61,11 +61,29 @@ class CountedTransfer(models.Model):
 
     class Meta:
         indexes = [
-            # this index shows whether this payer has paid this payee before
+            # This index shows whether this payer has paid this payee before. This index and the next three also find
+            # the latest payments of a profile (`rules.profiles.exact_counts`).
             models.Index(
-                fields=["payer_key", "payee_key"],
-                condition=Q(payer_key__isnull=False, payee_key__isnull=False),
-                name="counted_by_payer_and_payee",
+                fields=["payer_key", "payee_key", "reserved_at"],
+                condition=Q(payer_key__isnull=False),
+                name="counted_by_payer",
+            ),
+            # The second condition is always true. Because of it, PostgreSQL never searches a pair among all payments of
+            # the payee: a search for a pair has no condition on the time.
+            models.Index(
+                fields=["payee_key", "reserved_at"],
+                condition=Q(payee_key__isnull=False, reserved_at__isnull=False),
+                name="counted_by_payee",
+            ),
+            models.Index(
+                fields=["payer_dfsp_key", "reserved_at"],
+                condition=Q(payer_dfsp_key__isnull=False),
+                name="counted_by_payer_dfsp",
+            ),
+            models.Index(
+                fields=["payee_dfsp_key", "reserved_at"],
+                condition=Q(payee_dfsp_key__isnull=False),
+                name="counted_by_payee_dfsp",
             ),
             models.Index(
                 fields=["transaction_id"], condition=Q(transaction_id__isnull=False), name="counted_by_transaction"

@@ -44,7 +44,25 @@ def key_of_subject(subject: Subject, facts: Facts) -> int | None:
         case "pair":
             return None if facts.payer is None or facts.payee is None else pair_key(facts.payer, facts.payee)
         case "original":
-            return None if facts.refund_of is None else transaction_key(facts.refund_of)
+            named = facts.original or facts.refund_of
+            return None if named is None else transaction_key(named)
+
+
+def other_key_of_original(facts: Facts) -> int | None:
+    """Returns the key of a second profile with refunds of the same original, or None.
+
+    The hub counts the refunds of an original under the original's transfer id. But the hub counts a refund under the id
+    in the refund if the original is not committed yet. Earlier releases of the hub always counted refunds in this way.
+    """
+    return None if facts.original_transaction is None else transaction_key(facts.original_transaction)
+
+
+def keys_of_subjects(subjects: Collection[Subject], facts: Facts) -> set[int]:
+    """Returns the keys of all profiles of these subjects."""
+    keys = {key_of_subject(subject, facts) for subject in subjects}
+    if "original" in subjects:
+        keys.add(other_key_of_original(facts))
+    return {key for key in keys if key is not None}
 
 
 def is_refund(facts: Facts) -> bool:
@@ -131,5 +149,4 @@ def keys_to_lock(facts: Facts, limits: Sequence[Limit]) -> set[int]:
     for limit in limits:
         if not limit.subjects <= subjects and may_look_at(limit.when, facts):
             subjects |= limit.subjects
-    keys = {key_of_subject(subject, facts) for subject in subjects}
-    return {key for key in keys if key is not None}
+    return keys_of_subjects(subjects, facts)

@@ -9,6 +9,7 @@ row of `UnfoldedCount` only under the lock of the row's profile. Each row theref
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from hub.sql_execution import execute
@@ -109,6 +110,79 @@ def unfolded(keys: Collection[int]) -> list[Unfolded]:
     ]
     found.sort(key=lambda each: each.id)
     return found
+
+
+_IN_PROFILE: Mapping[Role, str] = {
+    Role.PAYER: "c.payer_key = w.key",
+    Role.PAYEE: "c.payee_key = w.key",
+    Role.ALIAS: "c.payee_key = w.payee AND c.alias_key = w.key",
+    Role.PAYER_DFSP: "c.payer_dfsp_key = w.key",
+    Role.PAYEE_DFSP: "c.payee_dfsp_key = w.key",
+    Role.PAIR: "c.payer_key = w.payer AND c.payee_key = w.payee AND c.pair_key = w.key",
+}
+"""The conditions that find the payments of a profile by an index. For each profile, PostgreSQL evaluates only the
+condition of its role."""
+_OF_ROLE = " UNION ALL ".join(
+    f"""(SELECT c.* FROM rules_profiles_countedtransfer c
+         WHERE w.role = {role:d} AND {condition} AND c.currency = w.currency AND c.reserved_at >= w.since
+           AND NOT c.is_refund AND NOT c.ended
+         ORDER BY c.reserved_at DESC LIMIT w.most)"""  # noqa: S608 (the conditions above)
+    for role, condition in _IN_PROFILE.items()
+)
+# One statement reads the payments and the pending rows, so that both are from the same moment.
+_LATEST = f"""
+    SELECT NULL::bigint, w.key, w.role, false, {PAYMENT}
+    FROM unnest(%s::bigint[], %s::smallint[], %s::text[], %s::timestamptz[], %s::integer[], %s::bigint[], %s::bigint[])
+         AS w (key, role, currency, since, most, payer, payee)
+    CROSS JOIN LATERAL ({_OF_ROLE}) c
+    UNION ALL
+    {_UNFOLDED}
+"""  # noqa: S608 (the columns above)
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """The latest payments of a profile whose subject has this role: payments in one currency, without refunds.
+
+    `payer` and `payee` are parties of one of these payments. PostgreSQL finds the payments of an alias or a pair by the
+    keys of these parties.
+    """
+
+    key: int
+    role: Role
+    currency: str
+    since: datetime
+    most: int
+    payer: int | None
+    payee: int | None
+
+
+def latest(wanted: Sequence[Latest]) -> tuple[list[tuple[int, Role, CountedPayment]], list[Unfolded]]:
+    """Returns these latest payments with the keys of their profiles and their roles. Also returns all waiting additions
+    to these profiles and removals from these profiles, sorted by id.
+
+    A payment can be among the latest payments and among the waiting additions. The profiles must be locked.
+    """
+    columns: list[list[Any]] = [
+        [each.key for each in wanted],
+        [int(each.role) for each in wanted],
+        [each.currency for each in wanted],
+        [each.since for each in wanted],
+        [each.most for each in wanted],
+        [each.payer for each in wanted],
+        [each.payee for each in wanted],
+    ]
+    payments, waiting = [], []
+    for id, key, role, is_removal, *columns_of_payment in execute(
+        _LATEST, [*columns, sorted({each.key for each in wanted})]
+    ):
+        payment = payment_of(columns_of_payment)
+        if id is None:
+            payments.append((key, Role(role), payment))
+        else:
+            waiting.append(Unfolded(id, key, Role(role), payment, is_removal))
+    waiting.sort(key=lambda each: each.id)
+    return payments, waiting
 
 
 def payment_of(row: Sequence[Any]) -> CountedPayment:

@@ -27,7 +27,7 @@ from msgspec.structs import replace
 
 from rules.decide import Variances
 from rules.facts import Gate
-from rules.language.checks_of_well_formed_rules import accept_text
+from rules.language.checks_of_well_formed_rules import accept_stored
 from rules.language.compile import compile_rules
 from rules.language.compiled_types import CompiledRules
 from rules.language.faults import RuleSetRefused
@@ -199,7 +199,7 @@ def read(number: int) -> Version:
 
 def _version(number: int, content: bytes) -> Version:
     try:
-        rule_set = accept_text(content)
+        rule_set = accept_stored(content)
     except RuleSetRefused as refused:
         raise CannotBeRead(f"version {number} of the rules: {refused}") from None
     return _of(number, rule_set)

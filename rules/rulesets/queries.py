@@ -1,6 +1,7 @@
 """Database queries that read versions of the rules, and decisions, for pages and reports."""
 
 from collections.abc import Collection
+from datetime import datetime
 
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
@@ -15,6 +16,13 @@ from rules.rulesets.models import Activation, Decision, RuleSetVersion, Variance
 def active() -> Activation | None:
     """Returns the activation that applies now. If people have switched the rules off, the activation has no version."""
     return _began().first()
+
+
+def active_at(moment: datetime) -> Activation | None:
+    """Returns the activation that applied at this time. If people had switched the rules off, the activation has no
+    version."""
+    found = Activation.objects.filter(valid_from__lte=moment, cancelled_at__isnull=True)
+    return found.filter(Q(valid_until__isnull=True) | Q(valid_until__gt=moment)).order_by("-valid_from", "-id").first()
 
 
 def before_active() -> Activation | None:

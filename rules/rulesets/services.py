@@ -17,6 +17,7 @@ from hub.audit import record
 from hub.participants.models import Participant
 from hub.sql_execution import execute
 from rules.language.checks_of_well_formed_rules import accept, accept_text
+from rules.language.parse import MOST_BYTES
 from rules.language.rule_types import RuleSet
 from rules.rulesets import active_rules, queries, sql_for_payments
 from rules.rulesets.models import Activation, RuleSetVersion, Variance
@@ -39,6 +40,14 @@ def create_from_text(raw: bytes, *, actor: str) -> RuleSetVersion:
     """Stores a rule set from JSON text as a new version. Works like `create`."""
     check_text(raw)
     return create(json.loads(raw), actor=actor)
+
+
+def text_of(version: RuleSetVersion) -> str:
+    """Returns the rules of a version as JSON text. The text is small enough for `create_from_text`."""
+    text = json.dumps(version.content, indent=2, ensure_ascii=False)
+    if len(text.encode()) <= MOST_BYTES:
+        return text
+    return json.dumps(version.content, separators=(",", ":"), ensure_ascii=False)
 
 
 @transaction.atomic

@@ -27,7 +27,6 @@ class Statement(models.Model):
 
     class Meta:
         ordering = ["id"]
-        constraints = [models.UniqueConstraint(fields=["sha256"], name="a_statement_is_taken_in_once")]
         triggers = [
             pgtrigger.Protect(name="statements_are_only_ever_added", operation=pgtrigger.Update | pgtrigger.Delete)
         ]

@@ -9,9 +9,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from ledger import settlement_funds_in_and_out
+from ledger import settlement_funds_in_and_out, settlement_holds
 from ledger.models import Account
 from settlement.models import Payment, Settlement, SettlementAccount, Statement, StatementLine
 from settlement.services import settlements
@@ -72,6 +73,23 @@ def evidence(settlement: Settlement) -> Statement | None:
     """Returns the bank's latest statement if the statement matches the settlement."""
     found = settlement.statements.order_by("-id").defer("body").first()
     return found if found is not None and found.is_exact else None
+
+
+def settlement_of(account: Account, is_out: bool, reference: str) -> int | None:
+    """Returns the number of the settlement that has recorded the bank's payment with this reference, or None. `account`
+    is the participant's SETTLEMENT account. `is_out` is true for a payment out of this account.
+
+    The reference is the settlement's number, or one of the references that name the payment.
+    """
+    made = Payment.objects.filter(
+        account__account__participant=account.participant_id, account__account__currency=account.currency
+    )
+    made = made.filter(account__net__gt=0) if is_out else made.filter(account__net__lt=0)
+    named = Q(account__transfer_id=reference) | Q(line__reference=reference) | Q(line__bank_reference=reference)
+    number = settlement_holds.number_in(reference)
+    if number is not None:
+        named |= Q(account__settlement=number)
+    return made.filter(named).values_list("account__settlement", flat=True).first()
 
 
 def proposed(settlement: Settlement, statement: Statement) -> list[Proposal]:

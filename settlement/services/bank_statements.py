@@ -4,17 +4,20 @@ A bank statement changes no balance, but later steps of the settlement depend on
 """
 
 import hashlib
+import re
+import uuid
+from collections.abc import Collection
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from hub.audit import record
-from settlement.bank_statements.matching import Expected, is_exact, match
+from settlement.bank_statements.matching import Expected, bare, is_exact, match
 from settlement.bank_statements.parsing import Line, Unreadable, read
-from settlement.models import Settlement, Statement, StatementLine
+from settlement.models import Settlement, SettlementAccount, Statement, StatementLine
 from settlement.states import State
 
-_ENDED = frozenset({State.SETTLED, State.ABORTED})
+_BARE_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class NotTaken(Exception):
@@ -43,14 +46,15 @@ def take_in(settlement_id: int, *, name: str, octets: bytes, actor: str) -> Stat
     settlement = Settlement.objects.select_for_update(no_key=True).filter(pk=settlement_id).first()
     if settlement is None:
         raise NotTaken(_("This settlement does not exist."))
-    if settlement.state in _ENDED:
-        raise NotTaken(
-            _("This settlement is %(state)s, so no bank statement is expected.") % {"state": settlement.state}
-        )
+    if settlement.state == State.SETTLED:
+        raise NotTaken(_("This settlement is settled, so no bank statement is expected."))
+    if settlement.state == State.ABORTED:
+        raise NotTaken(_("This settlement was aborted, so no bank statement is expected."))
     sha256 = hashlib.sha256(octets).hexdigest()
-    before = Statement.objects.filter(sha256=sha256).first()
-    if before is not None:
-        told = {"statement": before.pk, "settlement": before.settlement_id}
+    # After the upload of a wrong file, a person can upload the right file a second time.
+    latest = settlement.statements.order_by("-id").values("pk", "sha256").first()
+    if latest is not None and latest["sha256"] == sha256:
+        told = {"statement": latest["pk"], "settlement": settlement.pk}
         raise NotTaken(
             _("This file was already uploaded as statement %(statement)s of settlement %(settlement)s.") % told
         )
@@ -94,8 +98,8 @@ def take_in(settlement_id: int, *, name: str, octets: bytes, actor: str) -> Stat
 
 
 def _must_be_about(settlement: Settlement, lines: list[Line], expected: list[Expected]) -> None:
-    """Refuses the file if the file belongs to another settlement, or has another currency. A file for another
-    settlement or currency is a mistake and is not evidence for this settlement."""
+    """Refuses the file if the file belongs to another settlement, has another currency, or has no reference of this
+    settlement. Such a file is a mistake and is not evidence for this settlement."""
     for line in lines:
         if line.settlement and line.settlement != str(settlement.pk):
             told = {"number": line.number, "other": line.settlement, "this": settlement.pk}
@@ -107,3 +111,17 @@ def _must_be_about(settlement: Settlement, lines: list[Line], expected: list[Exp
             raise NotTaken(
                 _("Line %(number)s is in %(currency)s, but this settlement has no amounts in this currency.") % told
             )
+    named = {bare(line.reference) for line in lines}
+    if named.isdisjoint(bare(account.reference) for account in expected):
+        raise NotTaken(_not_about(settlement, named))
+
+
+def _not_about(settlement: Settlement, named: Collection[str]) -> str:
+    """Returns the reason why a file without any reference of this settlement is refused. The reason names the
+    settlement to which the file's references belong."""
+    ids = [str(uuid.UUID(reference)) for reference in named if _BARE_ID.fullmatch(reference)]
+    other = SettlementAccount.objects.filter(transfer_id__in=ids).order_by("id").first()
+    if other is None:
+        return _("No line of the file has a reference of settlement %(this)s.") % {"this": settlement.pk}
+    told = {"this": settlement.pk, "other": other.settlement_id}
+    return _("The file is about settlement %(other)s: no line has a reference of settlement %(this)s.") % told

@@ -601,7 +601,8 @@ def test_a_settlement_without_an_agreeing_statement_waits_and_says_why(
 
 def _disagreeing(settlement: Settlement) -> bytes:
     head = "settlement,reference,participant,currency,amount,direction\n"
-    return (head + f"{settlement.pk},x,green,TZS,1,DEBIT\n").encode()
+    account = settlement.accounts.order_by("id")[0]
+    return (head + f"{settlement.pk},{account.transfer_id},green,TZS,1,DEBIT\n").encode()
 
 
 @pytest.mark.usefixtures("_everywhere")

@@ -138,7 +138,7 @@ def test_a_request_that_comes_again_takes_two_more_and_an_answer_none_to_write()
 @pytest.mark.usefixtures("asked")
 def test_other_agreements_take_as_many() -> None:
     body = messages.bulk_quote()
-    with statements(4):
+    with statements(5):  # and the parties of its payments
         post("/bulkQuotes", body)
     with statements(3):
         put(f"/bulkQuotes/{body['bulkQuoteId']}/error", messages.error())

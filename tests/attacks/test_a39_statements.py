@@ -1,6 +1,7 @@
 """A39, A41: a settlement bank's file that is wrong, hostile or somebody else's is refused; and totals agree exactly."""
 
 import gzip
+import hashlib
 import io
 import zipfile
 from typing import Any
@@ -108,6 +109,7 @@ def test_a39_a_wrong_or_hostile_file_is_refused_with_its_reason_and_nothing_is_k
         (changed(rows, 2, "x" * 141), "too long"),
         (changed(rows, 2, '"gr\neen"'), "cannot be printed"),
         (changed(rows, 2, '"green'), "quotation marks do not match"),
+        (file_of([[row[0], "x", *row[2:]] for row in rows]), f"has a reference of settlement {settlement.pk}"),
         (file_of(rows, HEAD + ",more"), "must name"),
         (file_of(rows, HEAD.replace("amount", "reference")), "must name"),
         (file_of([row[:-1] for row in rows]), "as many cells"),
@@ -154,11 +156,58 @@ def test_a41_xml_with_a_document_type_is_refused_and_no_entity_is_worked_out(
     assert not Statement.objects.exists()
 
 
-def test_a39_one_file_is_taken_in_once(settlement: Settlement, officer: Client) -> None:
-    octets = file_of(rows_of(settlement))
+def test_a39_one_file_is_taken_in_once_until_another_file_follows(settlement: Settlement, officer: Client) -> None:
+    rows = rows_of(settlement)
+    octets, wrong = file_of(rows), file_of([[*row[:4], "99.99", row[5]] for row in rows])
     assert "every line is expected" in send(officer, settlement, octets)
     assert "already uploaded" in send(officer, settlement, octets, "another-name.csv")
     assert Statement.objects.get().is_exact
+    assert "does not match" in send(officer, settlement, wrong)
+    assert "every line is expected" in send(officer, settlement, octets)
+    assert list(Statement.objects.order_by("id").values_list("is_exact", flat=True)) == [True, False, True]
+    ask = {"to": "SETTLED", "reason": "the bank says so"}
+    assert officer.post(f"/portal/settlement/{settlement.pk}/advance/", ask).status_code == 302
+
+
+CAMT = """<Document><BkToCstmrStmt><Stmt>{entries}</Stmt></BkToCstmrStmt></Document>"""
+ENTRY = """<Ntry><Amt Ccy="{3}">{4}</Amt><CdtDbtInd>{direction}</CdtDbtInd><Sts>BOOK</Sts>
+<NtryDtls><TxDtls><Refs><EndToEndId>{1}</EndToEndId></Refs></TxDtls></NtryDtls></Ntry>"""
+
+
+def camt_of(settlement: Settlement) -> bytes:
+    """The bank's camt.053 file, which does not name the settlement."""
+    directions = {"DEBIT": "DBIT", "CREDIT": "CRDT"}
+    entries = [ENTRY.format(*row, direction=directions[row[5]]) for row in rows_of(settlement)]
+    return CAMT.format(entries="".join(entries)).encode()
+
+
+def test_a39_the_file_of_another_settlement_is_refused_and_fits_its_own_settlement(
+    committed_world: World, settlement: Settlement, officer: Client
+) -> None:
+    operator_steps.pay(committed_world, "green", "blue", 7)
+    other = Settlement.objects.get(pk=operator_steps.settle(operator_steps.close())["id"])
+    said = send(officer, settlement, camt_of(other), "bank.xml")
+    assert f"The file is about settlement {other.pk}" in said
+    assert not Statement.objects.exists()
+    assert "every line is expected" in send(officer, other, camt_of(other), "bank.xml")
+
+
+def test_a39_a_file_that_an_earlier_version_took_in_for_a_wrong_settlement_still_fits_its_own(
+    committed_world: World, settlement: Settlement, officer: Client
+) -> None:
+    operator_steps.pay(committed_world, "green", "blue", 7)
+    other = Settlement.objects.get(pk=operator_steps.settle(operator_steps.close())["id"])
+    octets = camt_of(other)
+    Statement.objects.create(
+        settlement=settlement,
+        name="bank.xml",
+        body=octets,
+        sha256=hashlib.sha256(octets).hexdigest(),
+        is_exact=False,
+        actor="test",
+    )
+    assert "every line is expected" in send(officer, other, octets, "bank.xml")
+    assert "every line is expected" in send(officer, settlement, camt_of(settlement), "bank.xml")
 
 
 def test_a39_a_settlement_that_ended_takes_no_statement(settlement: Settlement, officer: Client) -> None:

@@ -64,6 +64,8 @@ def test_the_pages_fit_and_are_accessible(open_window: Open, operator: User, loo
     values = {"to": {"idType": "MSISDN", "idValue": "999000000001"}, "amount": "7.5", "currency": "XTS"}
     instruction = {"what": "payments", "values": values}
     run.cases.filter(name="payer-transfer").update(verdict=Verdict.RUNNING, instruction=instruction)
+    question = {"what": "outcome", "values": values}
+    run.cases.filter(name="payer-rejection").update(verdict=Verdict.RUNNING, instruction=question)
     pages = {"certification-running": f"/portal/certifications/{run.pk}/"}
     assert faults_of(open_window, operator, pages, look) == []
     run.cases.filter(ended_at=None).update(verdict=Verdict.PASSED, ended_at=timezone.now(), instruction=None)

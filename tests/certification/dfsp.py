@@ -1,6 +1,7 @@
-"""A small DFSP for the tests of certification. It is correct, or has exactly one of ten faults.
+"""A small DFSP for the tests of certification. It is correct, or has exactly one fault.
 
-It serves the hub's callbacks, and an outbound API like the connector's. It keeps its state in memory.
+It serves the hub's callbacks, an outbound API like the connector's, and the calls for bulks of Mojaloop's SDK. It keeps
+its state in memory.
 """
 
 import asyncio
@@ -34,16 +35,34 @@ FAULTS = {
     "source": "source",  # another FSPIOP-Source
 }
 """Each fault, and the case that must find it."""
+VARIANTS = {
+    "changed_slowly": [],  # correct: 202 to a used id, and the error callback 2.5 seconds later
+    "changed_unanswered": ["payee-changed"],  # 202 to a used id, and no callback
+    "changed_code": ["payee-changed"],  # another error code for a used id
+    "late_slowly": ["payee-timeout"],  # a fulfilment three seconds after an expired transfer
+    "late_unheard": ["payee-timeout"],  # 500 for an expired transfer
+    "terms_slowly": ["payee-bad-signature"],  # refuses a wrong signature, and gives terms three seconds later
+    "signature_unheard": ["payee-bad-signature", "payer-bad-signature"],  # 500 for a wrong signature
+    "signature_code": ["payee-bad-signature", "payer-bad-signature"],  # another error code for a wrong signature
+    "debits_slowly": ["payer-rejection", "payer-timeout"],  # a second transfer three seconds after the end of the first
+    "pays_unknown": ["payer-unknown"],  # asks for terms three seconds after the lookup has failed
+    "late_credit": ["payer-late"],  # shows the payment as paid three seconds after a late callback
+    # each payment, from the start
+    "shows_paid": ["payer-bad-signature", "payer-late", "payer-rejection", "payer-timeout", "payer-unknown"],
+}
+"""Further variants of the DFSP, and the cases that must fail."""
+_SLOWLY_S = 3.0
 _SECRET = b"a secret of the test's DFSP"
 
 
 class TestDfsp:
-    """One DFSP. `fault` is one of FAULTS, or empty."""
+    """One DFSP. `fault` is one of FAULTS or VARIANTS, "floods", or empty."""
 
     __test__ = False
 
     def __init__(self, name: str, hub_url: str, key: RSAPrivateKey, *, fault: str = "") -> None:
         self.name, self.hub_url, self.key, self.fault = name, hub_url, key, fault
+        self.is_flooding = False
         self.port = net.free_port()
         self.keys: dict[str, list[RSAPublicKey]] = {}
         self.credited: set[str] = set()
@@ -58,11 +77,17 @@ class TestDfsp:
     def url(self) -> str:
         return f"http://{net.HOST}:{self.port}"
 
+    @property
+    def sdk_url(self) -> str:
+        return f"{self.url}/sdk"
+
     def application(self) -> web.Application:
         app = web.Application(client_max_size=5_000_000)
         app.router.add_post("/payments", self._order)
         app.router.add_get("/payments/{id}", self._show)
         app.router.add_post("/requests", self._request)
+        app.router.add_post("/sdk/bulkQuotes", self._order_bulk_quotes)
+        app.router.add_post("/sdk/bulkTransfers", self._order_bulk_transfers)
         app.router.add_route("*", "/{rest:.*}", self._take)
         return app
 
@@ -75,7 +100,7 @@ class TestDfsp:
             try:
                 await self._verify(request, raw)
             except FspiopError as error:
-                return web.json_response(error.body(), status=400)
+                return self._refused_signature(method, path, raw, request.headers["fspiop-source"], error)
         body = json.loads(raw) if raw else {}
         source = request.headers["fspiop-source"]
         resource, *ids = path.strip("/").split("/")
@@ -84,10 +109,30 @@ class TestDfsp:
         if method == "POST" and resource == "transfers":
             known = self.transfers.get(body["transferId"])
             if known is not None and known["request"] != body:
-                refusal = {"errorInformation": {"errorCode": "3106", "errorDescription": "modified request"}}
-                return web.json_response(refusal, status=400)
+                return self._refused_change(body["transferId"], source)
+            if _is_late(body) and self.fault == "late_unheard":
+                return web.Response(status=500)
         self._background(self._answer(method, resource, ids, body, source))
         return web.Response(status=202)
+
+    def _refused_signature(self, method: str, path: str, raw: bytes, source: str, error: FspiopError) -> web.Response:
+        if self.fault == "signature_unheard":
+            return web.Response(status=500)
+        if self.fault == "signature_code":
+            return web.json_response(_error("3100", "wrong"), status=400)
+        if self.fault == "terms_slowly" and (method, path) == ("POST", "/quotes"):
+            self._later(self._quote(json.loads(raw), source))
+        return web.json_response(error.body(), status=400)
+
+    def _refused_change(self, transfer_id: str, source: str) -> web.Response:
+        code = "3100" if self.fault == "changed_code" else "3106"
+        refusal = _error(code, "modified request")
+        if self.fault == "changed_unanswered":
+            return web.Response(status=202)
+        if self.fault == "changed_slowly":
+            self._later(self.put(f"/transfers/{transfer_id}/error", refusal, source), 2.5)
+            return web.Response(status=202)
+        return web.json_response(refusal, status=400)
 
     async def _verify(self, request: web.Request, raw: bytes) -> None:
         source, signature = request.headers["fspiop-source"], request.headers.get("fspiop-signature", "")
@@ -111,6 +156,8 @@ class TestDfsp:
                 "fspiop-source": self.name,
             },
         ) as response:
+            if response.status != 200:  # the hub is busy; the known keys stay
+                return
             listed = await response.json()
         found: dict[str, list[RSAPublicKey]] = {}
         for each in listed["keys"]:
@@ -123,9 +170,16 @@ class TestDfsp:
         waiting = self.waiting.pop(f"{resource}/{key}", None) if method == "PUT" else None
         if waiting is not None and not waiting.done():
             waiting.set_result(("error" if is_error else "told", body))
+        if waiting is None and (method, resource) == ("PUT", "transfers") and self.fault == "late_credit":
+            self._later(self._show_as_paid(key))
         if method == "PATCH" and body.get("transferState") == "COMMITTED" and key in self.transfers:
             self.credited.add(key)
         return web.Response(status=500 if is_error and self.fault == "errors" else 200)
+
+    async def _show_as_paid(self, transfer_id: str) -> None:
+        for order in self.orders.values():
+            if order.get("transferId") == transfer_id:
+                order["state"] = "COMMITTED"
 
     async def _answer(self, method: str, resource: str, ids: list[str], body: dict[str, Any], source: str) -> None:
         if (method, resource) == ("GET", "parties"):
@@ -157,6 +211,9 @@ class TestDfsp:
 
     async def _party(self, ids: list[str], source: str) -> None:
         path = f"/parties/{'/'.join(ids)}"
+        if self.fault == "floods" and not self.is_flooding:
+            self.is_flooding = True
+            self._background(self._flood())
         if ids[1] != CUSTOMER:
             await self.put(f"{path}/error", _error("3204", "Party not found"), source)
             return
@@ -189,6 +246,8 @@ class TestDfsp:
 
     async def _quote(self, body: dict[str, Any], source: str) -> None:
         path = f"/quotes/{body['quoteId']}"
+        if self.fault == "floods":  # it gives no answer, so that its cases take longer
+            return
         if body["payee"]["partyIdInfo"]["partyIdentifier"] != CUSTOMER:
             await self.put(f"{path}/error", _error("5107", "no such customer"), source)
             return
@@ -204,9 +263,11 @@ class TestDfsp:
                 await self.put(*known["answer"], source)
             return
         path = f"/transfers/{transfer_id}"
-        is_late = fsptime.parse_datetime(body["expiration"]) <= datetime.now(UTC)
+        is_late = _is_late(body)
+        if is_late and self.fault == "late_slowly":
+            await asyncio.sleep(_SLOWLY_S)
         terms = self.conditions.get(body["condition"])
-        if terms is None or (is_late and self.fault != "late"):
+        if terms is None or (is_late and self.fault not in ("late", "late_slowly")):
             answer = (f"{path}/error", _error("3303", "Transfer expired"))
         else:
             fulfilment = terms["fulfilment"]
@@ -258,6 +319,23 @@ class TestDfsp:
         async with self.session.request(method, self.hub_url + path, data=raw or None, headers=headers) as response:
             return response.status
 
+    async def _flood(self) -> None:
+        """Sends callbacks that nobody has asked for, as fast as the hub answers."""
+        headers = {
+            "content-type": versions.content_type("quotes", "1.1"),
+            "date": fsptime.http_date(datetime.now(UTC)),
+            "fspiop-source": self.name,
+            "fspiop-destination": "certifier",
+        }
+
+        async def put() -> None:
+            url = f"{self.hub_url}/quotes/{uuid.uuid4()}"
+            async with self.session.put(url, data=b'"' + 16_000 * b"x" + b'"', headers=headers) as response:
+                await response.read()
+
+        while self.is_flooding:
+            await asyncio.gather(*(put() for _ in range(20)), return_exceptions=True)
+
     async def _ask(self, method: str, path: str, body: dict[str, Any] | None, to: str | None, key: str) -> Any:
         self.waiting[key] = future = asyncio.get_running_loop().create_future()
         await self.send(method, path, body, to)
@@ -270,14 +348,14 @@ class TestDfsp:
         home_id = wanted["homeTransactionId"]
         if home_id not in self.orders or self.fault == "debits":
             self.orders[home_id] = {"homeTransactionId": home_id, "state": "NEW", "isEnded": False}
-            await self._pay(wanted, self.orders[home_id])
+            await self.pay(wanted, self.orders[home_id])
         return web.json_response(self.orders[home_id])
 
     async def _show(self, request: web.Request) -> web.Response:
         return web.json_response(self.orders[request.match_info["id"]])
 
-    async def _pay(self, wanted: dict[str, Any], order: dict[str, Any]) -> None:
-        order["state"] = "ABORTED"
+    async def pay(self, wanted: dict[str, Any], order: dict[str, Any]) -> None:
+        order["state"] = "COMMITTED" if self.fault == "shows_paid" else "ABORTED"
         payee, amount = wanted["to"], {"amount": wanted["amount"], "currency": wanted["currency"]}
         path = f"/parties/{payee['idType']}/{payee['idValue']}"
         kind, told = await self._ask("GET", path, None, None, f"parties/{payee['idValue']}")
@@ -286,6 +364,9 @@ class TestDfsp:
             kind, told = await self._agree(wanted, info, amount)
             if kind == "told":
                 await self._send_transfer(info["fspId"], told, order)
+        elif self.fault == "pays_unknown":
+            info = {"partyIdType": payee["idType"], "partyIdentifier": payee["idValue"], "fspId": "certifier"}
+            self._later(self._agree(wanted, info, amount))
         order["isEnded"] = True
 
     async def _agree(self, wanted: dict[str, Any], payee: dict[str, Any], amount: dict[str, str]) -> Any:
@@ -318,7 +399,11 @@ class TestDfsp:
             "condition": terms["condition"],
             "expiration": _moment(3),
         }
+        order["transferId"] = transfer_id
         kind, told = await self._ask("POST", "/transfers", body, payee_fsp, f"transfers/{transfer_id}")
+        if kind == "error" and self.fault == "debits_slowly":
+            second = body | {"transferId": str(uuid.uuid4()), "expiration": _moment(_SLOWLY_S + 10)}
+            self._later(self.send("POST", "/transfers", second, payee_fsp))
         if kind == "told" and told["transferState"] == "COMMITTED":
             order["state"] = "COMMITTED"
 
@@ -340,12 +425,93 @@ class TestDfsp:
             {"homeRequestId": wanted["homeRequestId"], "state": "SENT", "isEnded": False}, status=202
         )
 
+    # --- its bulks ----------------------------------------------------------------------------------------------------
+
+    async def _order_bulk_quotes(self, request: web.Request) -> web.Response:
+        wanted = await request.json()
+        told = await self._agree_bulk(wanted["bulkQuoteId"], wanted["individualQuotes"])
+        return web.json_response({"bulkQuoteId": wanted["bulkQuoteId"], **told})
+
+    async def _order_bulk_transfers(self, request: web.Request) -> web.Response:
+        wanted = await request.json()
+        transfers = [
+            {
+                "transferId": each["transferId"],
+                "transferAmount": {"amount": each["amount"], "currency": each["currency"]},
+                "ilpPacket": each["ilpPacket"],
+                "condition": each["condition"],
+            }
+            for each in wanted["individualTransfers"]
+        ]
+        told = await self._pay_bulk(wanted["bulkTransferId"], wanted["bulkQuoteId"], transfers)
+        results = [{**each, "transferState": "COMMITTED"} for each in told["individualTransferResults"]]
+        return web.json_response({"bulkTransferId": wanted["bulkTransferId"], "individualTransferResults": results})
+
+    async def pay_bulk(self, payee: str, amount: str, currency: str) -> None:
+        """Pays a bulk of two items, as a person orders it in the DFSP's own system."""
+        item = {"to": {"idType": "MSISDN", "idValue": payee}, "amount": amount, "currency": currency}
+        bulk_quote_id = str(uuid.uuid4())
+        told = await self._agree_bulk(bulk_quote_id, [item | {"quoteId": str(uuid.uuid4())} for _ in range(2)])
+        transfers = [
+            {
+                "transferId": str(uuid.uuid4()),
+                "transferAmount": each["transferAmount"],
+                "ilpPacket": each["ilpPacket"],
+                "condition": each["condition"],
+            }
+            for each in told["individualQuoteResults"]
+        ]
+        await self._pay_bulk(str(uuid.uuid4()), bulk_quote_id, transfers)
+
+    async def _agree_bulk(self, bulk_quote_id: str, items: list[dict[str, Any]]) -> Any:
+        kind = {"scenario": "TRANSFER", "initiator": "PAYER", "initiatorType": "BUSINESS"}
+        payer = {"partyIdInfo": {"partyIdType": "MSISDN", "partyIdentifier": CUSTOMER, "fspId": self.name}}
+        quotes = [
+            {
+                "quoteId": each["quoteId"],
+                "transactionId": str(uuid.uuid4()),
+                "payee": {
+                    "partyIdInfo": {
+                        "partyIdType": each["to"]["idType"],
+                        "partyIdentifier": each["to"]["idValue"],
+                        "fspId": "certifier",
+                    }
+                },
+                "amountType": "RECEIVE",
+                "amount": {"amount": each["amount"], "currency": each["currency"]},
+                "transactionType": kind,
+            }
+            for each in items
+        ]
+        body = {"bulkQuoteId": bulk_quote_id, "payer": payer, "individualQuotes": quotes}
+        _, told = await self._ask("POST", "/bulkQuotes", body, "certifier", f"bulkQuotes/{bulk_quote_id}")
+        return told
+
+    async def _pay_bulk(self, bulk_id: str, bulk_quote_id: str, transfers: list[dict[str, Any]]) -> Any:
+        body = {
+            "bulkTransferId": bulk_id,
+            "bulkQuoteId": bulk_quote_id,
+            "payerFsp": self.name,
+            "payeeFsp": "certifier",
+            "individualTransfers": transfers,
+            "expiration": _moment(20),
+        }
+        _, told = await self._ask("POST", "/bulkTransfers", body, "certifier", f"bulkTransfers/{bulk_id}")
+        return told
+
     # --- its life -----------------------------------------------------------------------------------------------------
 
     def _background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+
+    def _later(self, work: Coroutine[Any, Any, Any], seconds: float = _SLOWLY_S) -> None:
+        async def wait_and_work() -> None:
+            await asyncio.sleep(seconds)
+            await work
+
+        self._background(wait_and_work())
 
     async def open(self) -> None:
         self.session = aiohttp.ClientSession(
@@ -377,6 +543,10 @@ class Loop:
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
+
+
+def _is_late(transfer: dict[str, Any]) -> bool:
+    return fsptime.parse_datetime(transfer["expiration"]) <= datetime.now(UTC)
 
 
 def _error(code: str, text: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from hub.recordings.models import RecordedRequest, Recording
 from portal.certification import certifier_participant, certifying_process, starting_and_ending_runs
 from portal.certification.models import Certification, CertificationCase
 from portal.certification.options import UNKNOWN, Options
-from portal.certification.recorded_requests import _read
+from portal.certification.recorded_requests import Door, Told, _read
 from portal.certification.run_for_one_dfsp import Run
 from portal.certification.shown_messages import shown
 from portal.certification.telephone_numbers_of_cases import ALIASES, PAID
@@ -71,7 +71,7 @@ def recorded(world: World) -> Any:
         path = "/quotes/7c2f5a9e-6a57-4f35-8a0e-1c7f0b1d9f01"
         headers = dict(by_proxy(certificates.get(by)))
         answer = dfsp("PUT", path, {"nothing": "fits"}, source=source, destination="blue", headers=headers)
-        return answer.status_code, [(told.source, told.claimed) for told in _read(0)]
+        return answer.status_code, [(told.source, told.claimed) for told in read_all()]
 
     return send
 
@@ -89,6 +89,10 @@ def test_a_wrong_source_is_recorded_for_the_dfsp_to_which_the_credential_belongs
     assert recorded("green", "red") == (403, [("green", "red")])
 
 
+def read_all() -> list[Told]:
+    return _read(list(RecordedRequest.objects.values_list("pk", flat=True)))
+
+
 def begun(name: str) -> Certification:
     asked = {"options": Options(payee="255799000001").as_json(), "asked_by": "asha"}
     made = Certification.objects.create(participant=Participant.objects.get(name=name), **asked)
@@ -99,8 +103,12 @@ def begun(name: str) -> Certification:
 
 
 def run_of(certification: Certification) -> Run:
-    nothing: Any = SimpleNamespace(on=lambda *_: None)
-    return Run(certification, endpoint=nothing, sender=nothing, door=nothing)
+    sender: Any = SimpleNamespace(name="certifier")
+    return Run(certification, endpoint=no_endpoint(), sender=sender, door=Door())
+
+
+def no_endpoint() -> Any:
+    return SimpleNamespace(on=lambda *_: None, off=lambda *_: None)
 
 
 ODD = "a\0b\ud800c"
@@ -134,8 +142,8 @@ def test_an_error_ends_only_the_certification_in_which_it_arises(
         raise RuntimeError(ODD)
 
     monkeypatch.setattr(Run, "play_all", fails)
-    nothing: Any = SimpleNamespace(on=lambda *_: None)
-    asyncio.run(certifying_process._run_one(mine, nothing, nothing, nothing, lambda *_: None))
+    nothing: Any = None
+    asyncio.run(certifying_process._run_one(mine, no_endpoint(), nothing, Door(), lambda *_: None))
     mine.refresh_from_db()
     other.refresh_from_db()
     assert (mine.state, other.state) == ("INTERRUPTED", "RUNNING")

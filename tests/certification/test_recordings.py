@@ -2,7 +2,11 @@
 
 from datetime import timedelta
 
+import psycopg
 import pytest
+from django.db import connection
+from django.http import HttpResponse
+from django.test import RequestFactory
 from django.utils import timezone
 
 from hub.participants import credential_cache
@@ -13,6 +17,7 @@ from tests.api.caller import dfsp
 from tests.world import World
 
 PAIR = (Recorded("green", "certifier"),)
+PATH = "/quotes/7c2f5a9e-6a57-4f35-8a0e-1c7f0b1d9f01"
 
 
 @pytest.mark.parametrize(
@@ -41,7 +46,7 @@ def begin(dfsp_name: str, counterpart: str) -> None:
 
 def test_a_refused_message_is_recorded_with_the_refusal(world: World) -> None:
     begin("green", "blue")
-    answer = dfsp("PUT", "/quotes/7c2f5a9e-6a57-4f35-8a0e-1c7f0b1d9f01", {"nothing": "fits"}, destination="blue")
+    answer = dfsp("PUT", PATH, {"nothing": "fits"}, destination="blue")
     assert answer.status_code == 400
     dfsp("GET", "/parties/MSISDN/1", source="red", destination="grey")
     recorded = RecordedRequest.objects.get()
@@ -59,3 +64,50 @@ def test_one_process_records_only_so_many_a_second(world: World, monkeypatch: py
     for number in range(8):
         dfsp("GET", f"/parties/MSISDN/{number}", destination="blue")
     assert RecordedRequest.objects.count() == 3
+
+
+def test_one_process_records_only_so_many_in_a_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin("green", "blue")
+    monkeypatch.setattr(recorder, "MOST_PER_RUN", 3)
+    for number in range(5):
+        dfsp("GET", f"/parties/MSISDN/{number}", destination="blue")
+    assert RecordedRequest.objects.count() == 3
+    Recording.objects.all().delete()
+    begin("green", "blue")  # the next run
+    dfsp("GET", "/parties/MSISDN/6", destination="blue")
+    assert RecordedRequest.objects.count() == 4
+    monkeypatch.setattr(recorder, "MOST_OCTETS_PER_RUN", 10)
+    for number in range(5):
+        dfsp("PUT", f"/quotes/7c2f5a9e-6a57-4f35-8a0e-1c7f0b1d9f0{number}", {"nothing": "fits"}, destination="blue")
+    assert RecordedRequest.objects.count() == 5
+
+
+def test_a_flood_of_one_sender_leaves_room_for_the_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin("green", "certifier")
+    begin("blue", "certifier")
+    recordings = recorder.now_recorded()
+    room = recorder._Room()
+    monkeypatch.setattr(recorder, "MOST_PER_RUN", 3)
+    taken = [room.take(recordings, "green", "certifier", 1) for _ in range(5)]
+    taken += [room.take(recordings, "certifier", "green", 1) for _ in range(5)]
+    assert taken == [True, True, True, False, False] * 2
+    assert room.take(recordings, "blue", "certifier", 1)
+    assert room.take(recordings, "certifier", "blue", 1)
+    assert [room.take(recordings, f"name {number}", "certifier", 1) for number in range(5)].count(True) == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_request_is_recorded_although_the_connection_to_the_database_has_ended(world: World) -> None:
+    """The hub has already answered the request, so its sender does not send it again."""
+    begin("green", "blue")
+    request = RequestFactory().put(PATH, b"{}", headers={"FSPIOP-Destination": "blue"})
+    recordings = recorder.now_recorded()
+
+    def sender() -> str:
+        info = connection.connection.info
+        with psycopg.connect(info.dsn, password=info.password, autocommit=True) as channel:
+            channel.execute("SELECT pg_terminate_backend(%s, 5000)", [info.backend_pid])
+        return "green"
+
+    recorder.record(recordings, request, HttpResponse(), b"{}", sender)
+    assert [(each.source, each.path) for each in RecordedRequest.objects.all()] == [("green", PATH)]

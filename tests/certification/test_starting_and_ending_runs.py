@@ -1,25 +1,30 @@
 """The life of a run without its process, and the pages."""
 
+import asyncio
 import json
 import threading
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from fspiop import jws
 from hub.audit.models import Entry
 from hub.participants.models import Participant
-from portal.certification import report, starting_and_ending_runs
+from portal.certification import outcomes_by_hand, report, starting_and_ending_runs
 from portal.certification.cases import CASES
-from portal.certification.faults import TEXTS, fault, texts
+from portal.certification.faults import TEXTS, NotJudged, fault, texts
 from portal.certification.models import Certification, CertificationCase
 from portal.certification.options import Options, read
+from portal.certification.recorded_requests import Door
+from portal.certification.run_for_one_dfsp import Run
 from portal.certification.shown_messages import Exchange
 from portal.permissions import Role
 from portal.tasks import certify
+from tests.certification.test_other_dfsps import no_endpoint
 from tests.portal.people import browser_of, person
 from tests.proofs import key_of, private_pem
 from tests.world import World
@@ -133,9 +138,74 @@ def test_every_fault_has_texts_that_its_values_fill() -> None:
     assert texts({"code": "of an earlier version", "values": {}}) == ("of an earlier version", "")
 
 
+def asked_about_a_payment(dfsp: Participant) -> Certification:
+    """A certification in which a person must report the state of a payment."""
+    made = starting_and_ending_runs.ask(dfsp, OPTIONS, asked_by="asha")
+    starting_and_ending_runs.take(made)
+    values = {"to": {"idType": "MSISDN", "idValue": "999000000004"}, "amount": "4.5", "currency": "XTS"}
+    made.cases.filter(name="payer-timeout").update(verdict="RUNNING", instruction={"what": "outcome", "values": values})
+    return made
+
+
+def test_an_operator_reports_once_which_state_the_dfsp_shows(green: Participant) -> None:
+    made = asked_about_a_payment(green)
+    operator, viewer = browser_of(person(Role.OPERATOR)), browser_of(person(Role.VIEWER))
+    page, url = f"/portal/certifications/{made.pk}/", f"/portal/certifications/{made.pk}/payer-timeout/outcome/"
+    assert url not in viewer.get(page).content.decode()
+    assert url in operator.get(page).content.decode()
+    assert viewer.post(url, {"state": "ABORTED"}).status_code == 403
+    assert operator.post(url, {"state": "unknown"}).status_code == 400
+    assert outcomes_by_hand.reported(made, "payer-timeout") is None
+    for state in ("ABORTED", "COMMITTED"):  # the second report changes nothing
+        assert operator.post(url, {"state": state}).url == page
+    assert outcomes_by_hand.reported(made, "payer-timeout") == "ABORTED"
+    assert url not in operator.get(page).content.decode()
+    assert "own system shows for the payment: Failed" in operator.get(page).content.decode()
+    entry = Entry.objects.get(action="certification_outcome_reported")
+    assert (entry.subject, entry.after["case"], entry.after["state"]) == ("green", "payer-timeout", "ABORTED")
+    assert not outcomes_by_hand.report(made, "payer-transfer", state="ABORTED", actor="asha")  # nobody asks for it
+    made.cases.update(verdict=Verdict.PASSED, ended_at=timezone.now(), instruction=None)
+    report.finish(made)
+    case = next(each for each in json.loads(made.report)["cases"] if each["name"] == "payer-timeout")
+    assert case["reportedByHand"]["state"] == "ABORTED"
+    assert operator.get(f"{page}report.pdf").content.startswith(b"%PDF-")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("answer", [None, "COMMITTED"])
+def test_without_a_report_the_state_of_a_payment_is_not_judged(green: Participant, answer: str | None) -> None:
+    made = asked_about_a_payment(green)
+    made.options["patience_s"] = 2.0
+    assert made.participant.name == "green"  # loaded, as the process has it
+
+    async def asked() -> str:
+        async with Door() as door:
+            run = Run(made, endpoint=no_endpoint(), sender=SimpleNamespace(), door=door)  # type: ignore[arg-type]
+            waiting = asyncio.create_task(run.reported_outcome("payer-timeout", {"amount": "4.5"}))
+            await asyncio.sleep(0.5)
+            if answer is not None:
+                await asyncio.to_thread(report_state, made, answer)
+            return await waiting
+
+    if answer is not None:
+        assert asyncio.run(asked()) == answer
+        return
+    with pytest.raises(NotJudged) as reason:
+        asyncio.run(asked())
+    assert reason.value.fault.code == "state_not_seen"
+
+
+def report_state(certification: Certification, state: str) -> None:
+    try:
+        assert outcomes_by_hand.report(certification, "payer-timeout", state=state, actor="asha")
+    finally:
+        connection.close()
+
+
 def test_the_pages_start_and_show_a_certification(green: Participant) -> None:
     operator, viewer = browser_of(person(Role.OPERATOR)), browser_of(person(Role.VIEWER))
     form = {"payee_type": "MSISDN", "payee": "255799000001", "unknown": "999000000099", "outbound": ""}
+    form |= {"sdk_outbound": "http://127.0.0.1:4005"}
     assert viewer.post("/portal/participants/green/certify/", form).status_code == 403
     wrong = operator.post("/portal/participants/green/certify/", form | {"payee": "no number"})
     assert wrong.status_code == 400
@@ -144,6 +214,7 @@ def test_the_pages_start_and_show_a_certification(green: Participant) -> None:
     made = Certification.objects.get()
     assert answer.url == f"/portal/certifications/{made.pk}/"
     assert made.options["left_out"] == ["payee-bulk"]
+    assert made.options["sdk_outbound"] == "http://127.0.0.1:4005"
     starting_and_ending_runs.take(made)
     instruction = {"what": "payments", "values": {"to": {"idType": "MSISDN", "idValue": "999000000001"},
                                                   "amount": "7.5", "currency": "XTS"}}  # fmt: skip

@@ -5,8 +5,9 @@ import os
 import random
 import signal
 import time
+import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NoReturn
 from urllib.parse import urlsplit
@@ -19,10 +20,12 @@ from hub.group_commit import LostRace
 from ledger import engine, invariants, quoted_facts
 from ledger.commands_and_outcomes import Command, Expire, Prepare, Reserved
 from ledger.models import Transfer
+from ledger.quoted_facts import QuotedFacts
 from ledger.rule_history import rebuild
 from rules.profiles import folding, store
 from rules.profiles.models import CountedTransfer, Profile
-from tests.rules.limits import activate, facts_of_quotes, key_of_customer, limit, pay
+from tests.concurrency.together import together
+from tests.rules.limits import activate, facts_in, facts_of_quotes, key_of_customer, limit, pay, quoted
 from tests.world import World, fulfil, reject, run
 
 PAYERS = range(1, 13)
@@ -31,6 +34,15 @@ SENT, RECEIVED = 6, 10
 WRITERS = 8
 FOR_S = 1.9
 BILLER = 999
+REFUNDS = {
+    "id": "refunds",
+    "title": "Refunds",
+    "kind": "scheme",
+    "gate": "transfer",
+    "when": {"scenarios": ["REFUND"]},
+    "if": {"fact": "refund.within_original", "is": "false"},
+    "then": {"action": "refuse", "code": "3141"},
+}
 
 
 @pytest.fixture
@@ -174,6 +186,37 @@ def test_without_the_lock_the_race_is_lost(scheme: World, monkeypatch: pytest.Mo
     activate(limit(above=SENT))
     race(scheme)
     assert max(highest("payer_key").values()) > SENT or rebuild.compare().differences
+
+
+def test_two_refunds_at_once_under_both_ids_of_an_original_are_not_both_reserved(
+    scheme: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named: dict[str, str] = {}
+    transaction_ids: dict[str, str] = {}
+
+    def facts(prepares: Iterable[Prepare]) -> dict[bytes, QuotedFacts]:
+        found = {}
+        for each in prepares:
+            original = named.get(each.transfer_id)
+            more = {"scenario": "REFUND", "refund_of": original} if original else {}
+            found[each.digest] = quoted(facts_in(each, **more), transaction_ids.get(each.transfer_id))
+        return found
+
+    monkeypatch.setattr(quoted_facts, "of", facts)
+    activate(REFUNDS)
+    pairs = []
+    for _ in range(12):
+        original = pay(scheme, 1, 2)
+        transaction_ids[original.transfer_id] = str(uuid.uuid4())
+        run(original)
+        run(fulfil(scheme, "blue", original.transfer_id))
+        pairs.append([pay(scheme, 2, 1, dfsps=("blue", "green")) for _ in range(2)])
+        ids = (original.transfer_id, transaction_ids[original.transfer_id])
+        named.update({each.transfer_id: id for each, id in zip(pairs[-1], ids, strict=True)})
+    for pair in pairs:
+        outcomes = together([partial(run, each) for each in pair])
+        assert Counter(type(outcome).__name__ for outcome in outcomes) == {"Reserved": 1, "Refused": 1}
+    assert rebuild.compare().differences == []
 
 
 def test_a_payee_that_everybody_pays_makes_nobody_wait(scheme: World) -> None:

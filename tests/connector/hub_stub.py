@@ -122,6 +122,7 @@ class Scheme:
     is_busy: bool = False  # and takes no transfers
     figures: dict[str, Any] = field(default_factory=dict)  # what the hub answers to a GET of its own API, by the path
     refuses: dict[str, tuple[int, str]] = field(default_factory=dict)  # status and code by "METHOD /resource[/error]"
+    held: dict[str, asyncio.Event] = field(default_factory=dict)  # what it answers only then, by "METHOD /resource"
     handed_out: dict[str, list[str]] = field(  # the keys that the hub hands out, each by the name of `key_of`
         default_factory=lambda: {name: [name] for name in ("Hub", "blue", "red")}
     )
@@ -153,6 +154,8 @@ class Scheme:
         self.asked.append((request.method, request.path, body))
         ours = {"Date": http_date(datetime.now(UTC))}  # by the hub's clock, whatever the connector's is
         first, last = request.path.split("/")[1], "/error" if request.path.endswith("/error") else ""
+        if waits := self.held.get(f"{request.method} /{first}"):
+            await waits.wait()
         if found := self.refuses.get(f"{request.method} /{first}{last}"):
             status, code = found
             return web.json_response(error(code), status=status, headers=ours)

@@ -34,6 +34,7 @@ from kitovu_connector.payment_events_and_actions import (
     Resumed,
     Started,
     Taken,
+    TurnedAway,
     Unclear,
     Waited,
 )
@@ -85,9 +86,12 @@ def offered(payment: Payment, source: str = "100", target: str = "200", **change
     return ConversionGiven(FxQuotePut(conversion_terms=known, condition=CONDITION))
 
 
-def terms(amount: str = "200", currency: str = "KES") -> QuoteGiven:
-    money = Money(currency=currency, amount=amount)
-    return QuoteGiven(QuotePut(transfer_amount=money, expiration=LATE, ilp_packet=PACKET, condition=CONDITION))
+def terms(amount: str = "200", currency: str = "KES", **more: str) -> QuoteGiven:
+    """The payee DFSP's terms. `more` are further amounts in the same currency."""
+    money = {
+        name: Money(currency=currency, amount=value) for name, value in {"transfer_amount": amount, **more}.items()
+    }
+    return QuoteGiven(QuotePut(**money, expiration=LATE, ilp_packet=PACKET, condition=CONDITION))  # type: ignore[arg-type]
 
 
 def entered(response: str = "ENTERED") -> AuthorizationGiven:
@@ -198,16 +202,19 @@ FAILURES: list[tuple[State, Event, str]] = [
     (State.PROVIDERS, ProvidersFound(()), "5106"),
     (State.PROVIDERS, AgreementFailed(Ask.PROVIDERS, "2001", "no"), "2001"),
     (State.FX_QUOTE, AgreementFailed(Ask.FX_QUOTE, "5103", "no"), "5103"),
-    (State.FX_QUOTE, Refused("3201", "no"), "3201"),
+    (State.FX_QUOTE, Refused(Ask.FX_QUOTE, "3201", "no"), "3201"),
     (State.QUOTE, QuoteFailed("5200", "no"), "5200"),
     (State.QUOTE, terms("201"), "4000"),
     (State.QUOTE, terms("199"), "4000"),  # the conversion gives 200
     (State.QUOTE, terms("100", "TZS"), "5103"),
+    (State.QUOTE, terms(payee_receive_amount="0", payee_fsp_fee="200"), "4000"),
+    (State.QUOTE, terms(payee_fsp_fee="200"), "4000"),  # so that nothing is left for the payee
+    (State.QUOTE, terms(payee_fsp_fee="201"), "4000"),
     (State.AUTHORIZATION, AgreementFailed(Ask.AUTHORIZATION, "5100", "no"), "5100"),
     (State.AUTHORIZATION, entered("REJECTED"), "4101"),
     (State.FX_TRANSFER, AgreementFailed(Ask.FX_SEND, "5001", "no"), "5001"),
     (State.FX_TRANSFER, ConversionReported("ABORTED"), "5000"),
-    (State.FX_TRANSFER, Refused("4001", "no"), "4001"),
+    (State.FX_TRANSFER, Refused(Ask.FX_SEND, "4001", "no"), "4001"),
 ]
 
 
@@ -215,6 +222,26 @@ FAILURES: list[tuple[State, Event, str]] = [
 def test_a_failure_before_the_transfer_ends_the_payment_with_its_code(state: State, event: Event, code: str) -> None:
     ended = step(upto(state), event, NOW, POLICY).payment
     assert (ended.state, ended.error_code, ended.transfer_body) == (State.ABORTED, code, b"")
+
+
+ASKS = {
+    State.LOOKUP: Ask.PARTY,
+    State.PROVIDERS: Ask.PROVIDERS,
+    State.FX_QUOTE: Ask.FX_QUOTE,
+    State.QUOTE: Ask.QUOTE,
+    State.AUTHORIZATION: Ask.AUTHORIZATION,
+    State.FX_TRANSFER: Ask.FX_SEND,
+    State.PREPARED: Ask.SEND,
+}
+
+
+@pytest.mark.parametrize("state", WAY)
+def test_a_late_answer_to_the_request_of_another_state_changes_nothing(state: State) -> None:
+    """The hub can answer a repeated request long after the callback of the first one has moved the payment on."""
+    payment = upto(state)
+    for ask in set(Ask) - {ASKS.get(state)}:
+        for late in (Refused(ask, "3100", "no"), TurnedAway(ask, "3105", "no key"), Unclear(ask)):
+            assert step(payment, late, NOW, POLICY) == Step(payment)
 
 
 CONVERSIONS: list[tuple[dict[str, Any], str]] = [
@@ -312,7 +339,7 @@ EVENTS = st.sampled_from(
         Resumed(),
         Waited(),
         Taken(),
-        Unclear(),
+        *(Unclear(ask) for ask in Ask),
         found(),
         terms(),
         entered(),

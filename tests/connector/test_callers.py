@@ -14,7 +14,7 @@ from hub.local.net import free_port
 from kitovu_connector import doctor
 from kitovu_connector.config import Config, ConfigError
 from kitovu_connector.doctor import Finding, Verdict, examine
-from kitovu_connector.running_connector_client import CoreRequests, NotRunning, RequestRefused
+from kitovu_connector.running_connector_client import CoreRequests, NotRunning
 from tests import proofs
 from tests.connector.hub_stub import Scheme, scheme
 
@@ -77,7 +77,7 @@ def test_with_a_token_only_the_core_calls_and_the_token_is_replaced_without_a_re
         other = tmp_path / "other.token"
         other.write_text("c" * 32)
         async with CoreRequests(replace(world.config, outbound_token_file=str(other))) as core:
-            with pytest.raises(RequestRefused, match="token"):
+            with pytest.raises(NotRunning, match="token"):
                 await core.party("MSISDN/1")
 
     tell(tmp_path, story, outbound_token_file=str(file))
@@ -149,7 +149,7 @@ def test_with_tls_the_core_proves_itself_by_its_certificate(tmp_path: Path) -> N
         async with CoreRequests(world.config) as command:
             assert [found async for found in command.payments()] == []
         async with CoreRequests(replace(world.config, command_cert="", command_key="")) as command:
-            with pytest.raises(RequestRefused, match="client certificate"):
+            with pytest.raises(NotRunning, match="client certificate"):
                 await command.party("MSISDN/1")
         (tmp_path / "other").mkdir()
         other = server_files(tmp_path / "other")

@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import json
+import sqlite3
 import subprocess
 import sys
 import tomllib
@@ -17,12 +18,14 @@ from aiohttp import web
 from cryptography import x509
 
 from fspiop import jws
+from fspiop.errors import ErrorCode, FspiopError
 from hub.local.net import free_port
 from kitovu_connector import command_line, new_connector_files, payment_files
 from kitovu_connector.backend import HttpBackend, Unavailable
+from kitovu_connector.callers import Callers
 from kitovu_connector.config import load
 from kitovu_connector.health import Health
-from kitovu_connector.payment_states import State
+from kitovu_connector.payment_states import Payment, State
 from kitovu_connector.reconciliation_differences import Result, Side, compare
 from tests.connector.hub_stub import PAYEE, Scheme, quote, scheme, told, transfer
 
@@ -248,6 +251,106 @@ def test_a_file_is_paid_line_by_line_and_sent_again_it_pays_nothing_twice(
     assert rows == {"S1": ("COMMITTED", ""), "S2": ("ABORTED", "5104"), "S3": ("COMMITTED", "")}
 
 
+async def commit_all(world: Scheme, until_done: asyncio.Task[int]) -> int:
+    """Commits each transfer once, until the command has ended; its exit status."""
+    ended: set[str] = set()
+    while not until_done.done():
+        for body in world.bodies("POST", "/transfers"):
+            if body["transferId"] not in ended and world.connector._payer._open:
+                ended.add(body["transferId"])
+                await world.hub_says("PUT", f"/transfers/{body['transferId']}", world.tells("COMMITTED"))
+        await asyncio.sleep(0.02)
+    return await until_done
+
+
+def rows_of(file: Path) -> dict[str, tuple[str, str]]:
+    with file.open(newline="") as results:
+        return {row["id"]: (row["state"], row["errorCode"]) for row in csv.DictReader(results)}
+
+
+def failing_once(world: Scheme, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the connector fail each first request for a payment, after it has stored the payment."""
+    payer, failed = world.connector._payer, set[str]()
+    wait_for_core = payer.wait_for_core
+
+    async def fail_once(home_id: str, seconds: float) -> Payment | None:
+        if home_id not in failed:
+            failed.add(home_id)
+            raise sqlite3.OperationalError("database or disk is full")
+        return await wait_for_core(home_id, seconds)
+
+    monkeypatch.setattr(payer, "wait_for_core", fail_once)
+
+
+def test_a_line_whose_payment_has_begun_is_never_reported_as_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "payroll.csv"
+    file.write_text(BULK + "S4,MSISDN/255655001004,1,tzs,\n")
+    monkeypatch.setattr(payment_files, "_PAUSE_S", 0.05)
+
+    async def story(world: Scheme, command: Callable[..., Awaitable[int]]) -> None:
+        failing_once(world, monkeypatch)
+        bulk = ["bulk", str(file), "--from", "BUSINESS/employer"]
+        assert await commit_all(world, asyncio.create_task(command(*bulk))) == 1
+        assert world.count("POST", "/transfers") == 3
+        paid = ("COMMITTED", "")
+        assert rows_of(tmp_path / "payroll.results.csv") == dict.fromkeys(("S1", "S2", "S3"), paid) | {
+            "S4": ("REFUSED", "3100")
+        }
+        file.write_text(BULK.replace("100.50", "999"))
+        assert await command(*bulk) == 1
+        assert world.count("POST", "/transfers") == 3
+        assert rows_of(tmp_path / "payroll.results.csv")["S2"] == ("COMMITTED", "3106")
+
+    tell(tmp_path, story)
+    said = capsys.readouterr().out
+    assert "3 COMMITTED, 1 REFUSED" in said
+    assert "2 COMMITTED, 1 COMMITTED with other content" in said
+
+
+def test_a_file_stops_if_the_connector_does_not_accept_its_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "payroll.csv").write_text(BULK)
+    monkeypatch.setattr(payment_files, "_PATIENCE_S", 0.0)
+
+    async def story(world: Scheme, command: Callable[..., Awaitable[int]]) -> None:
+        monkeypatch.setattr(Callers, "_check_certificate", refuse_all)
+        assert await command("bulk", str(tmp_path / "payroll.csv"), "--from", "BUSINESS/employer") == 1
+
+    def refuse_all(*_: object) -> None:
+        raise FspiopError(ErrorCode.CLIENT_ERROR, "no token", http_status=401)
+
+    tell(tmp_path, story)
+    assert "no line is paid twice" in capsys.readouterr().err
+    assert rows_of(tmp_path / "payroll.results.csv") == {}
+
+
+def test_each_error_of_send_shows_the_id_of_the_payment_that_may_have_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def story(world: Scheme, command: Callable[..., Awaitable[int]]) -> None:
+        failing_once(world, monkeypatch)
+        assert await command(*SEND, "--yes") == 1
+        await world.until("POST", "/transfers")
+        home_id = world.connector._payer._open.copy().popitem()[0]
+        assert f"2001 Internal server error. It may have begun all the same: the same command with --id {home_id}" in (
+            capsys.readouterr().err
+        )
+        again = asyncio.create_task(command(*SEND, "--yes", "--id", home_id))
+        assert await commit_all(world, again) == 0
+        assert world.count("POST", "/transfers") == 1
+        other = ["send", f"MSISDN/{PAYEE}", "999", "TZS", "--from", "MSISDN/255712001001", "--yes", "--id", home_id]
+        assert await command(*other) == 1
+        assert f"The payment with the id {home_id} is COMMITTED" in capsys.readouterr().err
+        wrong = ["send", f"MSISDN/{PAYEE}", "1", "tzs", "--from", "MSISDN/255712001001", "--yes", "--id", "P9"]
+        assert await command(*wrong) == 1
+        assert "No payment has begun (id P9)" in capsys.readouterr().err
+
+    tell(tmp_path, story)
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
@@ -258,6 +361,13 @@ def test_a_file_is_paid_line_by_line_and_sent_again_it_pays_nothing_twice(
         (BULK + "S4,MSISDN/1,0,TZS,\n", "line 5: amount: must be above 0"),
         (BULK + "S4,MSISDN/1,,TZS,\n", "line 5: amount is empty"),
         (BULK + "S4,MSISDN/1,1,TZS,a,b\n", "line 5: has more values"),
+        ("id,to,currency,amount,\nS1,MSISDN/1,TZS,1,500\n", "line 2: has more values"),
+        ("id,to,amount,amount,currency\nS1,MSISDN/1,1,500,TZS\n", "the first line names amount twice"),
+        (BULK.replace("TZS,salary", 'TZS,"salary'), "line 2: is not CSV"),
+        (BULK + 'S4,MSISDN/1,1,TZS,"a\nS5,MSISDN/1,1,TZS,b\n', "line 5: is not CSV"),
+        ('id,to,note,amount,currency\nS1,MSISDN/1,"a,1,TZS\nS2,MSISDN/2,b",300,TZS\n', "line 2: has a line break"),
+        (BULK + "\n\nS4,MSISDN/1,1,TZS,a\x00b\n", "line 7: has a line break or a control character"),
+        ('"id,to,amount,currency\nS1,MSISDN/1,1,TZS\n', "line 1: is not CSV"),
     ],
 )
 def test_a_file_with_a_faulty_line_pays_nothing(

@@ -29,7 +29,7 @@ from kitovu_connector import (
     event_messages,
     openapi,
 )
-from tests.connector.hub_stub import PAYEE, Core, Scheme, error, quote, scheme, told, transfer
+from tests.connector.hub_stub import PAYEE, Core, Scheme, error, quote, scheme, terms, told, transfer
 
 DOCUMENT: dict[str, Any] = json.loads(openapi.document())
 ORDER = {
@@ -124,6 +124,54 @@ def test_what_was_cancelled_is_not_paid(tmp_path: Path) -> None:
         status, refused = await call("POST", "/payments", ORDER)
         assert (status, refused["errorInformation"]["errorCode"]) == (409, "3106")
         assert world.count("POST", "/transfers") == 0
+
+    tell(tmp_path, story)
+
+
+def with_fee(world: Scheme, fee: int) -> None:
+    """Lets blue add a fee to what its customer receives."""
+    world.answers.discard("quotes")
+    answer = world._answer
+
+    async def answered(method: str, path: str, body: dict[str, Any]) -> None:
+        await answer(method, path, body)
+        if (method, path) == ("POST", "/quotes"):
+            asked = body["amount"]
+            whole = asked | {"amount": str(int(asked["amount"]) + fee)}
+            parts = {"payeeReceiveAmount": asked, "payeeFspFee": asked | {"amount": str(fee)}}
+            await world.hub_passes_on("PUT", f"/quotes/{body['quoteId']}", terms(transferAmount=whole, **parts))
+
+    world._answer = answered  # type: ignore[method-assign]
+
+
+def test_a_payment_whose_payee_receives_a_fixed_amount_can_have_a_fee(tmp_path: Path) -> None:
+    received = ORDER | {"amountType": "RECEIVE"}
+
+    async def story(world: Scheme, call: Calls) -> None:
+        with_fee(world, 2)
+        # The customer sees the fee and accepts it.
+        status, offer = await call("POST", "/payments", received | {"confirm": False})
+        assert (status, offer["state"]) == (200, "AGREED")
+        assert (offer["transferAmount"], offer["payeeFspFeeAmount"]) == ("102", "2")
+        # Without the customer, the core sets the limit.
+        for number, (more, state) in enumerate(
+            (({}, "ABORTED"), ({"maxAmount": "101.99"}, "ABORTED"), ({"maxAmount": "102"}, "ACCEPTED"))
+        ):
+            paying = asyncio.create_task(
+                call("POST", "/payments", received | {"homeTransactionId": f"M{number}"} | more)
+            )
+            if state == "ABORTED":
+                assert (await paying)[1]["errorCode"] == "4000"
+                continue
+            await world.until("POST", "/transfers")
+            (sent,) = world.bodies("POST", "/transfers")
+            assert sent["amount"]["amount"] == "102"
+            assert await world.hub_says("PUT", f"/transfers/{sent['transferId']}", told("COMMITTED")) == 200
+            assert (await paying)[1]["state"] == "COMMITTED"
+        wrong = (received | {"maxAmount": "99"}, received | {"maxAmount": "0"}, ORDER | {"maxAmount": "200"})
+        for body in wrong:
+            status, refused = await call("POST", "/payments", body | {"homeTransactionId": "W"})
+            assert (status, "maxAmount" in refused["errorInformation"]["errorDescription"]) == (400, True)
 
     tell(tmp_path, story)
 
@@ -325,6 +373,73 @@ def test_requests_that_are_refused_rejected_or_unknown(tmp_path: Path) -> None:
     tell(tmp_path, story)
 
 
+def test_a_late_refusal_of_a_repeated_request_does_not_undo_its_answer(tmp_path: Path) -> None:
+    async def story(world: Scheme, call: Calls) -> None:
+        asking = asyncio.create_task(call("POST", "/requests", REQUEST))
+        await world.until("POST", "/transactionRequests")
+        late = asyncio.Event()
+        world.held = {"POST /transactionRequests": late}
+        world.refuses["POST /transactionRequests"] = (400, "3100")
+        await world.until("POST", "/transactionRequests", 2)
+        path = f"/transactionRequests/{world.bodies('POST', '/transactionRequests')[0]['transactionRequestId']}"
+        assert await world.hub_passes_on("PUT", path, {"transactionRequestState": "RECEIVED"}) == 200
+        late.set()
+        assert (await asking)[1]["answer"] == "RECEIVED"
+        assert (await call("GET", "/requests/R1"))[1]["state"] == "ANSWERED"
+
+    tell(tmp_path, story)
+
+
+def test_a_request_that_an_earlier_run_has_left_is_continued_and_its_late_answer_is_told(tmp_path: Path) -> None:
+    """Once with the lookup unanswered, once with the request itself."""
+
+    class Notes(Core):
+        def __init__(self) -> None:
+            super().__init__()
+            self.told: list[tuple[str, str]] = []
+
+        async def request_told(self, transaction_request_id: str, home_id: str, state: str) -> None:
+            self.told.append((home_id, state))
+
+    core = Notes()
+
+    async def story(world: Scheme, call: Calls) -> None:
+        await world.stop()
+        world.core = core
+        await world.start()
+        world.answers.discard("parties")
+        status, shown = await call("POST", "/requests", REQUEST)
+        assert (status, shown["state"]) == (202, "LOOKUP")
+        await world.stop()
+        world.answers.add("parties")
+        await world.start()
+        await world.until("POST", "/transactionRequests")
+        await world.stop()
+        await world.start()
+        await world.until("POST", "/transactionRequests", 2)
+        request_id = shown["transactionRequestId"]
+        assert {body["transactionRequestId"] for body in world.bodies("POST", "/transactionRequests")} == {request_id}
+        path = f"/transactionRequests/{request_id}"
+        assert await world.hub_passes_on("PUT", path, {"transactionRequestState": "RECEIVED"}) == 200
+        for _ in range(200):
+            if core.told:
+                break
+            await asyncio.sleep(0.02)
+        assert core.told == [("R1", "RECEIVED")]
+        assert (await call("POST", "/requests", REQUEST))[1]["answer"] == "RECEIVED"
+        # A core that waits for the answer gets it only once.
+        sent = world.count("POST", "/transactionRequests")
+        asking = asyncio.create_task(call("POST", "/requests", REQUEST | {"homeRequestId": "R2"}))
+        await world.until("POST", "/transactionRequests", sent + 1)
+        path = f"/transactionRequests/{world.bodies('POST', '/transactionRequests')[-1]['transactionRequestId']}"
+        assert await world.hub_passes_on("PUT", path, {"transactionRequestState": "RECEIVED"}) == 200
+        assert (await asking)[1]["answer"] == "RECEIVED"
+        await asyncio.sleep(0.2)
+        assert core.told == [("R1", "RECEIVED")]
+
+    tell(tmp_path, story, agree_s=1.0, ask_again_s=0.3)
+
+
 QUESTION = "?authenticationType=OTP&retriesLeft={}&amount=100&currency=TZS"
 
 
@@ -380,7 +495,7 @@ outbound_port = {world.config.outbound_port}
         known = ["--config", str(tmp_path / "connector.toml"), "--to", "MSISDN/255712001001", "--wait", "20"]
         given = ["request", f"MSISDN/{PAYEE}", "100", "TZS", "--id", "R9", *known]
         running = asyncio.create_task(asyncio.to_thread(command_line.main, given))
-        await world.until("POST", "/transactionRequests")
+        await world.until("POST", "/transactionRequests", 4)  # the command sends the unanswered request again
         request_id = world.asked[-1][2]["transactionRequestId"]
         answer = {"transactionRequestState": "RECEIVED"}
         assert await world.hub_passes_on("PUT", f"/transactionRequests/{request_id}", answer) == 200
@@ -390,7 +505,19 @@ outbound_port = {world.config.outbound_port}
         assert "RECEIVED 100 TZS from" in said
         assert f"PAID 100 TZS by the payer at blue  (transfer {transfer_id})" in said.replace("None", "the payer")
 
-    tell(tmp_path, story)
+    tell(tmp_path, story, agree_s=1.0, ask_again_s=0.3)
+
+
+def test_a_command_whose_request_may_have_begun_shows_its_id(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "connector.toml").write_text(
+        'dfsp = "green"\nhub_url = "http://127.0.0.1:9"\nstate = "s"\n'
+        'ilp_secret = "0123456789abcdef"\noutbound_port = 9\n'
+    )
+    known = ["--config", str(tmp_path / "connector.toml"), "--to", "MSISDN/255712001001"]
+    assert command_line.main(["request", f"MSISDN/{PAYEE}", "100", "TZS", "--id", "R7", *known]) == 1
+    assert "with --id R7 is the same request" in capsys.readouterr().err
 
 
 # --- the document -----------------------------------------------------------------------------------------------------

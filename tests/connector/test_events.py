@@ -280,6 +280,7 @@ def _received(state: ConversionState, end: str) -> Conversion:
     return Conversion(id="c", source="green", body=_CONVERSION, digest=b"", expires_at=0, state=state, end=ended)
 
 
+_COMMITTED = bodies.write(FxTransferPut(conversion_state="COMMITTED", fulfilment=FULFILMENT))
 _RESERVED = bodies.write(FxTransferPut(conversion_state="RESERVED", fulfilment=FULFILMENT))
 _BULK = BulkTransaction(id="b", home_id="B1", digest=b"", asked=b"{}", orders=())
 ENDS: list[tuple[str, Any, str | None, str]] = [
@@ -296,7 +297,8 @@ ENDS: list[tuple[str, Any, str | None, str]] = [
         "bulk.ended",
         '"IN"',
     ),
-    ("fxTransfers", _sent("fxTransfers", Sent.DONE, _RESERVED), "conversion.ended", "INITIATOR"),
+    ("fxTransfers", _sent("fxTransfers", Sent.ACCEPTED, _RESERVED), None, ""),  # the FXP's promise is no end
+    ("fxTransfers", _sent("fxTransfers", Sent.DONE, _COMMITTED), "conversion.ended", "COMMITTED"),
     ("fxTransfers", _sent("fxTransfers", Sent.FAILED), "conversion.ended", "ABORTED"),
     ("conversion_received", _received(ConversionState.RESERVED, "COMMITTED"), None, ""),
     ("conversion_received", _received(ConversionState.ENDED, "COMMITTED"), "conversion.ended", "COMMITTED"),

@@ -17,7 +17,14 @@ from fspiop.bodies.fx_quotes import FxConversion, FxQuotePost
 from fspiop.bodies.fx_transfers import FxTransferPost
 from fspiop.time import format_datetime
 from hub.local.net import free_port
-from kitovu_connector import idle_incoming_connections, payment_conversion
+from kitovu_connector import (
+    bulk_payee,
+    fxp,
+    idle_incoming_connections,
+    payee,
+    payment_conversion,
+    requests_unknown_to_hub,
+)
 from kitovu_connector.backend import PartyDetails
 from kitovu_connector.conflicts import Conflict
 from kitovu_connector.fxp import ConversionEnd
@@ -358,6 +365,60 @@ def test_nothing_is_valid_for_years(tmp_path: Path) -> None:
         assert await world.straight("POST", "/transfers", transfer(offered, expiration=later(days=7)), "blue") == 202
 
     tell(tmp_path, story, Fxp())
+
+
+async def unknown(world: Scheme, path: str, body: dict[str, Any], key: str) -> None:
+    """Blue sends this only to green. Green asks the hub, and the hub does not know it."""
+    world.state = "UNKNOWN"
+    assert await world.straight("POST", path, body, "blue") == 202
+    await world.until("GET", f"{path}/{body[key]}")
+    assert await world.hub_says("PUT", f"{path}/{body[key]}/error", error("3208")) == 200
+
+
+def test_the_hub_is_asked_less_and_less_about_requests_that_it_does_not_know(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part in (payee, bulk_payee, fxp):
+        monkeypatch.setattr(part, "_ASK_AT_MOST_EVERY_S", 0.2)
+
+    async def story(world: Scheme) -> None:
+        sent = transfer(await offer(world))
+        for path, body, key in (
+            ("/transfers", sent, "transferId"),
+            ("/bulkTransfers", bulk(await offer(world)), "bulkTransferId"),
+            ("/fxTransfers", await conversion(world), "commitRequestId"),
+        ):
+            await unknown(world, path, body, key)
+            await asyncio.sleep(2.5)  # pauses of 0.2, 0.4, 0.8 and 1.6 seconds, and not twelve pauses of 0.2
+            assert 2 <= world.count("GET", f"{path}/{body[key]}") <= 6
+        noted, transfer_id = world.connector._payee._unknown, sent["transferId"]
+        assert noted.longer(400.0, transfer_id, 15.0) == 600.0
+        assert await world.hub_says("PUT", f"/transfers/{transfer_id}", told("RESERVED")) == 200  # now the hub has it
+        assert noted.longer(400.0, transfer_id, 15.0) == 15.0
+
+    tell(tmp_path, story, Fxp(), callback_s=0.2)
+
+
+def test_a_dfsp_with_many_transfers_that_the_hub_does_not_know_opens_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests_unknown_to_hub, "_MOST_OF_ONE_DFSP", 2)
+
+    async def story(world: Scheme) -> None:
+        sent = [transfer(await offer(world)) for _ in range(3)]
+        for body in sent[:2]:
+            await unknown(world, "/transfers", body, "transferId")
+        assert await world.straight("POST", "/transfers", sent[2], "blue") == 503
+        assert await world.straight("POST", "/transfers", sent[0], "blue") == 202  # it is known here
+        assert rows(world, "incoming") == 2
+        path = f"/transfers/{sent[0]['transferId']}"
+        await world.until("PUT", path)
+        right = world.bodies("PUT", path)[0]["fulfilment"]
+        assert await world.hub_says("PUT", path, told("COMMITTED", fulfilment=right)) == 200
+        await until(lambda: len(world.connector._payee._unknown) == 1)
+        assert await world.straight("POST", "/transfers", sent[2], "blue") == 202
+
+    tell(tmp_path, story, callback_s=0.2)
 
 
 # --- disk -------------------------------------------------------------------------------------------------------------

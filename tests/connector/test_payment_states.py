@@ -31,6 +31,7 @@ from kitovu_connector.payment_events_and_actions import (
 )
 from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_states import ENDS, Payment, Policy, State, Step, step
+from kitovu_connector.payment_states import SENT as SENT_STATES
 from tests.examples import examples
 from tests.keys import CONDITION, FULFILMENT, OTHER_FULFILMENT, PACKET
 
@@ -86,7 +87,7 @@ def test_a_payment_takes_its_way() -> None:
         ((Started(), FOUND, terms(transfer_amount=Money(currency="TZS", amount="101"))), "4000"),
         ((Started(), FOUND, terms(transfer_amount=Money(currency="KES", amount="100"))), "5103"),
         ((Started(), FOUND, terms(expiration="2001-01-01T00:00:00.000Z")), "3302"),
-        ((*SENT, Refused("3100", "at the door")), "3100"),
+        ((*SENT, Refused(Ask.SEND, "3100", "at the door")), "3100"),
         ((*SENT, Taken(), ErrorReported("4200", "cap")), "4200"),
         ((*SENT, Taken(), ErrorReported("3303", "expired")), "3303"),
     ],
@@ -97,7 +98,7 @@ def test_a_payment_that_fails_says_why(events: tuple[Event, ...], code: str) -> 
 
 
 @pytest.mark.parametrize(
-    "event", [Unclear(), Waited(), Resumed(), ErrorReported("2001", "?"), ErrorReported("3106", "?")]
+    "event", [Unclear(Ask.SEND), Waited(), Resumed(), ErrorReported("2001", "?"), ErrorReported("3106", "?")]
 )
 def test_what_was_sent_is_never_given_up_without_the_hubs_word(event: Event) -> None:
     sent = follow(*SENT, Taken()).payment
@@ -107,7 +108,7 @@ def test_what_was_sent_is_never_given_up_without_the_hubs_word(event: Event) -> 
 
 
 def test_doubt_sends_the_identical_bytes_or_asks_and_ends_only_when_it_is_too_late_to_be_let_in() -> None:
-    doubted = follow(*SENT, Unclear()).payment
+    doubted = follow(*SENT, Unclear(Ask.SEND)).payment
     assert doubted.state is State.DOUBT
     again = step(doubted, ErrorReported("3208", "unknown", NOW + 1), NOW + 1, POLICY)
     assert again.actions == [Ask.SEND]
@@ -119,7 +120,7 @@ def test_doubt_sends_the_identical_bytes_or_asks_and_ends_only_when_it_is_too_la
 
 def test_that_the_hub_does_not_know_a_transfer_counts_when_it_was_said() -> None:
     """Written before the expiration, delivered long after it: the transfer may have come in between."""
-    doubted = follow(*SENT, Unclear()).payment
+    doubted = follow(*SENT, Unclear(Ask.SEND)).payment
     much_later = doubted.expires_at + 3600
     for written_at in (0.0, NOW + 1, doubted.expires_at + POLICY.clock_margin_s - 1):
         after = step(doubted, unknown(written_at), much_later, POLICY)
@@ -131,7 +132,7 @@ def unknown(written_at: float) -> ErrorReported:
 
 
 def test_a_hint_is_a_reason_to_ask_the_hub_and_no_more_than_once_a_second() -> None:
-    for sent in (follow(*SENT), follow(*SENT, Taken()), follow(*SENT, Unclear())):
+    for sent in (follow(*SENT), follow(*SENT, Taken()), follow(*SENT, Unclear(Ask.SEND))):
         hinted = step(sent.payment, EndClaimed(FULFILMENT), NOW + 5, POLICY)
         assert hinted.payment.state is sent.payment.state
         assert Ask.TRANSFER in hinted.actions
@@ -198,13 +199,19 @@ def test_an_error_that_proves_nothing_asks_the_hub_at_once_and_only_once() -> No
 
 
 def test_to_be_turned_away_ends_a_payment_only_before_it_is_sent() -> None:
-    away = TurnedAway("3105", "no key")
-    for early in (follow(Started()), follow(Started(), FOUND)):
-        ended = step(early.payment, away, NOW, POLICY).payment
+    away = TurnedAway(Ask.SEND, "3105", "no key")
+    for early, ask in ((follow(Started()), Ask.PARTY), (follow(Started(), FOUND), Ask.QUOTE)):
+        ended = step(early.payment, TurnedAway(ask, "3105", "no key"), NOW, POLICY).payment
         assert (ended.state, ended.error_code) == (State.ABORTED, "3105")
     assert step(follow(*SENT).payment, away, NOW, POLICY).payment.state is State.DOUBT
     accepted = follow(*SENT, Taken()).payment
     assert step(accepted, away, NOW, POLICY) == Step(accepted)
+
+
+def test_a_late_answer_about_the_payees_dfsp_changes_nothing_once_it_is_known() -> None:
+    named = step(step(NEW, Started(), NOW, ASKING).payment, OwnerFound("blue"), NOW, ASKING).payment
+    for late in (Refused(Ask.OWNER, "3204", "no"), TurnedAway(Ask.OWNER, "3105", "no"), Unclear(Ask.OWNER)):
+        assert step(named, late, NOW, ASKING) == Step(named)
 
 
 def test_a_dfsp_whose_answers_nothing_can_verify_is_not_asked_for_terms() -> None:
@@ -228,12 +235,12 @@ events = st.sampled_from(
         Resumed(),
         Waited(),
         Taken(),
-        Unclear(),
+        *(Unclear(ask) for ask in Ask),
         FOUND,
         terms(),
         PartyFailed("3204", "no"),
         QuoteFailed("5200", "no"),
-        Refused("3100", "no"),
+        *(Refused(ask, "3100", "no") for ask in Ask),
         Reported("RESERVED"),
         Reported("COMMITTED", FULFILMENT),
         Reported("COMMITTED", OTHER_FULFILMENT),
@@ -249,7 +256,7 @@ events = st.sampled_from(
         ErrorReported("2001", "fault"),
         ErrorReported("7000", "fault"),
         EndClaimed(cause=("2001", "fault")),
-        TurnedAway("3000", "no"),
+        *(TurnedAway(ask, "3000", "no") for ask in Ask),
     ]
 )
 
@@ -263,8 +270,9 @@ def test_an_end_is_never_left_and_ids_and_bytes_never_change(script: list[tuple[
         after = step(payment, event, now, POLICY).payment
         if payment.state in ENDS:
             assert after.state is payment.state
-        if payment.state in (State.ACCEPTED, State.DOUBT) and after.state in ENDS:
-            assert isinstance(event, ErrorReported | Reported)  # the hub's word
+        if payment.state in SENT_STATES and after.state in ENDS:
+            is_refused = payment.state is State.PREPARED and event == Refused(Ask.SEND, "3100", "no")
+            assert is_refused or isinstance(event, ErrorReported | Reported)  # the hub's word about the transfer
         assert (after.transfer_id, after.quote_id) == (payment.transfer_id, payment.quote_id)
         if payment.transfer_body:
             assert after.transfer_body == payment.transfer_body

@@ -13,7 +13,7 @@ from kitovu_connector.backend import IncomingMoney
 from kitovu_connector.core_errors import Refused
 from kitovu_connector.payment_and_quote_records import Incoming
 from kitovu_connector.payment_states import Payment, State
-from tests.connector.hub_stub import Core, Scheme, logged, quote, scheme, stored, told, transfer
+from tests.connector.hub_stub import Core, Scheme, logged, quote, scheme, stored, terms, told, transfer
 
 
 class Fails(Core):
@@ -130,6 +130,31 @@ def test_a_step_that_cannot_be_stored_is_taken_again(tmp_path: Path, monkeypatch
         assert sorted(failed) == ["incoming", "payment"]
 
     tell(tmp_path, story, ask_again_s=30.0)
+
+
+def test_a_late_refusal_of_a_repeated_request_for_terms_does_not_end_the_transfer(tmp_path: Path) -> None:
+    """The terms came meanwhile, and the transfer is on its way: the hub can still commit it."""
+
+    async def story(world: Scheme) -> None:
+        world.answers.discard("quotes")
+        beginning = asyncio.create_task(world.pay())
+        await world.until("POST", "/quotes")
+        late, on_its_way = asyncio.Event(), asyncio.Event()
+        world.held = {"POST /quotes": late, "POST /transfers": on_its_way}
+        world.refuses["POST /quotes"] = (400, "3100")
+        await world.until("POST", "/quotes", 2)
+        asked = world.bodies("POST", "/quotes")[0]
+        answer = terms(transferAmount=asked["amount"])
+        assert await world.hub_passes_on("PUT", f"/quotes/{asked['quoteId']}", answer) == 200
+        payment = await beginning
+        late.set()
+        await until(lambda: len(world.connector._payer._background) == 1)  # only POST /transfers is unanswered
+        assert world.payment().state is State.PREPARED
+        on_its_way.set()
+        assert await world.hub_says("PUT", f"/transfers/{payment.transfer_id}", told("COMMITTED")) == 200
+        assert (await world.ended()).state is State.COMMITTED
+
+    tell(tmp_path, story)
 
 
 def test_what_has_ended_leaves_no_lock_behind(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from kitovu_connector.backend import PartyDetails
 from kitovu_connector.sender_shares import Places
 from tests.connector.hub_stub import Scheme, quote, rows_of, scheme, terms, transfer
-from tests.connector.test_faulty_core import conversion_quote
+from tests.connector.test_faulty_core import conversion_quote, request_to_pay
 from tests.connector.test_hostile_dfsp import Fxp, until
 
 
@@ -128,6 +128,38 @@ def test_deleted_requests_for_terms_leave_room_for_new_ones(tmp_path: Path) -> N
         await until(lambda: not count(world, "bulk_quote_received"))
         deleting.cancel()
         assert rows_of(world.connector, octets) == [(0,)]
+
+    tell(tmp_path, story)
+
+
+def test_the_requests_to_pay_of_one_dfsp_leave_disk_space_for_those_of_another(tmp_path: Path) -> None:
+    bodies = [request_to_pay() for _ in range(4)]
+
+    async def story(world: Scheme) -> None:
+        of_red = [body | {"payee": {"partyIdInfo": body["payee"]["partyIdInfo"] | {"fspId": "red"}}} for body in bodies]
+        statuses = [await world.straight("POST", "/transactionRequests", body, "red") for body in of_red]
+        assert statuses == [202] * 3 + [503]
+        assert await world.straight("POST", "/transactionRequests", request_to_pay(), "blue") == 202
+        assert count(world, "request_to_pay_received") == 4
+
+    tell(tmp_path, story, stored_terms_bytes=3 * len(json.dumps(bodies[0])))
+
+
+def test_a_bulk_that_was_refused_is_refused_again_without_another_check(tmp_path: Path) -> None:
+    """The hub sends a bulk again if the check took longer than it waits."""
+
+    async def story(world: Scheme) -> None:
+        assert isinstance(world.core, OneCustomer)
+        asked = bulk_quote("255712009001", "255712009002")
+        path = f"/bulkQuotes/{asked['bulkQuoteId']}/error"
+        for times in (1, 2):
+            assert await world.hub_passes_on("POST", "/bulkQuotes", asked) == 202
+            await world.until("PUT", path, times)
+        assert len(world.core.looked_up) == 2
+        other = asked | {"individualQuotes": asked["individualQuotes"][:1]}
+        assert await world.hub_passes_on("POST", "/bulkQuotes", other) == 202
+        await world.until("PUT", path, 3)
+        assert len(world.core.looked_up) == 3
 
     tell(tmp_path, story)
 

@@ -135,6 +135,71 @@ def test_no_other_host_name_leads_here(tmp_path: Path) -> None:
     tell(tmp_path, story)
 
 
+@each(
+    "case",
+    {
+        "a host": ("GET", "/", {"Host": "["}),
+        "an origin": ("POST", "/send", {"Origin": "http://["}),
+        "a page before": ("POST", "/language", {"Origin": "SELF", "Referer": "http://["}),
+    },
+)
+def test_a_header_that_cannot_be_read_is_refused(case: tuple[str, str, dict[str, str]], tmp_path: Path) -> None:
+    method, path, sent = case
+
+    async def story(found: People) -> None:
+        headers = {name: found.origin if value == "SELF" else value for name, value in sent.items()}
+        assert (await found.ask(GRACE, method, path, None, headers))[0] == 400
+
+    tell(tmp_path, story)
+
+
+_PART = b'--x\r\nContent-Disposition: form-data; name="number"\r\n'
+
+
+@each(
+    "case",
+    {
+        "bytes that are not UTF-8": ("application/x-www-form-urlencoded", b"number=\xff"),
+        "an unknown character set": ("application/x-www-form-urlencoded; charset=nonsense", b"number=1"),
+        "no boundary": ("multipart/form-data", b"--x--"),
+        "another boundary": ("multipart/form-data; boundary=x", b"number=1"),
+        "a boundary that is too long": ("multipart/form-data; boundary=" + "x" * 80, b"--x--"),
+        "a part without a name": (
+            "multipart/form-data; boundary=x",
+            b"--x\r\nContent-Disposition: form-data\r\n\r\n1\r\n--x--\r\n",
+        ),
+        "parts in a part": (
+            "multipart/form-data; boundary=x",
+            b"--x\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\n--y--\r\n--x--\r\n",
+        ),
+        "a part that is not UTF-8": ("multipart/form-data; boundary=x", _PART + b"\r\n\xff\r\n--x--\r\n"),
+        "a part that is not in base 64": (
+            "multipart/form-data; boundary=x",
+            _PART + b"Content-Transfer-Encoding: base64\r\n\r\nabcde\r\n--x--\r\n",
+        ),
+        "a part without an end": ("multipart/form-data; boundary=x", _PART + b"\r\n1"),
+        "a part with too many headers": (
+            "multipart/form-data; boundary=x",
+            _PART + b"".join(b"X-%d: 1\r\n" % n for n in range(5000)) + b"\r\n1\r\n--x--\r\n",
+        ),
+        "an unknown transfer encoding": (
+            "multipart/form-data; boundary=x",
+            _PART + b"Content-Transfer-Encoding: nonsense\r\n\r\n1\r\n--x--\r\n",
+        ),
+    },
+)
+def test_a_form_that_cannot_be_read_is_refused(case: tuple[str, bytes], tmp_path: Path) -> None:
+    content_type, raw = case
+
+    async def story(found: People) -> None:
+        headers = {"Origin": found.origin, "Content-Type": content_type}
+        for who, path in ((GRACE, "/send"), (OFFICE, "/bulk")):
+            status, text, _ = await found.ask(who, "POST", path, raw, headers)
+            assert (status, "The request cannot be used" in text) == (400, True), path
+
+    tell(tmp_path, story)
+
+
 def test_no_web_page_calls_the_core(tmp_path: Path) -> None:
     """The core credits customers, so a page must not make a browser call it."""
 
@@ -447,6 +512,40 @@ def test_a_file_that_is_too_large_or_wrong_pays_nothing(tmp_path: Path) -> None:
         assert re.fullmatch(r'attachment; filename="[A-Za-z0-9]+[.]results[.]csv"', headers["Content-Disposition"])
         assert (await found.ask("255712005001", "GET", page))[0] == 404  # another office
         assert found.bank.instructions.find("1") == []
+
+    tell(tmp_path, story)
+
+
+def test_a_till_counts_all_sales_of_the_day(tmp_path: Path) -> None:
+    """Before, it counted a thousand of them."""
+
+    async def story(found: People) -> None:
+        now, sales = time.time(), [str(number) for number in range(1_234)]
+        found.bank.books.run_many(
+            "INSERT INTO incoming (transfer_id, payee, amount, fee, state) VALUES (?, ?, 20000, 10000, 'COMMITTED')",
+            [(sale, SHOP) for sale in sales],
+        )
+        found.bank.books.run_many(
+            "INSERT INTO arrival (transfer_id, payee, payer_type, payer, amount, fee, currency, note, scenario,"
+            " transaction_id, arrived_at) VALUES (?, ?, 'MSISDN', '1', 20000, 10000, 'TZS', '', 'PAYMENT', ?, ?)",
+            [(sale, SHOP, sale, now) for sale in sales],
+        )
+        _, text, _ = await found.ask(SHOP, "GET", "/till")
+        assert "2,468" in text
+        assert "1,234" in text
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize(("receives", "has_rate"), [(0, False), (1, True)])
+def test_terms_without_money_for_the_payee_have_a_page_too(receives: int, has_rate: bool, tmp_path: Path) -> None:
+    async def story(found: People) -> None:
+        form = {"number": "255655001001", "amount": "1000", "reference": "a" * 32}
+        page = (await found.ask(GRACE, "POST", "/send", form))[2]["Location"]
+        terms = {"total": 10_050_000, "transfer_id": "T", "expires_at": time.time() + 60}
+        found.bank.instructions.offer("a" * 32, terms | {"receive_amount": receives, "receive_currency": "KES"})
+        status, text, _ = await found.ask(GRACE, "GET", page)
+        assert (status, "Rate" in text) == (200, has_rate)
 
     tell(tmp_path, story)
 

@@ -115,7 +115,10 @@ def test_a_sale_by_code_and_its_refunds(tmp_path: Path) -> None:
         status, text, _ = await found.ask(SHOP, "POST", page, {"amount": "4500.01"})
         assert (status, "cannot be above the sale" in text) == (422, True)
         for amount in ("1000", "3500"):
-            assert await heading(found, SHOP, await sent(found, SHOP, page, amount=amount)) == "Paid"
+            refund = await sent(found, SHOP, page, amount=amount)
+            assert await heading(found, SHOP, refund) == "Is this right?"
+            await sent(found, SHOP, f"{refund}/confirm")
+            assert await heading(found, SHOP, refund) == "Paid"
         assert (await found.ask(SHOP, "POST", page, {"amount": "1"}))[0] == 422
         assert change(found, GRACE, SHOP) == [0, -22]
         assert found.bank.instructions.find("state NOT IN ('PAID', 'FAILED')") == []
@@ -139,9 +142,34 @@ def test_a_refund_that_was_too_high_is_made_with_a_smaller_amount(is_poor: bool,
         status, text, _ = await found.ask(SHOP, "POST", page, form)
         assert (status, "Enter a smaller amount." in text) == (422, True)
         (reference,) = re.findall('name="reference" value="(.*?)"', text)
-        assert await heading(found, SHOP, await sent(found, SHOP, page, amount="1000", reference=reference)) == "Paid"
-        (ended,) = found.bank.instructions.find("state <> 'PAID'")
-        assert ended.error_code == ("4001" if is_poor else "3100")
+        refund = await sent(found, SHOP, page, amount="1000", reference=reference)
+        await sent(found, SHOP, f"{refund}/confirm")
+        assert await heading(found, SHOP, refund) == "Paid"
+        assert found.bank.instructions.find("state <> 'PAID'") == []
+
+    tell(tmp_path, story)
+
+
+def test_only_a_refund_whose_money_is_held_is_under_way(tmp_path: Path) -> None:
+    async def story(found: People) -> None:
+        sale = await sent(found, SHOP, "/till", amount="4500")
+        _, text, _ = await found.ask(SHOP, "GET", sale)
+        (code,) = re.findall(r'code-text">(.*?)<', text)
+        payment = await sent(found, GRACE, "/scan", text=code)
+        await sent(found, GRACE, f"{payment}/confirm")
+        (paid,) = found.bank.arrivals.find("a.scenario = 'PAYMENT'")
+        page = f"/till/refund/{paid.transfer_id}"
+        first, second, third = [await sent(found, SHOP, page, amount="4000") for _ in range(3)]
+        await sent(found, SHOP, f"{third}/cancel")
+        _, text, _ = await found.ask(SHOP, "GET", f"/received/{paid.transfer_id}")
+        assert "/payments/" not in text
+        await sent(found, SHOP, f"{first}/confirm")
+        status, text, _ = await found.ask(SHOP, "POST", f"{second}/confirm")
+        assert (status, "cannot be above the sale" in text) == (422, True)
+        _, text, _ = await found.ask(SHOP, "GET", f"/received/{paid.transfer_id}")
+        assert re.findall("/payments/[0-9a-f]+", text) == [first]
+        assert "under way" not in text
+        assert change(found, GRACE, "held") == [-500, 0]
 
     tell(tmp_path, story)
 

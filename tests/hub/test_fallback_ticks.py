@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import pytest
 from celery import signals
+from django.conf import settings
 from django.core.cache import cache
 
 from hub import fallback_ticks, tasks
@@ -60,11 +61,17 @@ def test_what_beat_has_done_each_second_is_what_dfsps_wait_for() -> None:
         "fail_unanswered",
         "report_unanswered",
         "catch_up",
-        # What rules and the fraud desk need: counts, names of new parties, and alerts.
+        # What rules and the fraud desk need: counts and alerts.
         "fold",
-        "screen_names",
         "merge",
     }
+
+
+def test_the_screening_of_names_is_a_task_of_its_own_and_is_done_without_celery_too() -> None:
+    """After a change of a list, it takes many minutes."""
+    own = {tick.__qualname__ for tick in tasks.of_standby()} - {tick.__qualname__ for tick in tasks.of_each_second()}
+    assert own == {"screen_names"}
+    assert settings.SCREENING in {each["task"] for each in settings.CELERY_BEAT_SCHEDULE.values()}
 
 
 def test_nothing_is_done_while_celery_gives_ticks(begin: Begin) -> None:

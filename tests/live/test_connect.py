@@ -43,11 +43,11 @@ pytestmark = pytest.mark.live
 GUIDE = PROJECT / "docs" / "connect"
 _BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _RUN = "make run DEMO=1\n"
-_INSTALL = "python3 -m venv bank\nbank/bin/pip install --quiet ./connector\n"
-_AS_IF_INSTALLED = """mkdir -p bank/bin
+_INSTALL = "python3 -m venv FOLDER\nFOLDER/bin/pip install --quiet ./connector\n"
+_AS_IF_INSTALLED = """mkdir -p FOLDER/bin
 printf '#!/bin/sh\\nexport PYTHONPATH=%s\\nexec %s -m kitovu_connector "$@"\\n' \\
-    "$PROJECT" "$PYTHON" > bank/bin/kitovu-connector
-chmod +x bank/bin/kitovu-connector
+    "$PROJECT" "$PYTHON" > FOLDER/bin/kitovu-connector
+chmod +x FOLDER/bin/kitovu-connector
 """
 
 
@@ -101,6 +101,12 @@ def commands_of(page: str) -> str:
     return "\n".join(_BLOCK.findall((GUIDE / page).read_text()))
 
 
+def as_if_installed(script: str, folder: str) -> str:
+    """The commands of a page, with this environment's connector in place of the one that the page installs."""
+    assert _INSTALL.replace("FOLDER", folder) in script
+    return script.replace(*(text.replace("FOLDER", folder) for text in (_INSTALL, _AS_IF_INSTALLED)))
+
+
 def run(script: str, place: Path, **environ: str) -> str:
     """Runs a page's commands in one shell, which stops at the first that fails. Returns what they print."""
     environment = os.environ | {"PROJECT": str(PROJECT), "PYTHON": sys.executable} | environ
@@ -135,11 +141,18 @@ def with_own_ports(script: str, hub: Hub, **others: str) -> str:
     return script
 
 
-def test_a_reader_comes_from_nothing_to_the_first_payments_by_copy_and_paste(hub: Hub, place: Path) -> None:
+def test_a_reader_comes_from_nothing_to_the_first_payments_and_to_production_by_copy_and_paste(
+    hub: Hub, place: Path
+) -> None:
+    """Both pages in one folder, one after the other: what the first page leaves must not stop the second."""
+    _pay_first(hub, place)
+    _prepare_production(hub, place)
+
+
+def _pay_first(hub: Hub, place: Path) -> None:
     script = commands_of("README.md")
     assert _RUN in script
-    assert _INSTALL in script
-    script = script.replace(_RUN, "").replace(_INSTALL, _AS_IF_INSTALLED)
+    script = as_if_installed(script.replace(_RUN, ""), "bank")
     # As the page's last words propose: other cores in place of this one, and a payment from Node.
     others = [name for name in OTHER_CORES if _has(name)]
     more = "core=%1\n" + "".join(_with_core(name) for name in others)
@@ -367,28 +380,30 @@ for person in people:
 """
 
 
-def test_the_page_on_production_is_true_at_a_hub_that_requires_tokens_and_signatures(hub: Hub, place: Path) -> None:
+def _prepare_production(hub: Hub, place: Path) -> None:
+    """At the door that requires tokens and signatures."""
     inbound = net.free_port()
-    script = with_own_ports(_AS_IF_INSTALLED + commands_of("production.md"), hub, **{"4000": str(inbound)})
+    script = with_own_ports(as_if_installed(commands_of("production.md"), "production"), hub, **{"4000": str(inbound)})
     script = script.replace("https://hub.example", hub.strict_url)
-    setup, rest = script.split("openssl pkey -pubin -in bank/jws.pub", 1)
+    command, show_key = "production/bin/kitovu-connector", "openssl pkey -pubin -in production/jws.pub"
+    setup, rest = script.split(show_key, 1)
     run(setup, place)
-    configuration = place / "bank" / "connector.toml"
+    configuration = place / "production" / "connector.toml"
 
     # What the operator does meanwhile.
     hub.post("", {"name": "mybank2", "currency": "TZS"})
     hub.post("/mybank2/endpoints", {"type": "FSPIOP_CALLBACK_URL", "value": f"http://127.0.0.1:{inbound}"})
-    hub.post("/mybank2/credentials/signingKeys", {"key": (place / "bank" / "jws.pub").read_text()})
+    hub.post("/mybank2/credentials/signingKeys", {"key": (place / "production" / "jws.pub").read_text()})
     client = hub.post("/mybank2/credentials/clients", {})
-    (place / "bank" / "token.secret").write_text(client["clientSecret"])
+    (place / "production" / "token.secret").write_text(client["clientSecret"])
     text = configuration.read_text().replace('"mybank"', '"mybank2"')
     configuration.write_text(text.replace('token_client = ""', f'token_client = "{client["clientKey"]}"'))
-    csr = ["req", "-new", "-key", "bank/tls.key", "-subj", "/CN=mybank2", "-out", "bank/tls.csr"]
+    csr = ["req", "-new", "-key", "production/tls.key", "-subj", "/CN=mybank2", "-out", "production/tls.csr"]
     subprocess.run(["openssl", *csr], cwd=place, check=True, capture_output=True)
     time.sleep(2.5)  # the hub's processes read credentials again every two seconds
 
-    environ = {"CONNECTOR_CONFIG": "bank/connector.toml"}
-    first, second = ("openssl pkey -pubin -in bank/jws.pub" + rest).split("bank/bin/kitovu-connector certificate fetch")
+    environ = {"CONNECTOR_CONFIG": "production/connector.toml"}
+    first, second = (show_key + rest).split(f"{command} certificate fetch")
     said = run(first, place, **environ)
     assert '[jws_keys]\n"Hub" = [' in said
     own = re.search(r"SHA-256 of the key: (\w+)", said)
@@ -397,14 +412,12 @@ def test_the_page_on_production_is_true_at_a_hub_that_requires_tokens_and_signat
     hub.stack.manage("shell", "-c", _APPROVE)
 
     fetch, further = second.split("openssl genpkey", 1)
-    said = run("bank/bin/kitovu-connector certificate fetch" + fetch, place, **environ)
-    assert "wrote bank/tls.pem, valid until" in said
-    submit, last = ("openssl genpkey" + further).split("bank/bin/kitovu-connector doctor")
+    said = run(f"{command} certificate fetch{fetch}", place, **environ)
+    assert "wrote production/tls.pem, valid until" in said
+    submit, last = ("openssl genpkey" + further).split(f"{command} doctor")
     assert "PENDING, 0 of 2 approvals" in run(submit, place, **environ)
     assert not last.strip()
-    found = subprocess.run(
-        ["bank/bin/kitovu-connector", "doctor"], cwd=place, env=os.environ | environ, capture_output=True, text=True
-    )
+    found = subprocess.run([command, "doctor"], cwd=place, env=os.environ | environ, capture_output=True, text=True)
     # Neither core nor connector runs, and nothing proves who calls: that is named first.
     assert found.returncode == 1, found.stdout
     assert "nothing proves that a caller is the hub" in found.stdout

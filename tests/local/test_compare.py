@@ -8,7 +8,7 @@ import pytest
 from hub.local.demo import compare
 from hub.local.demo.banks import Bank, Ports
 
-BANKS = [Bank("green", Ports(1, 2, 3, 7)), Bank("blue", Ports(4, 5, 6, 8))]
+BANKS = [Bank("green", Ports(1, 2, 3, 7, 9)), Bank("blue", Ports(4, 5, 6, 8, 10))]
 
 
 class Hub:

@@ -24,7 +24,10 @@ from portal.history import PAYEE, PAYER
 from portal.models import Alarm, HistoryMark, HistoryRow, LedgerCheck, LimitUse
 from portal.permissions import Role
 from portal.queries import limit_use_per_minute
+from settlement import services as services_of_settlement
+from settlement.states import State
 from tests.portal.people import browser, browser_of, person
+from tests.settlement.operator_steps import add_model, close, pay
 from tests.world import World, fulfil, prepare, reject, run
 
 
@@ -91,6 +94,24 @@ def test_causes_raise_one_alarm_each_and_their_end_ends_it(world: World) -> None
     look()
     assert open_ones() == {"near_limit": ["green TZS"]}
     assert Alarm.objects.filter(ended_at__isnull=False).count() == 4
+
+
+def test_a_window_whose_settlement_was_aborted_stays_late_until_another_settles_it(world: World) -> None:
+    add_model()
+    pay(world, "green", "blue", 100)
+    window = close()
+    SettlementWindow.objects.filter(pk=window).update(closed_at=datetime.now(UTC) - timedelta(days=3))
+    made = services_of_settlement.create(model_name="DEFERREDNET", window_ids=[window], reason="test", actor="test")
+    look()
+    services_of_settlement.abort(made.pk, reason="test", actor="test")
+    assert SettlementWindow.objects.get(pk=window).state == "ABORTED"
+    look()
+    assert open_ones() == {"late_window": [f"window {window}"]}
+    assert Alarm.objects.count() == 1
+    other = services_of_settlement.create(model_name="DEFERREDNET", window_ids=[window], reason="test", actor="test")
+    services_of_settlement.advance(other.pk, to=State.SETTLED, reason="test", actor="test")
+    look()
+    assert open_ones() == {}
 
 
 def test_a_cause_that_comes_and_goes_within_the_calm_time_is_one_alarm(world: World) -> None:

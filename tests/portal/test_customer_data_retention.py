@@ -18,7 +18,7 @@ from ledger.models import FxTransferEvent, Transfer, TransferEvent
 from ledger.rule_history import replay, replayed_rules
 from portal import customer_data_retention
 from portal.permissions import Role
-from quotes.models import Quote
+from quotes.models import BulkQuoteItem, Quote
 from rules.alerts import services as alerts
 from rules.alerts import tasks as alert_tasks
 from rules.alerts.models import Alert, SightingRow
@@ -56,6 +56,8 @@ _BACK = """
     UPDATE ledger_bulktransfer SET received_at = received_at - %(ago)s, completed_at = completed_at - %(ago)s,
                                    expires_at = expires_at - %(ago)s;
     UPDATE quotes_quote SET created_at = created_at - %(ago)s, answered_at = answered_at - %(ago)s;
+    UPDATE quotes_bulkquote SET created_at = created_at - %(ago)s;
+    UPDATE quotes_bulkquoteitem SET created_at = created_at - %(ago)s;
     UPDATE outbox_delivery SET created_at = created_at - %(ago)s, delivered_at = delivered_at - %(ago)s;
     UPDATE outbox_message SET created_at = created_at - %(ago)s;
 """
@@ -74,6 +76,7 @@ def old(committed_world: World) -> dict[str, Any]:
     open_scheme(world)
     quote = messages.quote()
     ask("/quotes", quote)
+    ask("/bulkQuotes", messages.bulk_quote(3))
     first = pay(world, "green", "blue", 100)
     conversion = agreed(world)
     run_fx(prepare(world, "green", "blue", 5, currency="KES", transfer_id=conversion.determining_transfer_id))
@@ -125,9 +128,10 @@ def test_what_is_kept_no_longer_is_removed_and_the_books_stay_sound(
     assert (Delivery.objects.count(), Message.objects.filter(state="DEAD").count()) == (about_payments, 0)
     assert list(Transfer.objects.order_by("pk").values_list("pk", "digest", "fulfilment", "amount", "state")) == kept
     assert old["world"].breaks() == []
-    assert Entry.objects.filter(action="texts_erased").count() == Erasure.objects.count() == 8
+    assert Entry.objects.filter(action="texts_erased").count() == Erasure.objects.count() == 9
     assert customer_data_retention.remove_old() == 0  # and the trail gets no further entry
-    assert Entry.objects.filter(action="texts_erased").count() == 8
+    assert Entry.objects.filter(action="texts_erased").count() == 9
+    assert not BulkQuoteItem.objects.exists()
 
 
 def test_one_text_that_cannot_be_erased_stops_no_other(old: dict[str, Any], settings: Any) -> None:

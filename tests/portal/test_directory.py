@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.core.cache import cache, caches
@@ -79,6 +80,36 @@ def test_an_alias_of_several_participants_is_said_and_listed_for_who_tidies_up(w
     assert NUMBER in operator.get("/portal/directory/shared/").content.decode()
     assert Entry.objects.get(action="shared_aliases_listed").actor == "operator"
     assert browser(Role.VIEWER).get("/portal/directory/shared/").status_code == 403
+
+
+def test_only_an_msisdn_is_read_as_a_telephone_number(world: World, settings: Any) -> None:
+    settings.SCHEME_COUNTRY = "TZ"
+    blue, client = Participant.objects.get(name="blue"), browser(Role.VIEWER)
+    registered = {
+        "BUSINESS": ["0655001005", "123-456", "0012345678"],
+        "ACCOUNT_ID": ["00123456789"],
+        "MSISDN": ["255655001005"],
+    }
+    for id_type, identifiers in registered.items():
+        builtin_oracle.register([Alias(id_type, identifier) for identifier in identifiers], blue)
+
+    def found(**query: str) -> list[tuple[str, str]]:
+        page = client.get("/portal/directory/", query)
+        assert not page.context["search"].errors, query
+        return [(each.type, each.identifier) for each in page.context["found"]]
+
+    for id_type, identifiers in registered.items():
+        for identifier in identifiers:
+            assert found(identifier=identifier, type=id_type) == [(id_type, identifier)]
+            assert (id_type, identifier) in found(identifier=identifier)
+    assert found(identifier="0655 001 005", type="MSISDN") == [("MSISDN", "255655001005")]
+    assert found(identifier="0655001005") == [("BUSINESS", "0655001005"), ("MSISDN", "255655001005")]
+    assert found(identifier="0655001005", type="DEVICE") == []
+    for query in ({"identifier": "+255 6"}, {"identifier": "12", "type": "NOSUCH"}):
+        page = client.get("/portal/directory/", query)
+        assert page.context["search"].errors
+        assert page.context["found"] is None
+    assert "255655001005 or 0655001005" in client.get("/portal/directory/?identifier=0655001005").content.decode()
 
 
 def test_an_oracle_is_added_changed_and_removed_by_two_people(world: World, oracle: RunningOracle) -> None:

@@ -95,5 +95,5 @@ def test_every_change_is_described_and_made(officers: tuple[User, User]) -> None
 def test_what_cannot_be_done_any_more_is_not_approved(officers: tuple[User, User]) -> None:
     services.create(name="watched", kind="BLOCK", actor="rita")
     decide(officers, "block_party", {"list": "watched", "party": ADA})
-    with pytest.raises(NotApproved, match="already"):
+    with pytest.raises(NotApproved, match="The data has changed"):
         decide(officers, "block_party", {"list": "watched", "party": ADA})

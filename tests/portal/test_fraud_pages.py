@@ -18,6 +18,8 @@ from rules.lists.models import NameMatch, StagedFile, StagedLine
 from rules.lists.screening import Named
 from rules.markers.models import Appeal, Marker
 from rules.party_keys import key_of
+from tests.api import messages
+from tests.api.caller import dfsp
 from tests.portal.people import browser_of, person
 from tests.portal.test_rules_pages import approve, page
 from tests.rules.rule_sets import activate, hold, refuse, rule
@@ -146,10 +148,43 @@ def test_each_action_of_an_alert_waits_for_a_second_person(rita: Client, ron: Cl
     run(other)
     assert rita.get(f"/portal/{base}/held/{other.transfer_id}/release/").status_code == 404
     about_dfsp = alert_of(sighting(None, dfsp="green"))
+    assert rita.get(f"/portal/alerts/{about_dfsp.pk}/held/{other.transfer_id}/release/").status_code == 200
     assert rita.get(f"/portal/alerts/{about_dfsp.pk}/block/").status_code == 404
     asked(rita, f"alerts/{about_dfsp.pk}/stop/", reason="an attack")
     approve(ron)
     assert {switch.kind for switch in kill_switches.are_on()} == {"ALIAS", "DFSP"}
+
+
+@pytest.mark.parametrize("most_kept", [200, 0])
+def test_a_transfer_that_a_rule_at_the_quote_holds_is_released_from_the_alert(
+    committed_world: World, monkeypatch: pytest.MonkeyPatch, most_kept: int
+) -> None:
+    """The report names the quote and not the transfer. If the alert has too many reports, it does not keep the
+    report."""
+    monkeypatch.setattr(alerts, "MOST_KEPT", most_kept)
+    rita, ron = (browser_of(person(Role.RISK, name=name)) for name in ("rita", "ron"))
+    activate(hold("PT1H", kind="fraud"))
+    money = {"currency": "TZS", "amount": "20"}
+    quote = messages.quote(amount=money)
+    dfsp("POST", "/quotes", quote, destination="blue")
+    terms = messages.terms(transferAmount=money, expiration=messages.moment(86_400))
+    dfsp("PUT", f"/quotes/{quote['quoteId']}", terms, source="blue", destination="green")
+    body = messages.transfer(amount=money, expiration=messages.moment(86_400))
+    dfsp("POST", "/transfers", body)
+    transfer_id = body["transferId"]
+    assert HeldTransfer.objects.get().quote_id == quote["quoteId"] != quote["transactionId"] != transfer_id
+    tasks.merge()
+    alert = Alert.objects.get()
+    assert (alert.key, alert.kept, alert.sightings.filter(gate="transfer").exists()) == (ADA, most_kept // 200, False)
+    (listed,) = rita.get("/portal/held/").context["waiting"]
+    assert (listed.hold.pk, listed.rules) == (transfer_id, ["hold-10"])
+    release = f"alerts/{alert.pk}/held/{transfer_id}/release/"
+    assert f"/portal/{release}" in page(rita, f"alerts/{alert.pk}/")
+    asked(rita, release, reason="called")
+    approve(ron)
+    assert HeldTransfer.objects.get().state == "RELEASED"
+    assert f"/portal/{release}" not in page(rita, f"alerts/{alert.pk}/")
+    assert rita.get(f"/portal/{release}").status_code == 404
 
 
 def csv(text: str) -> SimpleUploadedFile:
@@ -246,7 +281,7 @@ def test_requests_that_nobody_can_approve_any_more_are_withdrawn(rita: Client, r
     ron.post(f"/portal/approvals/{approval.pk}/approve/")
     assert HeldTransfer.objects.get().state == "RELEASED"
     ron.post(f"/portal/approvals/{later.pk}/approve/")
-    assert Approval.objects.get(pk=later.pk).state == "PENDING", "it is not approved"
+    assert Approval.objects.get(pk=later.pk).state == "WITHDRAWN", "it is not approved"
     changes.withdraw_outdated()
     assert set(Approval.objects.exclude(pk=approval.pk).values_list("state", flat=True)) == {"WITHDRAWN"}
 

@@ -2,6 +2,8 @@
 
 import csv
 import io
+import json
+import re
 import threading
 import zipfile
 from collections import Counter
@@ -11,23 +13,26 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.core.management import call_command
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from directory import party_lookups
 from directory.models import PartyLookup
 from hub import agreement_engine
+from hub.audit.models import Entry
 from ledger.models import HeldTransfer, Transfer
 from portal import history, spreadsheets
 from portal.history import folding, recomputing
-from portal.models import HistoryMark, HistoryOpen, HistoryRow
+from portal.models import HistoryMark, HistoryOpen, HistoryRow, Profile
 from portal.permissions import Role
 from portal.queries import history as queries
 from portal.queries.history import Wish
 from quotes.commands_and_facts import State
 from quotes.models import Quote
 from tests.agreements import answer_party, ask_party, ask_terms, give_terms
-from tests.portal.people import browser
+from tests.portal.people import browser, browser_of, person
 from tests.portal.test_pages import pay, text_of
+from tests.settlement.operator_steps import pay as committed
 from tests.world import World, fulfil, prepare, reject, run
 
 UTC_ZONE = ZoneInfo("UTC")
@@ -217,7 +222,158 @@ def test_the_page_draws_divides_and_leads_to_the_payments(world: World) -> None:
     page = client.get("/portal/history/?by=pair")
     assert [name for name, _url, _line in page.context["lines"]] == ["green → blue", "red → green"]
     assert client.get(page.context["payments"]).status_code == 200
-    assert client.get("/portal/history/?payer=nobody&grain=x&until=y").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("payer=nosuch", "payer"),
+        ("payee=nosuch", "payee"),
+        ("until=2026-13-45", "until"),
+        ("currency=ZZZ", "currency"),
+        ("use_case=GIFT", "use_case"),
+        ("grain=year", "grain"),
+    ],
+)
+def test_a_filter_that_cannot_be_read_is_an_error_and_gives_no_figure(world: World, query: str, field: str) -> None:
+    pay(world, text="10")
+    history.fold()
+    client = browser(Role.VIEWER)
+    answer = client.get(f"/portal/history/?{query}")
+    assert answer.status_code == 200
+    assert answer.context["search"].errors[field]
+    assert "whole" not in answer.context
+    assert "<table" not in answer.content.decode()
+    for file in ("csv", "xlsx"):
+        refused = client.get(f"/portal/history.{file}?{query}")
+        assert (refused.status_code, refused["Location"]) == (302, f"/portal/history/?{query}")
+    assert not Entry.objects.filter(action="history_exported").exists()
+
+
+def test_the_schemes_currencies_come_first_and_small_letters_are_read(world: World) -> None:
+    pay(world, text="10")
+    history.fold()
+    answer = browser(Role.VIEWER).get("/portal/history/?currency=tzs")
+    assert answer.context["whole"].ended == 1
+    assert answer.context["search"].fields["currency"].choices[1] == ("TZS", "TZS – Tanzanian Shilling")
+
+
+# --- from a figure to its payments ------------------------------------------------------------------------------------
+_MOVED = """
+    UPDATE ledger_transfer SET received_at = received_at - %(ago)s, completed_at = completed_at - %(ago)s,
+                               expires_at = expires_at - %(ago)s
+    WHERE transfer_id = %(transfer)s
+"""
+
+
+def moved(transfer_id: str, **ago: int) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute(_MOVED, {"ago": timedelta(**ago), "transfer": transfer_id})
+        cursor.execute("SET LOCAL session_replication_role = origin")
+    return transfer_id
+
+
+def refused_with_use_case(world: World, scenario: str, condition: str, **ago: int) -> None:
+    command = prepare(world, "green", "blue", 5, condition=condition)
+    run(command)
+    run(reject(world, "blue", command.transfer_id, code="5104"))
+    quote = ask_terms(world.ids)
+    agreement_engine.run([quote])
+    agreement_engine.run([give_terms(world.ids, quote.agreement_id)])
+    text = json.dumps({"transactionType": {"scenario": scenario}}).encode()
+    Quote.objects.filter(pk=quote.agreement_id).update(request=text, condition=condition)
+    moved(command.transfer_id, **ago)
+
+
+@pytest.fixture
+def varied(world: World) -> World:
+    """Payments in several hours and days, in both directions, of several use cases; some refused, one held for ever,
+    and one that has not ended."""
+    for hours in (0, 1, 1, 2, 26, 50, 200, 900):
+        moved(committed(world, "green", "blue", 1), hours=hours)
+    moved(committed(world, "blue", "green", 1), hours=1)
+    moved(committed(world, "red", "green", 1), hours=3)
+    refused_with_use_case(world, "PAYMENT", "B" * 43, hours=1)
+    refused_with_use_case(world, "PAYMENT", "C" * 43, hours=30)
+    refused_with_use_case(world, "REFUND", "D" * 43, hours=2)
+    held = prepare(world, "green", "blue", 100_000)
+    run(held)
+    HeldTransfer.objects.create(
+        transfer_id=held.transfer_id, state="REFUSED", until=datetime.now(UTC), rules_version=1,
+        ended_at=datetime.now(UTC), actor="x", refusal_code="5100",
+    )  # fmt: skip
+    moved(held.transfer_id, hours=1)
+    run(prepare(world, "green", "red", 1))
+    history.fold()
+    return world
+
+
+def rows_of(client: Client, url: str) -> int:
+    page = client.get(url)
+    assert page.status_code == 200
+    assert not page.context["search"].errors, page.context["search"].errors
+    assert not page.context["page"].next_query
+    return len(page.context["page"].rows)
+
+
+WISHES = {
+    "hour": ("payer=green&payee=blue", "use_case=PAYMENT"),
+    "day": ("", "payee=blue", "use_case=?", "currency=TZS&use_case=REFUND&payer=green"),
+    "week": ("payee=green",),
+    "month": ("payer=green",),
+}
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu"])
+def test_each_link_opens_exactly_the_payments_of_its_figure(varied: World, zone: str) -> None:
+    user = person(Role.VIEWER)
+    Profile.objects.filter(user=user).update(time_zone=zone)
+    client, followed = browser_of(user), 0
+    for grain, wishes in WISHES.items():
+        for chosen in wishes:
+            context = client.get(f"/portal/history/?grain={grain}&by=reason&{chosen}").context
+            whole = context["whole"]
+            figures = [(context["payments"], whole.ended), (context["failed"], whole.failed)]
+            for _name, period, url, failed_url in context["periods"]:
+                if period.ended:
+                    figures += [(url, period.ended), (failed_url, period.failed)]
+            figures += [(url, line.ended) for _name, url, line in context["lines"]]
+            counted = [(bar.url, int(re.search(r": (\d+) ", bar.title)[1])) for bar in context["charts"][0].bars]  # type: ignore[index]
+            for url, count in set(figures + counted):
+                assert rows_of(client, url) == count, (grain, chosen, url)
+                followed += 1
+    assert followed > 60
+
+
+def test_the_payments_that_no_payee_received_have_a_link(varied: World) -> None:
+    client = browser(Role.VIEWER)
+    for by in ("payee", "pair"):
+        context = client.get(f"/portal/history/?grain=month&by={by}").context
+        ((url, line),) = [(url, line) for name, url, line in context["lines"] if "not sent to a payee" in name]
+        assert rows_of(client, url) == line.ended == 1
+
+
+def test_a_participants_links_open_only_its_own_direction(varied: World) -> None:
+    for name in ("green", "blue", "red"):
+        client = browser(Role.PARTICIPANT_VIEWER, participant=name, name=f"of-{name}")
+        for chosen in ("", "side=received", "other=green", "side=received&other=green"):
+            answer = client.get(f"/portal/history/?grain=month&{chosen}")
+            if answer.context["search"].errors:
+                assert name == "green"  # it does not pay itself
+                continue
+            assert rows_of(client, answer.context["payments"]) == answer.context["whole"].ended, (name, chosen)
+
+
+def test_the_reasons_of_failure_are_in_the_language_of_the_reader(world: World) -> None:
+    refuse(world)
+    history.fold()
+    for code in ("fr", "sw"):
+        user = person(Role.VIEWER, name=f"reads-{code}")
+        Profile.objects.filter(user=user).update(language=code)
+        page = browser_of(user).get("/portal/history/?by=reason").content.decode()
+        assert "5104" in page
+        assert "Payee rejected transaction" not in page, code
 
 
 def test_the_files_have_the_figures_of_the_page(world: World) -> None:
@@ -262,6 +418,9 @@ def test_the_people_of_a_participant_see_only_its_own_payments(world: World) -> 
         "?side=received&by=payer",
     ):
         answer = client.get(f"/portal/history/{query}")
+        if query == "?other=red":  # a DFSP that has not paid green is no choice
+            assert answer.context["search"].errors["other"]
+            continue
         assert answer.context["whole"].values.get("TZS", 0) in (0, 30_000)
         assert "500" not in answer.content.decode().replace("-500", "")
         assert "red" not in [name for name, _ in answer.context["search"].fields["other"].choices]
@@ -289,5 +448,6 @@ def test_a_page_reads_rows_of_sums_and_nothing_else(world: World) -> None:
     with CaptureQueriesContext(connection) as found:
         client.get("/portal/history/?by=pair")
     sql = [query["sql"] for query in found.captured_queries]
-    assert not [text for text in sql if "ledger_" in text or "quotes_" in text]
+    of_payments = [text for text in sql if "ledger_" in text or "quotes_" in text]
+    assert [text for text in of_payments if "ledger_account" not in text] == []  # the currencies are those of accounts
     assert HistoryMark.objects.get(pk="transfer").time_zone == "UTC"

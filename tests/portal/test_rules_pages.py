@@ -18,6 +18,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from hub.audit.models import Approval, Entry
+from hub.sweeps.models import Erasure
 from ledger import accounts_and_funds
 from ledger.held_transfers import services
 from ledger.models import HeldTransfer
@@ -34,9 +35,10 @@ from rules.language import faults
 from rules.language.fact_catalogue import FACTS
 from rules.language.parse import MOST_BYTES
 from rules.language.rule_types import Operator
+from rules.language.schema import schema
 from rules.language.templates import TEMPLATES, make_rules
 from rules.lists import services as lists
-from rules.rulesets import active_rules, queries
+from rules.rulesets import active_rules, decisions, queries
 from rules.rulesets.models import RuleSetVersion
 from tests.concurrency.together import together
 from tests.portal.people import browser_of, person
@@ -234,6 +236,26 @@ def test_a_fault_is_shown_beside_its_field(rita: Client) -> None:
     assert RuleSetVersion.objects.count() == 1
 
 
+@pytest.mark.parametrize(
+    ("template", "said"), [("count-limit", {}), ("value-limit", {"most": "100", "most_currency": "TZS"})]
+)
+def test_a_limit_that_is_too_high_is_reported_beside_the_number_of_payments(
+    rita: Client, template: str, said: dict[str, str]
+) -> None:
+    common = {"id": "a-rule", "title": "A rule", "mode": "live", "on_missing": "open"}
+    begun = {"rules_name": "Scheme rules", "time_zone": "Africa/Dar_es_Salaam"}
+    limit = {"subject": "payer", "most_payments": "64", "window": "1", "window_unit": "D"}
+    answer = rita.post(f"/portal/rules/0/add/{template}/", common | begun | limit | said)
+    errors = answer.context["form"].errors
+    assert (set(errors), len(errors["most_payments"])) == ({"most_payments"}, 1)
+    assert "exact only up to 63 payments" in errors["most_payments"][0]
+
+
+def test_people_get_the_json_schema_of_rule_sets(rita: Client) -> None:
+    assert "/portal/rules/rules.schema.json" in page(rita, "rules/")
+    assert json.loads(page(rita, "rules/rules.schema.json")) == schema()
+
+
 def test_json_is_imported_or_refused_with_each_place(rita: Client) -> None:
     bad = document(cap("10"), cap("10"), rule("odd", {"fact": "amuont", "is": "above", "value": 3}, refuse()))
     answer = rita.post("/portal/rules/import/", {"text": json.dumps(bad)})
@@ -310,6 +332,19 @@ def test_two_people_activate_a_version_and_roll_back_by_one_click(rita: Client, 
     assert "No rules judge payments." in page(rita, "rules/")
 
 
+def test_a_request_names_a_change_of_the_order_and_of_the_time_zone(rita: Client, ron: Client) -> None:
+    activate(cap("10"), cap("20"))
+    changed = create(cap("20"), cap("10"), time_zone="Africa/Dar_es_Salaam")
+    same = create(cap("10"), cap("20"), time_zone="UTC")
+    for version, is_changed in ((changed, True), (same, False)):
+        forms = [page(rita, f"rules/{version.pk}/activate/")]
+        rita.post(f"/portal/rules/{version.pk}/activate/", {"reason": "agreed"})
+        forms += [page(ron, f"approvals/{Approval.objects.latest('pk').pk}/")]
+        for text in forms:
+            assert ("UTC → Africa/Dar_es_Salaam" in text) == is_changed
+            assert ("returns the error code of the first of these rules" in text) == is_changed
+
+
 def states(client: Client) -> list[dict[str, Any]]:
     shown = client.get("/portal/rules/").context["versions"]
     return [{"version": each.version.pk, "state": each.state} for each in shown]
@@ -371,7 +406,7 @@ def test_the_page_of_a_payment_shows_every_rule_that_was_judged(rita: Client, wo
     text = page(rita, f"transfers/{command.transfer_id}/")
     assert "above 10.00 TZS" in text
     assert "1 rule that did not fire" in text
-    (judged,) = rita.get(f"/portal/transfers/{command.transfer_id}/").context["judgements"]
+    (judged,) = rita.get(f"/portal/transfers/{command.transfer_id}/").context["decided"].judgements
     assert [(each.id, each.effect, each.is_shadow) for each in judged.rules] == [
         ("hold-10", "HOLD", False),
         ("cap-5", "REFUSE 3140", True),
@@ -387,6 +422,32 @@ def test_the_page_of_a_payment_shows_every_rule_that_was_judged(rita: Client, wo
     assert shown.status_code == 200
     assert b"hold-10" not in shown.content
     assert b"Held until" not in shown.content
+
+
+def test_the_page_of_a_payment_without_a_hit_says_that_no_rule_fired(
+    rita: Client, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hint = "No rule fired for the payment. The hub stores the details of a decision only if"
+    before = prepare(world, "green", "blue", 20)
+    run(before)
+    assert hint not in page(rita, f"transfers/{before.transfer_id}/"), "no rules were active"
+    version = activate(cap("100", gate="transfer"))
+    monkeypatch.setattr(decisions, "is_sampled", lambda subject: False)
+    command = prepare(world, "green", "blue", 20)
+    run(command)
+    text = page(rita, f"transfers/{command.transfer_id}/")
+    assert hint in text
+    assert f'<a href="/portal/rules/{version}/">' in text
+    monkeypatch.setattr(decisions, "is_sampled", lambda subject: True)
+    sampled = prepare(world, "green", "blue", 20)
+    run(sampled)
+    text = page(rita, f"transfers/{sampled.transfer_id}/")
+    assert (hint in text, "1 rule that did not fire" in text) == (False, True)
+    Erasure.objects.create(kind="hits", up_to=datetime.now(UTC))
+    text = page(rita, f"transfers/{command.transfer_id}/")
+    assert (hint in text, "no longer stores the decisions of this time" in text) == (False, True)
+    theirs = browser_of(person(Role.PARTICIPANT_VIEWER, participant="green"))
+    assert "What the rules decided" not in page(theirs, f"transfers/{command.transfer_id}/")
 
 
 def test_many_held_transfers_of_one_dfsp_do_not_hide_others(

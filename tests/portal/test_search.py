@@ -57,6 +57,11 @@ PLANNED = [
     "transfers/?id=00000000-0000-4000-8000-000000000001",
     "transfers/?alias=255655001001",
     "transfers/?dfsp=green",
+    "transfers/?payer=green",
+    "transfers/?payer=green&payee=blue&shown=yes&state=ENDED&since=2026-01-01T10:00",
+    "transfers/?payee=blue&shown=no",
+    "transfers/?use_case=PAYMENT",
+    "transfers/?id=00000000-0000-4000-8000-000000000001&alias=255655001001",
     "transfers/?state=RESERVED",
     "transfers/?state=ABORTED",
     "transfers/?error=4200",
@@ -77,6 +82,8 @@ LONG = (
     "ledger_fxtransferevent",
     "ledger_entry",
     "quotes_quote",
+    "quotes_bulkquote",
+    "quotes_bulkquoteitem",
     "quotes_fxquote",
     "outbox_message",
     "outbox_delivery",
@@ -120,6 +127,8 @@ def test_the_overview_reads_no_table_of_payments_from_end_to_end(world: World) -
     ("path", "queries"),
     [
         ("transfers/?dfsp=green", 3),  # who that is, what it sent, what it received
+        ("transfers/?payer=green", 2),  # who that is, and what it sent
+        ("transfers/?use_case=PAYMENT", 2),
         ("transfers/?error=4200", 2),  # how far to go, and what is there
         ("transfers/?least=5&dfsp=green", 5),
         ("transfers/?window=1", 3),

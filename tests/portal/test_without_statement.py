@@ -7,7 +7,8 @@ from hub.audit.models import Approval, Entry
 from ledger.models import SettlementWindow
 from portal.permissions import Role
 from settlement import services
-from settlement.models import Settlement
+from settlement.models import Settlement, Statement
+from settlement.states import State
 from tests.portal.people import browser
 from tests.portal.test_pages import _deferred_net_model, pay, text_of
 from tests.world import World
@@ -69,3 +70,30 @@ def test_a_request_that_does_not_say_why_settles_nothing(officer: Client, settle
     answer = browser(Role.RISK).post(f"/portal/approvals/{asked.pk}/approve/", follow=True)
     assert "no reason for its absence" in answer.content.decode()
     assert Settlement.objects.get().state == "PENDING_SETTLEMENT"
+
+
+@pytest.mark.parametrize("has_wrong_statement", [False, True])
+def test_a_settlement_in_which_nothing_is_owed_is_settled_without_a_statement(
+    committed_world: World, has_wrong_statement: bool
+) -> None:
+    officer, checker = browser(Role.SETTLEMENT), browser(Role.RISK)
+    pay(committed_world, "green", "blue", "100")
+    pay(committed_world, "blue", "green", "100")
+    window = SettlementWindow.objects.get(state="OPEN")
+    services.close_window(reason="end of day", actor="test")
+    made = services.create(model_name=_deferred_net_model(), window_ids=[window.pk], reason="end of day", actor="test")
+    assert set(made.accounts.values_list("net", flat=True)) == {0}
+    services.advance(made.pk, to=State.PS_TRANSFERS_COMMITTED, reason="test", actor="test")
+    if has_wrong_statement:  # one that an earlier version took in
+        Statement.objects.create(settlement=made, name="s", body=b"x", sha256="0", is_exact=False, actor="test")
+    path = f"/portal/settlement/{made.pk}/"
+    page = text_of(officer, path)
+    assert "All net amounts are zero, so the bank has nothing to pay." in page
+    assert f'<a class="btn btn-primary" href="{path}advance/">Continue settlement</a>' in page
+    assert "Settle without a bank statement" not in text_of(officer, f"{path}advance/")
+    assert officer.post(f"{path}advance/", {"to": "SETTLED", "reason": "end of day"}).status_code == 302
+    approval = Approval.objects.get()
+    assert "none needed: all net amounts are zero" in text_of(checker, f"/portal/approvals/{approval.pk}/")
+    checker.post(f"/portal/approvals/{approval.pk}/approve/")
+    assert Settlement.objects.get().state == "SETTLED"
+    assert committed_world.breaks() == []

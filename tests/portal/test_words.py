@@ -1,10 +1,12 @@
 """What people read: words in place of internals, their language's numbers, one word for one thing, and clear faults."""
 
+import ast
 import logging
 import os
 import re
 import shlex
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,13 +18,26 @@ from django.db import connection
 from django.test import Client
 from django.utils import translation
 
+from fspiop.errors import ErrorCode, FspiopError
 from hub.audit import record
+from hub.audit.models import Approval
 from hub.participants.models import Participant
+from ledger.models import Transfer
+from portal import changes, signed_payment_documents
+from portal.alarms.kinds import KINDS as ALARMS
+from portal.changes.credentials import KIND_NAMES
 from portal.models import Profile
 from portal.permissions import Role
 from portal.templatetags import portal as tags
+from portal.words import service_texts, states
+from portal.words.errors import words_for
+from settlement.states import State
+from tests.api import messages
+from tests.api.caller import dfsp
+from tests.api.test_transaction_requests import request_to_pay
 from tests.cases import of_each
 from tests.portal.people import browser, browser_of, person
+from tests.portal.test_requests_checked_when_made import settled_up_to
 from tests.world import World, amount, prepare, run
 
 
@@ -82,6 +97,118 @@ def test_states_are_words_in_each_language() -> None:
         assert same == []
     assert ">DEAD<" not in tags.state("DEAD")
     assert re.sub("<[^>]+>", "", tags.state("DEAD")) == re.sub("<[^>]+>", "", tags.state("GIVEN_UP")) == "GIVEN UP"
+
+
+_INTERNAL = ("PS_TRANSFERS", "PENDING_SETTLEMENT", "COMMITTED", "SETTLED", "ABORTED", "REJECTED")
+
+
+def said_on(page: str) -> str:
+    """What a person reads on a page; only the messages, as they were sent, keep their language."""
+    return text_of(re.sub(r'<pre class="raw".*?</pre>', "", page, flags=re.DOTALL))
+
+
+@pytest.mark.parametrize("code", ["fr", "sw"])
+def test_no_page_of_a_payment_or_a_settlement_has_a_states_internal_name(world: World, code: str) -> None:
+    cache.clear()
+    user = person(Role.SETTLEMENT)
+    Profile.objects.filter(user=user).update(language=code)
+    client = browser_of(user)
+    settlement = settled_up_to(world, State.PS_TRANSFERS_COMMITTED)
+    paid = Transfer.objects.get(state="COMMITTED")
+    path = f"/portal/settlement/{settlement.pk}"
+    without = {"without_statement": "on", "because": "b"}
+    assert client.post(f"{path}/advance/", {"to": "SETTLED", "reason": "r"} | without).status_code == 302
+    payment = client.get(f"/portal/transfers/{paid.pk}/")
+    for text in (
+        said_on(payment.content.decode()),
+        payment.context["for_the_bank"],
+        *(said_on(client.get(f"{path}/{step}/").content.decode()) for step in ("advance", "abort")),
+        said_on(client.get(f"/portal/approvals/{Approval.objects.get().pk}/").content.decode()),
+    ):
+        assert [name for name in _INTERNAL if name in text] == [], text
+    with translation.override(code):
+        facts = signed_payment_documents._facts(paid, payment.context["verdict"])
+        assert states.word_of("COMMITTED") in [text for _label, text in facts]
+        assert "COMMITTED" not in [text for _label, text in facts]
+
+
+@pytest.mark.parametrize("code", ["fr", "sw"])
+def test_an_attempts_page_has_words_for_its_state_and_its_error(committed_world: World, code: str) -> None:
+    cache.clear()
+    quote, request = messages.quote(), request_to_pay()
+    assert dfsp("POST", "/quotes", quote, destination="blue").status_code == 202
+    path = f"/quotes/{quote['quoteId']}/error"
+    assert dfsp("PUT", path, messages.error("5103"), source="blue", destination="green").status_code == 200
+    assert dfsp("POST", "/transactionRequests", request, source="blue", destination="green").status_code == 202
+    path, answer = f"/transactionRequests/{request['transactionRequestId']}", {"transactionRequestState": "REJECTED"}
+    assert dfsp("PUT", path, answer, source="green", destination="blue").status_code == 200
+    user = person(Role.VIEWER)
+    Profile.objects.filter(user=user).update(language=code)
+    client = browser_of(user)
+    page = said_on(client.get(f"/portal/payments/quotes/{quote['quoteId']}/").content.decode())
+    assert "5103" in page
+    assert "Payee FSP rejected quote" not in page
+    page = said_on(client.get(f"/portal/payments/requests/{request['transactionRequestId']}/").content.decode())
+    assert "REJECTED" not in page
+
+
+@pytest.mark.parametrize("code", ["fr", "sw"])
+def test_alarms_name_credentials_and_requests_in_words(code: str) -> None:
+    with translation.override(code):
+        until = {"participant": "green", "kind": "signingKey", "label": "", "until": "2026-12-01T00:00:00"}
+        assert str(KIND_NAMES["signingKey"]) in ALARMS["ending_certificate"].sentence(until)  # type: ignore[index]
+        waiting = {"number": 5, "kind": "add_oracle", "subject": "oracle for MSISDN", "seconds": 9000}
+        sentence = ALARMS["waiting_approval"].sentence(waiting)
+        assert str(changes.KINDS["add_oracle"].title) in sentence
+    assert "oracle for" not in sentence
+    assert "signingKey" not in ALARMS["ending_certificate"].sentence(until)
+
+
+def _details(path: Path) -> Iterator[str]:
+    """The detail of each refusal in a module, with X in place of values."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        name = getattr(getattr(node, "func", None), "id", "")
+        if isinstance(node, ast.Call) and name in ("FspiopError", "_refused"):
+            detail = node.args[-1]
+            if isinstance(detail, ast.Constant) and isinstance(detail.value, str):
+                yield detail.value
+            elif isinstance(detail, ast.JoinedStr):
+                yield "".join(part.value if isinstance(part, ast.Constant) else "X" for part in detail.values)
+
+
+# The services behind the changes of the portal.
+_SERVICES = (
+    "hub/participants/credentials.py",
+    "hub/participants/networks_and_contacts.py",
+    "hub/participants/offboarding.py",
+    "hub/participants/services.py",
+    "hub/administration/services.py",
+    "ledger/accounts_and_funds.py",
+    "ledger/settlement_funds_in_and_out.py",
+    "ledger/held_transfers/services.py",
+    "settlement/services/closing_participants.py",
+    "settlement/services/settlement_models.py",
+    "settlement/services/settlements.py",
+    "settlement/services/windows.py",
+    "directory/oracles.py",
+    "directory/builtin_oracle.py",
+    "rules/markers/services.py",
+    "rules/rulesets/services.py",
+)
+
+
+def test_the_services_refuse_in_the_language_of_the_reader() -> None:
+    details = {detail for name in _SERVICES for detail in _details(Path(settings.BASE_DIR) / name)}
+    assert len(details) > 60
+    for code in ("fr", "sw"):
+        with translation.override(code):
+            assert [detail for detail in details if service_texts.words_of(detail) == detail] == [], code
+            told = words_for(FspiopError(ErrorCode.CLIENT_ERROR, "green is leaving already"))
+            assert "green" in told
+            assert "leaving" not in told
+    assert words_for(FspiopError(ErrorCode.CLIENT_ERROR, "green is leaving already")).endswith(
+        "green is leaving already"
+    )
 
 
 def test_the_errors_of_the_api_are_words_in_each_language(world: World) -> None:

@@ -195,7 +195,7 @@ def test_terms_and_conversion_are_sent_one_by_one(world: World) -> None:
     assert found.status == 500, found
     changed_amount = wanted | {"sourceAmount": {"currency": "TZS", "amount": "51"}}
     found = world.green.call("POST", "/fxTransfers", changed_amount)
-    assert (found.status, found.body["statusCode"]) == (400, "3106"), found
+    assert (found.status, found.body["statusCode"]) == (500, "3106"), found
 
 
 def test_terms_and_conversions_that_are_refused(world: World) -> None:

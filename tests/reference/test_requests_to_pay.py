@@ -82,7 +82,7 @@ def test_a_request_is_made_and_paid_once_its_terms_are_accepted(world: World) ->
     again = world.green.call("POST", "/requestToPayTransfer", pays)
     assert again.body["transferId"] == answer.body["transferId"]
     other = world.green.call("POST", "/requestToPayTransfer", payment(request_id, amount="101"))
-    assert (other.status, other.body["statusCode"]) == (400, "3106")
+    assert (other.status, other.body["statusCode"]) == (500, "3106")
     assert world.position("green") - before == 100
 
 

@@ -45,7 +45,8 @@ def test_the_order_of_stored_fields_never_changes() -> None:
         "gate now payer_dfsp payee_dfsp currency amount has_details quoted payer payee payee_alias payer_id_type "
         "payee_id_type scenario sub_scenario initiator initiator_type payer_type refund_of merchant_code kyc_tier "
         "expires_in_s present extensions quoted_amount quoted_currency payer_lists payee_lists payer_markers "
-        "payee_markers bulk fx counters payer_alias is_judged_again"
+        "payee_markers bulk fx counters payer_alias is_judged_again original "
+        "original_transaction"
     )
 
 

@@ -63,6 +63,31 @@ def test_other_persons(name: str) -> None:
     assert found(name) == []
 
 
+COMMON = ["Mohammed", "Ahmed", "Ali", "Hassan", "Hussein", "Ibrahim", "Abdul", "Omar", "Khalid", "Said", "Yusuf"]
+
+
+def test_a_name_of_common_words_takes_little_time_and_its_search_is_completed_later() -> None:
+    draw = random.Random(7)
+    many = [" ".join(draw.sample(COMMON, draw.choice((2, 3, 4)))) for _ in range(20_000)]
+    listed = ["Yusuf Zebulon", *many]
+    index = NameIndex((ListedName(number, folded(name), 88) for number, name in enumerate(listed)), number=1)
+    for name, is_found in (("Mohamed Alli", False), (listed[1], True), ("Yusuf Zebuloon", True)):
+        began = time.thread_time()
+        at_once, is_complete = index.find_at_once(folded(name))
+        ms = (time.thread_time() - began) * 1000
+        assert (bool(at_once), is_complete, ms < 10) == (is_found, False, True), (name, ms)
+        assert set(at_once) <= set(index.find(folded(name)))
+    assert len(index.find(folded("Mohamed Alli"))) > 10
+    began = time.thread_time()
+    assert index.find(folded(" ".join(COMMON))) == []
+    assert time.thread_time() - began < 0.01, "a listed name of four words cannot match a name of twelve words"
+
+
+def test_a_name_with_rare_words_is_compared_completely_at_once() -> None:
+    for name in ("Josef Kony", "Osama bin Ladin", "John Smith", ""):
+        assert INDEX.find_at_once(folded(name)) == (INDEX.find(folded(name)), True)
+
+
 def test_names_listed_since_a_change() -> None:
     index = NameIndex((ListedName(number, folded(name), 88, number) for number, name in enumerate(LISTED)), number=9)
     name = folded("Joseph Kony")

@@ -2,6 +2,7 @@
 
 import json
 import time
+import uuid
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -19,26 +20,33 @@ from rich.console import Console
 from fspiop import ilp
 from hub.sql_execution import execute
 from ledger import engine, quoted_facts
+from ledger.commands_and_outcomes import Committed, Reserved
+from ledger.fx.commands_and_outcomes import FxRefused, FxReserved
 from ledger.models import Transfer
-from ledger.rule_history import replay, replay_command, replayed_rules
+from ledger.rule_history import rebuild, replay, replay_command, replayed_rules
 from ledger.rule_history.bounded_profiles import BoundedProfiles
 from ledger.rule_history.replay_report import EXAMPLES, Report
+from quotes.models import Quote
 from rules import facts as facts_of_payments
 from rules.decide import Hit, verdict_of
-from rules.profiles import folding
+from rules.profiles import events_and_buckets, folding
 from rules.profiles.counted_payments import CountedPayment, Keys, Role
 from rules.profiles.counters import ProfileCounters
+from rules.profiles.models import CountedTransfer
 from rules.rulesets import decisions, services
 from rules.rulesets.models import Decision
-from tests.api import messages
+from tests.api import fx_messages, messages
 from tests.api.caller import dfsp
+from tests.api.test_fx_agreement import fx
 from tests.directory.requests import register
+from tests.fx_world import fx_prepare, open_scheme
+from tests.fx_world import run as run_fx
 from tests.keys import FULFILMENT
 from tests.rules import documents
 from tests.rules.limits import facts_of_quotes, limit
 from tests.rules.limits import pay as group_pay
 from tests.rules.rule_sets import above, activate, create, document, hold, refuse, rule
-from tests.world import World, reject, run
+from tests.world import World, fulfil, reject, run
 
 PAYMENT = "8c3ac2c1-e5f1-4df6-b687-7f3e6e767660"
 PARTY = "/parties/MSISDN/255655001001"
@@ -248,6 +256,126 @@ def test_a_payment_without_a_stored_decision_must_have_no_hit(committed_world: W
     object.__setattr__(rules, "by_gate", harsh.by_gate)
     pay("255712001001")
     assert replay.run(rules).differences[0].startswith("transfer ")
+
+
+def test_refunds_are_replayed_by_their_originals(committed_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decisions, "is_sampled", lambda subject: True)
+    facts = ("refund.original_found", "refund.parties_swapped", "refund.within_original")
+    broken = {"any": [{"fact": fact, "is": "false"} for fact in facts]}
+    refunds = rule("refunds", broken, refuse("3141"), gate="transfer", when={"scenarios": ["REFUND"]})
+    version = activate(refunds)
+    early = pay("255712001001")  # refunds of this payment arrive before and after its commit
+    transaction_id = CountedTransfer.objects.get(pk=early).transaction_id
+    assert transaction_id is not None
+    assert refund(transaction_id) == ("ABORTED", "3141")
+    commit(committed_world, early)
+    assert refund(transaction_id, "12") == ("RESERVED", None)
+    assert refund(early, "12") == ("ABORTED", "3141")
+    assert refund(early, "8") == ("RESERVED", None)
+    report = replay.run(replayed_rules.of_version(version))
+    assert report.differences == []
+    assert (report.late, report.compared) == (0, report.reproduced)
+    assert report.rules["refunds"].refusals == 2
+    drafted = replayed(refunds)
+    assert drafted.rules["refunds"].refusals == 2
+
+
+def commit(world: World, transfer_id: str) -> None:
+    condition = Transfer.objects.get(pk=transfer_id).condition
+    quote_id = Quote.objects.get(condition=condition).pk
+    outcome = run(fulfil(world, "blue", transfer_id, fulfilment=ilp.fulfilment_for(messages.PACKET, quote_id.encode())))
+    assert isinstance(outcome, Committed)
+
+
+def refund(original: str, text: str = "20") -> tuple[str, str | None]:
+    """Returns the state of the refund's transfer, and its error code."""
+    kind = {**messages.TRANSACTION_TYPE, "scenario": "REFUND", "refundInfo": {"originalTransactionId": original}}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(messages, "TRANSACTION_TYPE", kind)
+        transfer_id = pay("255655001001", text, payee="255712001001", dfsps=("blue", "green"))
+    found = Transfer.objects.get(pk=transfer_id)
+    return found.state, found.error_code
+
+
+def test_fx_quotes_and_conversions_are_replayed_as_they_were_judged(
+    committed_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decisions, "is_sampled", lambda subject: True)
+    open_scheme(committed_world)
+    tier = rule("tier", {"fact": "payer.kyc_tier", "is": "absent"}, refuse("4540"), on_missing="closed")
+    version = activate(hold("PT1H", over="30"), rule("cap", above("500"), refuse("3145")), tier)
+    for text in ("20", "100", "501"):
+        asked = fx_messages.fx_quote(sourceAmount=fx_messages.money(text, "TZS"))
+        fx("POST", "/fxQuotes", asked, destination="fxp")
+        outcome = run_fx(fx_prepare(committed_world, str(uuid.uuid4()), source=("TZS", text)))
+        assert isinstance(outcome, FxRefused if text == "501" else FxReserved)
+    assert Decision.objects.filter(outcome="HOLD").count() == 2
+    report = replay.run(replayed_rules.of_version(version))
+    assert report.differences == []
+    assert report.compared == report.reproduced == Decision.objects.count() == 6
+
+
+def test_a_group_that_waits_until_a_planned_period_ends_is_no_difference(
+    committed_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quoted_facts, "of", facts_of_quotes)
+    monkeypatch.setattr(decisions, "is_sampled", lambda subject: False)
+    strict = activate(limit(above=1), limit("payee.received_count", above=1))
+    run(group_pay(committed_world, 1, 2))
+    ends = timezone.now() + timedelta(seconds=1)
+    activate(limit(above=9), limit("payee.received_count", above=9), valid_until=ends)
+
+    def in_thread() -> list[Any]:
+        try:
+            execute("SET lock_timeout = '20s'")
+            execute("SET statement_timeout = '20s'")
+            return engine.run([group_pay(committed_world, 1, 2)])
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        with transaction.atomic():
+            execute("SELECT FROM ledger_account FOR UPDATE")
+            outcomes = thread.submit(in_thread)
+            time.sleep(max(0.0, (ends - timezone.now()).total_seconds()) + 0.2)
+        assert type(outcomes.result()[0]).__name__ == "Reserved"
+    assert not isinstance(run(group_pay(committed_world, 1, 2)), Reserved)  # the strict version is active again
+    report = replay.run(replayed_rules.of_version(strict))
+    assert report.differences == []
+    assert report.late == 1
+
+    # A hit without a decision at another time is a difference.
+    monkeypatch.setattr(replayed_rules, "_JUDGED_WITHIN", timedelta(0))
+    assert replay.run(replayed_rules.of_version(strict)).different == 1
+
+
+def test_a_limit_that_read_its_payments_again_is_late_and_no_difference(
+    committed_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replay has only the sum of the payments that the hub read again."""
+    monkeypatch.setattr(quoted_facts, "of", facts_of_quotes)
+    monkeypatch.setattr(decisions, "is_sampled", lambda subject: False)
+    monkeypatch.setattr(events_and_buckets, "HOUR", 10**15)  # no window begins at the beginning of a bucket
+    version = activate(limit(above=50, window="PT1M", when={"payee_dfsps": ["red"]}))
+    before = [group_pay(committed_world, 1, 2) for _ in range(125)]
+    engine.run(before)
+    with transaction.atomic():  # two minutes later
+        execute("SET LOCAL session_replication_role = replica")
+        for table, column in (
+            ("ledger_transfer", "received_at"),
+            ("ledger_transferevent", "at"),
+            ("rules_profiles_countedtransfer", "reserved_at"),
+        ):
+            execute(f"UPDATE {table} SET {column} = {column} - interval '2 minutes'")
+    rebuild.rebuild()
+    engine.run([group_pay(committed_world, 1, 2) for _ in range(6)])
+    last = [group_pay(committed_world, 1, 2) for _ in range(64)]
+    engine.run(last)
+    engine.run([reject(committed_world, "blue", each.transfer_id) for each in last])
+    outcomes = engine.run([group_pay(committed_world, 1, 3, dfsps=("green", "red"))])
+    assert type(outcomes[0]).__name__ == "Reserved"
+    report = replay.run(replayed_rules.of_version(version))
+    assert (report.different, report.late) == (0, 1)
 
 
 def test_a_condition_of_several_quotes_is_no_difference(

@@ -10,10 +10,13 @@ from django.core.management import CommandError, call_command
 from django.test import override_settings
 
 from hub.audit.models import Approval
+from ledger.rule_history import replayed_rules
 from portal import changes
 from portal.permissions import Role
 from portal.visitor import visitor_for
-from rules.rulesets import active_rules, services
+from rules.language.parse import MOST_BYTES
+from rules.language.schema import schema
+from rules.rulesets import active_rules, services, sql_for_payments
 from rules.rulesets.models import Activation, RuleSetVersion
 from tests.portal.people import person
 from tests.rules.rule_sets import above, cap, create, document, refuse, rule
@@ -48,6 +51,30 @@ def test_a_file_becomes_a_version_that_is_active_and_comes_out_equal(world: Worl
     assert found.version == version.pk
     said("activate", "none")
     assert active_rules.current() is None
+
+
+def test_the_command_writes_the_json_schema_of_rule_sets() -> None:
+    assert json.loads(said("schema")) == schema()
+
+
+def test_the_largest_rule_set_is_stored_and_activated_and_comes_out_small_enough(world: World, tmp_path: Path) -> None:
+    """PostgreSQL writes the stored JSON with more spaces."""
+    one = cap("10") | {"id": "r0000", "when": {"payer_dfsps": [f"dfsp{number:03}" for number in range(100)]}}
+    most = MOST_BYTES // len(json.dumps(one, separators=(",", ":"))) - 2
+    large = document(*(one | {"id": f"r{number:04}"} for number in range(most)))
+    path = tmp_path / "rules.json"
+    path.write_text(json.dumps(large, separators=(",", ":")))
+    said("import", path)
+    version = RuleSetVersion.objects.get()
+    assert len(sql_for_payments.content(version.pk)) > MOST_BYTES
+    assert said("activate", version.pk).startswith("active from ")
+    found = active_rules.current()
+    assert found is not None
+    assert found.version == version.pk
+    assert len(replayed_rules.of_version(version.pk).by_gate["quote"].rules) == most
+    path.write_text(said("export", version.pk))
+    said("import", path)
+    assert RuleSetVersion.objects.count() == 1
 
 
 def test_each_fault_of_a_file_is_told_with_its_place(world: World, tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 """Names are screened when a party is first seen and when a list changes. Two people clear a match."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -9,8 +12,17 @@ from fspiop import bodies
 from fspiop.bodies.common import Party
 from rules.alerts import tasks as alert_tasks
 from rules.alerts.models import Alert
-from rules.lists import dfsp_corridor_and_name_keys, loaded_names, matches, name_match_clearing, screening, tasks
+from rules.lists import (
+    dfsp_corridor_and_name_keys,
+    loaded_names,
+    matches,
+    name_index,
+    name_match_clearing,
+    screening,
+    tasks,
+)
 from rules.lists.models import NamedParty, NameMatch, SeenName
+from rules.lists.name_index import NameIndex, Similar
 from rules.lists.screening import Named
 from rules.party_keys import key_of
 from tests.rules.test_lists import put
@@ -127,6 +139,19 @@ def test_names_beyond_the_time_of_a_group_are_left_to_the_tick(world: World, mon
     assert matches.matches([AT_BLUE]) == {AT_BLUE: LISTED}
 
 
+def test_a_name_that_sounds_like_very_many_listed_names_is_left_to_the_tick(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A match with the same spelling is found at once."""
+    sanction("Joseph Kony")
+    monkeypatch.setattr(name_index, "_MOST_AT_ONCE", 0)
+    screening.see([Named(ADA, "blue", "Josef Kony"), Named(BEN, "blue", "KONY Joseph")])
+    assert matches.matches([AT_BLUE, BEN_AT_BLUE]) == {BEN_AT_BLUE: LISTED}
+    assert tasks.screen_names() == 2
+    assert matches.matches([AT_BLUE, BEN_AT_BLUE]) == {AT_BLUE: LISTED, BEN_AT_BLUE: LISTED}
+    assert NameMatch.objects.count() == 2
+
+
 def test_a_match_raises_an_alert_about_the_party(world: World) -> None:
     sanction("Joseph Kony")
     screening.see([Named(ADA, "blue", "Joseph Kony")])
@@ -152,10 +177,95 @@ def test_two_people_clear_a_match_and_it_stays_cleared(committed_world: World) -
     assert matches.matches([AT_BLUE]) == {}
 
 
+def test_a_cleared_match_hides_no_match_of_another_name(committed_world: World) -> None:
+    """Blue gives the number of a customer who is not the listed person to the listed person."""
+    sanction("John Smith")
+    screening.see([Named(ADA, "blue", "Jon Smith")])
+    decide("clear_name_match", {"match": NameMatch.objects.get().pk})
+    matches.forget()
+    assert matches.matches([AT_BLUE]) == {}
+    screening.see([Named(ADA, "blue", "John Smith")])
+    matches.forget()
+    assert matches.matches([AT_BLUE]) == {AT_BLUE: LISTED}
+    first, second = NameMatch.objects.order_by("id")
+    assert (first.score < 100, first.cleared_at is None) == (True, False)
+    assert (second.score, second.cleared_at) == (100, None)
+    alert_tasks.merge()
+    assert Alert.objects.get().count == 2
+    SeenName.objects.update(screened_for=0)
+    assert tasks.screen_names() == 2
+    assert NameMatch.objects.count() == 2, "the cleared name stays cleared"
+
+
+def test_the_screening_of_all_names_takes_only_a_part_of_the_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If a worker has only one free process, the process also expires transfers and releases held transfers."""
+    screening.see([Named(key_of("MSISDN", str(number)), "blue", f"Person {number}") for number in range(20)])
+    sanction("Person 1")
+    find = NameIndex.find
+
+    def slow(index: NameIndex, folded: str) -> list[Similar]:
+        time.sleep(0.02)
+        return find(index, folded)
+
+    monkeypatch.setattr(NameIndex, "find", slow)
+    monkeypatch.setattr(tasks, "_FOR_S", 0.1)
+    runs = []
+    while not runs or runs[-1]:
+        runs.append(tasks.screen_names())
+    assert (sum(runs), max(runs) <= 6) == (20, True), runs
+    assert NameMatch.objects.exists()
+    SeenName.objects.update(screened_for=0)
+    monkeypatch.setattr(tasks, "_FOR_S", 0.0)
+    assert tasks.screen_names() == 1, "each tick screens at least one name"
+
+
+def test_a_message_with_a_known_name_does_not_wait_for_the_screening_of_this_name(
+    committed_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screening.see([Named(ADA, "blue", "Joseph Kony")])
+    sanction("Joseph Kony")
+    find, begun, is_over = NameIndex.find, threading.Event(), threading.Event()
+
+    def slow(index: NameIndex, folded: str) -> list[Similar]:
+        begun.set()
+        assert is_over.wait(10)
+        return find(index, folded)
+
+    monkeypatch.setattr(NameIndex, "find", slow)
+
+    def screen() -> int:
+        try:
+            return tasks.screen_names()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        screening_again = pool.submit(screen)
+        assert begun.wait(10)
+        screening.see([Named(BEN, "blue", "Joseph Kony")])
+        assert NamedParty.objects.count() == 2
+        is_over.set()
+        assert screening_again.result(10) == 1
+    assert set(NameMatch.objects.values_list("key", flat=True)) == {AT_BLUE, BEN_AT_BLUE}
+
+
+def test_while_the_index_of_a_changed_list_is_built_the_tick_does_not_wait(committed_world: World) -> None:
+    screening.see([Named(ADA, "blue", "Joseph Kony")])
+    put(into="sanctions", name="Joseph Kony")
+    assert tasks.screen_names() == 0
+    until = time.monotonic() + 10
+    while tasks.screen_names() == 0:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    assert matches.matches([AT_BLUE]) == {AT_BLUE: LISTED}
+
+
 def test_a_name_that_cannot_be_screened(committed_world: World) -> None:
     people = [Named(key_of("MSISDN", str(number)), "blue", f"Person {number}") for number in range(3)]
     screening.see(people)
-    put(into="sanctions", name="Person 1")
+    sanction("Person 1")
     bad = SeenName.objects.order_by("screened_for", "hash").values_list("pk", flat=True)[0]
     with poisoned("rules_lists_seenname", "hash", bad):
         assert tasks.screen_names() == 2

@@ -171,6 +171,31 @@ def test_the_number_of_statements_does_not_depend_on_the_size_of_the_group(
     assert few[2] == without[2]  # what ends transfers needs no rules
 
 
+def test_a_pair_has_a_profile_only_if_a_rule_reads_it(world: World) -> None:
+    new_payee = {
+        "id": "new-payee",
+        "title": "A new payee above 1,000",
+        "kind": "fraud",
+        "gate": "transfer",
+        "when": {"currencies": ["TZS"]},
+        "if": {
+            "all": [
+                {"fact": "pair.paid_before", "is": "false"},
+                {"fact": "amount", "is": "above", "value": {"amount": "1000", "currency": "TZS"}},
+            ]
+        },
+        "then": {"action": "alert"},
+    }
+    activate(new_payee)  # the hub reads from the transfers whether a payer has paid a payee before
+    run(pay(world, 1, 2))
+    activate(new_payee, limit("pair.sent_count", above=1))
+    run(pay(world, 1, 2))
+    assert kinds([run(pay(world, 1, 2))]) == ["Refused"]
+    pairs = CountedTransfer.objects.order_by("reserved_at").values_list("pair_key", flat=True)
+    assert [key is not None for key in pairs] == [False, True]
+    assert differences(world) == []
+
+
 def test_a_bulk_s_items_are_judged_one_by_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     activate(limit(above=2))
     bulk = bulk_prepare(world, "green", "blue", [1, 1, 1, 1])

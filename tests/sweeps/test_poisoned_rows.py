@@ -24,7 +24,8 @@ from structlog.testing import capture_logs
 from directory import tasks as directory
 from directory.models import PartyLookup
 from hub import metrics
-from hub.audit import record, trail
+from hub.audit import approvals, record, trail
+from hub.audit.models import Approval
 from hub.invariant_type import Invariant
 from hub.outbox import retries, wakeup
 from hub.outbox import store as outbox
@@ -36,6 +37,7 @@ from ledger.bulk.models import BulkTransfer
 from ledger.models import Account, Entry, SettlementWindow
 from portal import tasks as portal
 from portal.models import AccountMark, LedgerBlock, LedgerCheck
+from portal.permissions import Role
 from quotes import tasks as quotes
 from quotes.models import Agreement, BulkQuote, FxQuote, Question, Quote, TransactionRequest
 from settlement import tasks as settlement
@@ -49,6 +51,7 @@ from tests.concurrency.together import together
 from tests.directory.requests import register
 from tests.fx_world import fx_prepare, fx_state_of, open_kes, open_scheme
 from tests.outbox.messages import message
+from tests.portal.people import person
 from tests.portal.test_account_statements import begin_block, everything_is_old
 from tests.rules.rule_sets import activate, hold
 from tests.settlement.operator_steps import add_model, close, onboard_in, pay, settlement_api
@@ -519,6 +522,31 @@ def test_what_somebody_else_writes_to_the_bell_keeps_no_courier_from_hearing_it(
     asyncio.run(listen())
     client.delete(wakeup._key())
     assert heard == {5}
+
+
+def test_a_request_that_cannot_be_withdrawn(committed_world: World) -> None:
+    maker = person(Role.OPERATOR)
+    said = {"kind": "set_active", "subject": "green", "reason": "r", "maker": maker}
+    requests = [
+        approvals.ask(payload={"participant": "green", "is_active": False, "before": False}, **said) for _ in range(3)
+    ]
+    unreadable = approvals.ask(payload={}, **said)
+    bad, *others = (each.pk for each in requests)
+
+    def states(*numbers: int) -> set[str]:
+        return set(Approval.objects.filter(pk__in=numbers).values_list("state", flat=True))
+
+    with poisoned("audit_approval", "id", bad):
+        portal.withdraw_outdated()
+        assert (states(*others), states(bad, unreadable.pk)) == ({"WITHDRAWN"}, {"PENDING"})
+        assert skipped() == [
+            ("outdated-requests", str(bad), f"RaiseException: row {bad} is poisoned"),
+            ("outdated-requests", str(unreadable.pk), "KeyError: 'is_active'"),
+        ]
+    pause_is_over()
+    portal.withdraw_outdated()
+    assert states(bad) == {"WITHDRAWN"}
+    assert [row for _, row, _ in skipped()] == [str(unreadable.pk)]
 
 
 def test_a_held_transfer_that_cannot_be_released(committed_world: World) -> None:

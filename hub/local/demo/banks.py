@@ -10,7 +10,7 @@ from hub.local.stack import Stack
 
 NAMES = ("greenbank", "bluewallet")
 FXP = "lakefx"
-_PORTS = 4
+_PORTS = 5
 _TERMS_ARE_VALID_S = 600  # the terms stay valid for a long time, because customers read them before they pay
 
 
@@ -22,6 +22,7 @@ class Ports:
     inbound: int
     outbound: int
     web: int
+    reference: int  # the connector's API in the form of Mojaloop's SDK
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,7 @@ def _start(stack: Stack, bank: Bank, life: float) -> None:
     python = sys.executable
     # The hub's port has perhaps changed since the last start. On one machine, only the hub calls the connectors.
     flags = ["--hub-url", stack.base_url, "--inbound-is-private", "true", "--quote-expiry-s", str(_TERMS_ARE_VALID_S)]
+    flags += ["--reference-api", "true", "--reference-port", str(bank.ports.reference)]
     connector = [python, "-m", "kitovu_connector", "--config", str(config), *flags]
     stack.add_process(f"connector-{bank.name}", connector, health_url=f"{outbound}/health/live")
     stack.add_process(

@@ -1,6 +1,8 @@
 """manage.py certify NAME ...: certifies DFSPs, shows the progress, and writes the signed reports."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,22 @@ from portal.certification.cases import BY_NAME, CASES
 from portal.certification.faults import texts
 from portal.certification.models import Certification, CertificationCase
 from portal.certification.options import UNKNOWN, Options
+from portal.certification.questions_in_terminal import Question, Questions
 
 Verdict = CertificationCase.Verdict
 _STYLES = {Verdict.PASSED: "green", Verdict.FAILED: "red", Verdict.NOT_JUDGED: "yellow", Verdict.LEFT_OUT: "dim"}
 _WAITS_S = 600.0
+ACTOR = "manage.py certify"
+
+
+@contextmanager
+def _paused(live: Live) -> Iterator[None]:
+    """Removes the table from the terminal while a person types."""
+    live.stop()
+    try:
+        yield
+    finally:
+        live.start()
 
 
 class Command(BaseCommand):
@@ -34,6 +48,13 @@ class Command(BaseCommand):
             action="append",
             default=[],
             help="URL of the connector's outbound API, for each name. Without a URL, people make the payments",
+        )
+        parser.add_argument(
+            "--sdk-outbound",
+            action="append",
+            default=[],
+            metavar="URL",
+            help="URL of an API with the calls /bulkQuotes and /bulkTransfers of Mojaloop's SDK, for each name",
         )
         parser.add_argument("--leave-out", action="append", default=[], metavar="CASE", choices=sorted(BY_NAME))
         parser.add_argument("--patience", type=float, default=600.0, help="seconds that people have for a payment")
@@ -54,10 +75,9 @@ class Command(BaseCommand):
             return
         if not options["names"]:
             raise CommandError("Name at least one DFSP.")
-        if len(options["outbound"]) not in (0, len(options["names"])):
-            raise CommandError("Give --outbound for each name, or not at all.")
-        outbound = options["outbound"] or [""] * len(options["names"])
-        asked = [self._ask(name, url, options) for name, url in zip(options["names"], outbound, strict=True)]
+        outbound, sdk = (self._for_each_name(option, options) for option in ("outbound", "sdk_outbound"))
+        each = zip(options["names"], outbound, sdk, strict=True)
+        asked = [self._ask(name, url, sdk_url, options) for name, url, sdk_url in each]
         console = Console(soft_wrap=True, highlight=False)
         self._run(asked, console)
         is_passed = True
@@ -69,7 +89,14 @@ class Command(BaseCommand):
         if not is_passed:
             raise CommandError("Not certified.")
 
-    def _ask(self, name: str, outbound: str, options: dict[str, Any]) -> Certification:
+    @staticmethod
+    def _for_each_name(option: str, options: dict[str, Any]) -> list[str]:
+        given: list[str] = options[option]
+        if len(given) not in (0, len(options["names"])):
+            raise CommandError(f"Give --{option.replace('_', '-')} for each name, or not at all.")
+        return given or [""] * len(options["names"])
+
+    def _ask(self, name: str, outbound: str, sdk_outbound: str, options: dict[str, Any]) -> Certification:
         participant = Participant.objects.filter(name=name).first()
         if participant is None:
             raise CommandError(f"There is no participant {name}.")
@@ -81,12 +108,13 @@ class Command(BaseCommand):
             payee_type=payee_type or "MSISDN",
             unknown=options["unknown"],
             outbound=outbound,
+            sdk_outbound=sdk_outbound,
             left_out=tuple(options["leave_out"]),
             patience_s=options["patience"],
             answer_s=options["answer_time"],
         )
         try:
-            return starting_and_ending_runs.ask(participant, values, asked_by="manage.py certify")
+            return starting_and_ending_runs.ask(participant, values, asked_by=ACTOR)
         except starting_and_ending_runs.NotStarted as error:
             raise CommandError(str(error)) from None
 
@@ -103,14 +131,26 @@ class Command(BaseCommand):
                 )
             return table
 
-        with Live(get_renderable=shown, console=console, refresh_per_second=4, transient=True) as live:
+        by_name = {each.participant.name: each for each in asked}
+
+        def say(text: str) -> None:
+            live.console.print(text, markup=False)
+
+        with (
+            Live(get_renderable=shown, console=console, refresh_per_second=4, transient=True) as live,
+            Questions(say, lambda: _paused(live), actor=ACTOR) as questions,
+        ):
 
             def tell(case: str, verdict: str, values: dict[str, Any]) -> None:
-                if verdict == "INSTRUCTION":
-                    words = instructions.in_words(values["what"], values["values"])
-                    live.console.print(f"{values['dfsp']}: {case}: {words}", markup=False)
-                else:
+                if verdict != "INSTRUCTION":
                     verdicts[values["dfsp"], case] = verdict
+                    return
+                words = instructions.in_words(values["what"], values["values"])
+                text = f"{values['dfsp']}: {case}: {words}"
+                if values["what"] == "outcome":
+                    questions.ask(Question(by_name[values["dfsp"]], case, text))
+                else:
+                    say(text)
 
             while not certifying_process.run(asked, tell):
                 if time.monotonic() > end:

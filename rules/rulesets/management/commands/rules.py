@@ -17,6 +17,7 @@ from hub.command_output_and_user import console_of, told, who
 from rules.language.checks_of_well_formed_rules import GATES, costs_ns
 from rules.language.faults import RuleSetRefused
 from rules.language.rule_types import RuleSet
+from rules.language.schema import schema
 from rules.rulesets import command_registry, queries, services
 from rules.rulesets.models import Activation, RuleSetVersion
 
@@ -29,6 +30,7 @@ class Command(BaseCommand):
         commands.add_parser("check", help="report every fault in FILE").add_argument("file", type=Path)
         commands.add_parser("import", help="store FILE as a new version").add_argument("file", type=Path)
         commands.add_parser("export", help="write a version as JSON").add_argument("version", type=int)
+        commands.add_parser("schema", help="write the JSON schema of rule sets")
         show = commands.add_parser("show", help="show the active rules, a version, or all versions")
         show.add_argument("version", type=int, nargs="?")
         show.add_argument("--all", action="store_true", help="list all versions and activations")
@@ -65,7 +67,10 @@ class Command(BaseCommand):
         self.stdout.write(f"version {version.pk}: {version.name}")
 
     def _export(self, options: dict[str, Any]) -> None:
-        self.stdout.write(json.dumps(self._version(options["version"]).content, indent=2, ensure_ascii=False))
+        self.stdout.write(services.text_of(self._version(options["version"])))
+
+    def _schema(self, _options: dict[str, Any]) -> None:
+        self.stdout.write(json.dumps(schema(), indent=2))
 
     def _show(self, options: dict[str, Any]) -> None:
         if options["all"]:
