@@ -20,7 +20,6 @@ import structlog
 from aiohttp import web
 
 from fspiop.bodies.common import PartyIdType
-from fspiop.errors import FspiopError
 from kitovu_connector import alias_registrations, key_files, logs, party_identifiers, sent_request_ids_upgrade, tls
 from kitovu_connector.alias_registrations import AliasResult, CustomerAlias
 from kitovu_connector.aliases import Aliases
@@ -438,8 +437,6 @@ class Connector:
             yield
         except ConnectorError:
             raise
-        except FspiopError as error:
-            raise InvalidRequest(error.detail, error.error) from error
         except Exception as error:
             if not self._is_running:
                 raise NotRunning("the connector was stopped during the call") from error

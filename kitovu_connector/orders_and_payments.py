@@ -128,6 +128,10 @@ def stored_order(order: Order, *, needs_confirmation: bool = False) -> payment_o
         raise InvalidRequest(str(error)) from None
     if not 1 <= len(found.home_id) <= _LONGEST_HOME_ID:
         raise InvalidRequest(f"home_id: must have 1 to {_LONGEST_HOME_ID} characters")
+    if found.max_amount is not None and found.amount_type != "RECEIVE":
+        raise InvalidRequest("max_amount: only with the amount_type RECEIVE")
+    if found.max_amount is not None and found.max_amount < found.amount:
+        raise InvalidRequest("max_amount: must not be below amount")
     if found.needs_password and not found.transaction_request_id:
         raise InvalidRequest("transaction_request_id is required with needs_password", ErrorCode.MISSING_ELEMENT)
     if found.skip_lookup and not found.payee.fsp_id:

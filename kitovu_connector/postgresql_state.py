@@ -19,9 +19,9 @@ import structlog
 from psycopg import conninfo
 from psycopg.rows import dict_row
 
-from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector import logs, state_schema
 from kitovu_connector.config import StartError
+from kitovu_connector.errors import InvalidRequest
 from kitovu_connector.group_commit import Connection, Database, Duplicate, Result
 
 log = structlog.get_logger(__name__)
@@ -233,7 +233,7 @@ def _connect(url: str) -> psycopg.Connection[dict[str, Any]]:
 
 def _run(conn: psycopg.Connection[dict[str, Any]], sql: str, values: Sequence[object]) -> Result:
     if any(isinstance(value, str) and "\0" in value for value in values):
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, "an id contains a NUL character")  # PostgreSQL cannot store NUL
+        raise InvalidRequest("an id contains a NUL character")  # PostgreSQL cannot store NUL
     try:
         return cast(Result, conn.execute(_with_places(sql), values))
     except psycopg.errors.UniqueViolation as error:

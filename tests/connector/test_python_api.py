@@ -62,7 +62,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("amount", "stored"), RIGHT)
 def test_an_amount_is_a_decimal_outside_and_whole_ten_thousandths_inside(amount: Any, stored: int) -> None:
-    order = with_changes(WANTED, amount=amount, max_amount=amount, fee_limit=amount)
+    order = with_changes(WANTED, amount=amount, amount_type="RECEIVE", max_amount=amount, fee_limit=amount)
     assert (order.amount, type(order.amount)) == (Decimal(amount), Decimal)
     kept = stored_order(order)
     assert (kept.amount, kept.max_amount, kept.fee_limit) == (stored, stored, stored)
@@ -135,6 +135,8 @@ WRONG_ORDERS: dict[str, dict[str, Any]] = {
     "half of a character": {"note": "\ud800"},
     "a slash in the identifier": {"payee": PartyRef(id_type="ALIAS", id_value="a/b")},
     "a password without a request": {"needs_password": True},
+    "a largest amount for a payment that spends an amount": {"max_amount": "200"},
+    "a largest amount below the amount": {"amount_type": "RECEIVE", "max_amount": "100"},
     "no lookup and no DFSP": {"skip_lookup": True},
 }
 
