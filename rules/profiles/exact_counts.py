@@ -76,11 +76,12 @@ def _wanted(
     if not any(profile.buckets for profile in locked.values()):
         return ()
     removable = Counter(key for payment in ending for _, key in payment.keys.by_role())
+    exact = [need for need in needs if need.exact and need.subject != "original"]
     wanted: dict[tuple[int, Role, str], Latest] = {}
     for facts in judged:
-        for need in needs:
+        for need in exact:
             key = key_of_subject(need.subject, facts)
-            if key is None or facts.currency is None or not need.exact or need.subject == "original":
+            if key is None or facts.currency is None:
                 continue
             profile, role = locked.get(key), _role(need, facts)
             if profile is None or _is_decided(profile, need, role, facts.currency, now, removable[key]):
