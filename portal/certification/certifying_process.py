@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import structlog
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 from django.db.models.functions import Now
 
 from fspiop.errors import FspiopError
@@ -53,9 +54,21 @@ def run(certifications: Sequence[Certification], tell: Tell = lambda *_: None) -
             _give_up(mine, f"{type(error).__name__}: {error}")
             raise
         finally:
-            recorded_requests.forget_recordings()
-            certifier_participant.take_down()
+            _clear()
     return True
+
+
+def _clear() -> None:
+    """Ends the recordings, and disables the certifier.
+
+    If the connection to the database has ended during the runs, this process no longer holds the lock of
+    certifications. Perhaps another process certifies now, and a worker ends what this process leaves.
+    """
+    try:
+        recorded_requests.forget_recordings()
+        certifier_participant.take_down()
+    except (OperationalError, InterfaceError) as error:
+        log.warning("certifications_not_cleared", error=str(error)[:200])
 
 
 def _give_up(certifications: Sequence[Certification], why: str) -> None:

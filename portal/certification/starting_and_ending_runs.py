@@ -14,7 +14,7 @@ from datetime import timedelta
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -163,7 +163,10 @@ def only_process() -> Iterator[bool]:
             yield has_lock
         finally:
             if has_lock:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
+                try:
+                    cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
+                except (OperationalError, InterfaceError):
+                    connection.close()  # the connection has ended, and the lock with it
 
 
 def take(certification: Certification) -> bool:

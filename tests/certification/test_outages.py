@@ -12,12 +12,13 @@ from django.db import connection
 from psycopg import sql
 
 from hub.participants.models import Participant
-from hub.recordings.models import RecordedRequest
-from portal.certification import certifying_process, run_for_one_dfsp
+from hub.recordings.models import RecordedRequest, Recording
+from portal.certification import certifying_process, run_for_one_dfsp, starting_and_ending_runs
 from portal.certification.case_type import Case
 from portal.certification.faults import NotJudged
 from portal.certification.message_limits import MessageLimit
 from portal.certification.models import Certification
+from portal.certification.options import Options
 from portal.certification.recorded_requests import Door, Patience
 from portal.certification.running_case import Scene
 from tests.certification.test_other_dfsps import begun, no_endpoint
@@ -172,3 +173,21 @@ def test_a_run_whose_messages_cannot_be_read_ends_as_interrupted(
     made.refresh_from_db()
     assert (made.state, made.fault) == ("INTERRUPTED", "RuntimeError: a fault of the certifier")
     assert made.signature == ""
+
+
+def test_a_process_that_has_lost_its_lock_leaves_everything_to_the_next(
+    green: Participant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock ends with the connection, so another process can certify before this process has ended."""
+    made = starting_and_ending_runs.ask(green, Options(payee="255799000001"), asked_by="asha")
+
+    async def loses_its_connection(*_: Any) -> None:
+        await outage(0.1)
+
+    monkeypatch.setattr(certifying_process, "_run", loses_its_connection)
+    assert certifying_process.run([made])
+    assert Recording.objects.filter(dfsp="green").exists()
+    starting_and_ending_runs.end_lost()
+    made.refresh_from_db()
+    assert made.state == "INTERRUPTED"
+    assert not Recording.objects.exists()
