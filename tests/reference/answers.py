@@ -188,8 +188,7 @@ BULK_TRANSFER = record(
     },
     bulkQuoteId=ID,
     homeTransactionId=text(),
-    # the document: a TransferState; the FSPIOP API: a BulkTransferState
-    bulkTransferState=one_of("RECEIVED", "PENDING", "ACCEPTED", "PROCESSING", "COMPLETED", "REJECTED"),
+    bulkTransferState=TRANSFER_STATE,
     completedTimestamp=MOMENT,
     extensionList=EXTENSIONS,
 )
