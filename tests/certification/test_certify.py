@@ -140,10 +140,12 @@ def test_each_broken_dfsp_fails_exactly_its_case(hub: Hub) -> None:
     assert certified(hub, FAULTS) == {fault: [case] for fault, case in FAULTS.items()}
 
 
+@pytest.mark.thorough
 def test_a_slow_answer_counts_and_each_refusal_needs_its_code(hub: Hub) -> None:
     assert certified(hub, VARIANTS) == VARIANTS
 
 
+@pytest.mark.thorough
 def test_a_dfsp_that_floods_the_certifier_ends_only_its_own_certification(hub: Hub) -> None:
     flooding, honest = hub.add("floodbank", "floods"), hub.add("honestbank")
     names = (flooding.name, honest.name)
@@ -271,6 +273,7 @@ def test_a_person_makes_the_payments_by_hand(hub: Hub, example: Bank) -> None:
     assert late["reportedByHand"] == {"state": "ABORTED", "by": "manage.py certify"}
 
 
+@pytest.mark.thorough
 def test_by_hand_each_dfsp_is_judged_by_the_state_that_it_shows_and_pays_a_bulk(hub: Hub) -> None:
     dfsps = {dfsp.name: dfsp for dfsp in (hub.add("handbank"), hub.add("paidbank", "shows_paid"))}
     pays: dict[tuple[str, str], dict[str, Any]] = {}  # the order of each DFSP to each payee
