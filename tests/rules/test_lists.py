@@ -269,6 +269,24 @@ def test_changes_that_cannot_be_read_by_one_statement_are_seen(
     assert len(statements) == (0 if is_cancelled else 1)
 
 
+def test_a_fault_of_the_thread_leaves_the_table_to_each_call(
+    committed_world: World, another_process: RefreshedKeySets, monkeypatch: pytest.MonkeyPatch, statements: list[str]
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("a fault")
+
+    unhandled: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", unhandled.append)
+    monkeypatch.setattr(another_process, "_load", fail)
+    put(ADA)
+    another_process.begin_to_load()
+    is_refreshed(another_process)
+    for _ in range(2):
+        statements.clear()
+        assert another_process.of([ADA, BEN]) == {ADA: BLOCKED}
+    assert (len(statements), unhandled) == (1, []), "no thread begins again for a while"
+
+
 def test_without_any_list_a_process_starts_no_thread(
     world: World, another_process: RefreshedKeySets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
