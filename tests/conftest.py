@@ -24,6 +24,7 @@ from tests.world import World
 def pytest_configure(config: pytest.Config) -> None:
     """Hashes passwords quickly, for hundreds of people sign in here; lets tests ask for states as fast as they can."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.WHITENOISE_AUTOREFRESH = True  # otherwise each client of a test looks for all files of the pages first
     # Of these, a process remembers more than the test that it runs.
     settings.DFSP_STATE_RATE = 0
     settings.DFSP_BULK_SHARE = 0

@@ -145,6 +145,7 @@ def test_a25_no_page_can_be_framed_or_run_anothers_code(world: World) -> None:
         assert "Access-Control-Allow-Origin" not in answer
 
 
+@pytest.mark.thorough
 def test_a23_every_search_field_takes_what_is_hostile_without_a_fault(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,6 +38,7 @@ def expect_refusal(window: Window) -> None:
     assert "400" in window.complaints.pop()
 
 
+@pytest.mark.thorough
 def test_a_participant_is_made_to_send_only(two: tuple[Window, Window]) -> None:
     maker, checker = two
     maker.go("/portal/participants/")
@@ -120,6 +121,7 @@ def test_a_participant_is_onboarded_step_by_step(two: tuple[Window, Window]) -> 
     assert Participant.objects.get(name="ziwa-bank").contacts.get().name == "Neema"
 
 
+@pytest.mark.thorough
 def test_a_participant_is_off_boarded_step_by_step(two: tuple[Window, Window], world_of_banks: World) -> None:
     maker, checker = two
     page = maker.page
@@ -149,6 +151,7 @@ def test_a_participant_is_off_boarded_step_by_step(two: tuple[Window, Window], w
     assert bank.closed_at is not None
 
 
+@pytest.mark.thorough
 def test_a_treasurer_asks_for_money_back_and_the_hub_pays_it_out(open_window: Open) -> None:
     treasurer = open_window(person(Role.PARTICIPANT_TREASURER, name="neema", participant=BANK))
     officer, checker = open_window(person(Role.SETTLEMENT, name="asha")), open_window(person(Role.RISK, name="juma"))

@@ -49,6 +49,7 @@ def paid_since(bank: Bank, began: float) -> set[str]:
     return {"wages" if kind in ("salary", "benefit") else kind for (kind,) in rows}
 
 
+@pytest.mark.thorough
 def test_every_kind_of_payment_still_occurs_after_a_long_time(tmp_path: Path) -> None:
     """Before, the agents' float was paid out after an hour, and nobody brought them cash."""
 

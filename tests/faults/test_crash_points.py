@@ -20,6 +20,7 @@ from hub.outbox.models import Message
 from ledger import engine, invariants, store
 from ledger.commands_and_outcomes import Expire, Prepare
 from ledger.models import Entry, Transfer
+from tests.examples import examples
 from tests.world import World, fulfil, prepare, reject
 
 POINTS = (
@@ -211,7 +212,7 @@ def test_dying_at_any_point_loses_and_doubles_nothing() -> None:
     run_state_machine_as_test(
         Payments,
         settings=settings(
-            max_examples=25,
+            max_examples=examples(12),
             stateful_step_count=30,
             deadline=None,
             derandomize=True,

@@ -45,8 +45,12 @@ for line in sys.stdin:
     if not (child := os.fork()):
         os.dup2(into, 2)
         os.environ.clear()
-        os.environ.update(json.loads(line))
-        import hub.wsgi
+        os.environ.update(json.loads(line), DJANGO_SETTINGS_MODULE="hub.settings")
+        if os.environ.pop("WEB"):
+            import hub.wsgi
+        else:
+            from hub.production_checks import refuse_if_faulty
+            refuse_if_faulty()
         os._exit(0)
     os.close(into)
     with os.fdopen(out, errors="replace") as said:
@@ -69,22 +73,33 @@ def _starter() -> "subprocess.Popen[str]":
     return process
 
 
-def start(environment: dict[str, str]) -> str:
-    """Returns what a web process that starts with this environment writes if it does not start; empty if it starts."""
+def start(environment: dict[str, str], *, web: bool = False) -> str:
+    """Returns what a process that starts with this environment writes if it does not start; empty if it starts.
+
+    Without `web`, the process loads the settings and checks them as each process of the hub does, but not the hub's
+    other modules, which take seconds. With `web`, it is a whole web process.
+    """
     starter = _starter()
     assert starter.stdin is not None
     assert starter.stdout is not None
-    print(json.dumps(_KEPT | environment), file=starter.stdin, flush=True)
+    print(json.dumps(_KEPT | environment | {"WEB": "yes" if web else ""}), file=starter.stdin, flush=True)
     said: str = json.loads(starter.stdout.readline())
     return said
 
 
-def test_development_starts_with_nothing_set() -> None:
-    assert start({}) == ""
+@pytest.mark.parametrize("web", [False, True])
+def test_development_starts_with_nothing_set(web: bool) -> None:
+    assert start({}, web=web) == ""
 
 
-def test_production_starts_with_everything_set() -> None:
-    assert start(FIT) == ""
+@pytest.mark.parametrize("web", [False, True])
+def test_production_starts_with_everything_set(web: bool) -> None:
+    assert start(FIT, web=web) == ""
+
+
+def test_a_web_process_is_refused_too() -> None:
+    assert "This hub does not start" in start(FIT | {"DEBUG": "true"}, web=True)
+    assert "ImproperlyConfigured" in start({"TWO_PEOPLE": "nowhere"}, web=True)
 
 
 @pytest.mark.parametrize(

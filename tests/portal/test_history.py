@@ -325,7 +325,7 @@ WISHES = {
 }
 
 
-@pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu"])
+@pytest.mark.parametrize("zone", [pytest.param("UTC", marks=pytest.mark.thorough), "Asia/Kathmandu"])
 def test_each_link_opens_exactly_the_payments_of_its_figure(varied: World, zone: str) -> None:
     user = person(Role.VIEWER)
     Profile.objects.filter(user=user).update(time_zone=zone)
