@@ -58,6 +58,17 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedAndStored:
+    """The scheme's rules refuse the request. The hub stores the request, with its own refusal as the answer, and sends
+    an error callback to the requester. People find the request later, and a repeated request gets the same refusal."""
+
+    command: Any
+    payee_id: int
+    answer: Any  # the command that stores the refusal
+    message: Outgoing
+
+
+@dataclass(frozen=True, slots=True)
 class NotObeyed:
     """The hub refuses the message in the HTTP response, because the message's sender gets no callback. The hub stores
     nothing about the message. This class contains an error code instead of an exception. An exception would keep its
@@ -88,12 +99,12 @@ class Alone:
     message in a group of its own. The hub stores nothing about the message."""
 
 
-Outcome = Forwarded | Repeated | Refused | NotObeyed | NoRoom | AtOracles | Alone
+Outcome = Forwarded | Repeated | Refused | RefusedAndStored | NotObeyed | NoRoom | AtOracles | Alone
 
 
 def message_of(outcome: Outcome) -> Outgoing | None:
     """Returns the message that the hub sends for this outcome, or None."""
-    return outcome.message if isinstance(outcome, Forwarded | Repeated | Refused) else None
+    return outcome.message if isinstance(outcome, Forwarded | Repeated | Refused | RefusedAndStored) else None
 
 
 def refused(

@@ -118,6 +118,11 @@ class Standing:
     octets: int = 0  # the size of the stored message that the hub sends for a repeated request
     kept: bytes | None = None  # stored until the answer comes: the facts and the verdict of the scheme's rules
 
+    @property
+    def is_refused_by_rules(self) -> bool:
+        """Whether the hub refused the request by the scheme's rules, so that the payee never received the request."""
+        return self.state == State.REJECTED and self.response_digest == self.request_digest
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -140,6 +145,10 @@ class Stored:
 class Gate(Protocol):
     """The scheme's rules, and the data that the rules need to judge the new requests of a group
     (`quotes.rules_gate`)."""
+
+    def fault(self, command: AskTerms) -> FspiopError | None:
+        """Returns an error if the rules cannot read the request for terms, for example because an amount is too
+        large."""
 
     def refusal(self, command: AskTerms) -> FspiopError | None:
         """After a request for terms has passed the hub's checks, judges the request by the scheme's rules. Returns an

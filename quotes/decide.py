@@ -6,7 +6,18 @@ from dataclasses import replace
 
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.paths import path_of
-from hub.agreement_outcomes import Alone, Forwarded, NoRoom, NotObeyed, Outcome, Refused, Repeated, Scene, refused
+from hub.agreement_outcomes import (
+    Alone,
+    Forwarded,
+    NoRoom,
+    NotObeyed,
+    Outcome,
+    Refused,
+    RefusedAndStored,
+    Repeated,
+    Scene,
+    refused,
+)
 from hub.outbox.messages import IfPending, ReceivedMessage, Recipient
 from hub.participants.participant_checks import (
     Party,
@@ -68,7 +79,12 @@ def _ask(command: AskTerms, scene: Scene, facts: Facts) -> Outcome:
         if is_too_large(command, seen, scene):
             return Alone()
         return _again(facts.stored[command.key], scene)
+    fault = facts.gate.fault(command) if facts.gate is not None else None
+    if fault is not None:
+        return _refused(command, scene, fault)
     refusal = facts.gate.refusal(command) if facts.gate is not None else None
+    if refusal is not None and command.resource == "quotes":
+        return _refuse_by_rules(command, payee, scene, refusal)
     if refusal is not None:
         return _refused(command, scene, refusal)
     message = notices.request_of(
@@ -110,6 +126,26 @@ def _again(stored: Stored, scene: Scene) -> Repeated:
     return Repeated(message)
 
 
+def _refuse_by_rules(command: AskTerms, payee: Party, scene: Scene, refusal: FspiopError) -> RefusedAndStored:
+    """Stores the request with the hub's refusal as its answer, so that people find the refused payment.
+
+    The payee DFSP receives nothing, and never learns of the request. The answer has the request's digest, which no
+    answer of a participant has: see `quotes.models.Agreement`.
+    """
+    message = _refused(command, scene, refusal).message
+    own = replace(command.message, body=message.body, headers=message.headers)
+    answer = GiveTerms(
+        resource=command.resource,
+        agreement_id=command.agreement_id,
+        sender=command.requester,
+        message=own,
+        state=State.REJECTED,
+        not_found=refusal.error,
+        columns={},
+    )
+    return RefusedAndStored(command, payee.id, answer, message)
+
+
 def _refused(command: AskTerms, scene: Scene, error: FspiopError) -> Refused:
     path, subject = path_of(command.resource, command.agreement_id), command.agreement_id
     return refused(
@@ -129,7 +165,7 @@ def _give(command: GiveTerms, scene: Scene, facts: Facts) -> Outcome:
     """
     try:
         seen = facts.standing.get(command.key)
-        if seen is None or command.sender_id not in (seen.payer.id, seen.payee.id):
+        if seen is None or seen.is_refused_by_rules or command.sender_id not in (seen.payer.id, seen.payee.id):
             raise FspiopError(command.not_found)
         if not _is_news(seen, command):
             return Repeated(None)

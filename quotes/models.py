@@ -11,6 +11,10 @@ from django.db.models.functions import Now
 from fspiop.errors import ErrorCode
 from hub.participants.models import Participant
 
+REFUSED_BY_RULES = Q(state="REJECTED", response_digest=F("request_digest"))
+"""The requests for terms that the hub refused by the scheme's rules. Only the hub's refusal has the digest of the
+request. The payee DFSP never received these requests, so neither its programs nor its people may see them."""
+
 
 class Agreement(models.Model):
     """An agreement: a request for terms and its answer, stored byte for byte.
@@ -46,6 +50,13 @@ class Agreement(models.Model):
 
     def __str__(self) -> str:
         return str(self.pk)
+
+    @property
+    def is_refused_by_rules(self) -> bool:
+        """Whether this is one of `REFUSED_BY_RULES`."""
+        if self.state != Agreement.State.REJECTED or self.response_digest is None:
+            return False
+        return bytes(self.response_digest) == bytes(self.request_digest)
 
 
 class JudgedAgreement(Agreement):

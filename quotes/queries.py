@@ -64,9 +64,12 @@ _OF_ALIAS = """SELECT DISTINCT found.quote_id, found.transaction_id, found.payer
 _SCAN = """(SELECT created_at, quote_id, transaction_id, payer_id, condition, item_id
          FROM {table} q WHERE {alias} = s.alias AND {condition}
          ORDER BY created_at DESC, quote_id DESC LIMIT %(size)s)"""
-_QUOTES = "(SELECT *, NULL::bigint AS item_id FROM quotes_quote)"
-_ITEMS = """(SELECT i.created_at, i.quote_id, i.transaction_id, i.payer_alias, i.payee_alias, b.payer_id, b.payee_id,
-                    NULL::text AS condition, i.id AS item_id
+_QUOTES = """(SELECT *, NULL::bigint AS item_id,
+                     CASE WHEN state = 'REJECTED' AND response_digest = request_digest THEN payer_id
+                          ELSE payee_id END AS receiver_id
+              FROM quotes_quote)"""
+_ITEMS = """(SELECT i.created_at, i.quote_id, i.transaction_id, i.payer_alias, i.payee_alias, b.payer_id,
+                    b.payee_id AS receiver_id, NULL::text AS condition, i.id AS item_id
              FROM quotes_bulkquoteitem i JOIN quotes_bulkquote b ON b.bulk_quote_id = i.bulk_quote_id)"""
 _ALIASES = (
     (_QUOTES, "quotes_alias(request, 'payer')"),
@@ -87,11 +90,12 @@ def of_alias(
     """Returns the latest quotes, and the latest payments of bulk quotes, that name a party by one of these identifiers.
     `until` is the end of the searched period. `before` is the last row of the previous page.
 
-    If `own` is set, returns only quotes that the participant with the id `own` sent or received.
+    If `own` is set, returns only quotes that the participant with the id `own` sent or received. A payee DFSP does not
+    receive a quote that the scheme's rules refuse.
     """
     conditions, values = [], dict[str, Any](spellings=list(spellings), size=size)
     if own is not None:
-        conditions.append("%(own)s IN (payer_id, payee_id)")
+        conditions.append("%(own)s IN (payer_id, receiver_id)")
         values["own"] = own
     if until is not None:
         conditions.append("created_at < %(until)s")

@@ -51,14 +51,16 @@ class QuoteGate:
     kept: dict[str, bytes] = field(default_factory=dict)  # the facts and verdicts to store, for each command's key
     judged: list[Judged] = field(default_factory=list)
 
+    def fault(self, command: AskTerms) -> FspiopError | None:
+        """Returns an error if the rules cannot read the request for terms."""
+        return self.faults.get(command.key) if self.rules is not None else None
+
     def refusal(self, command: AskTerms) -> FspiopError | None:
         """After a request for terms has passed the hub's checks, judges the request by the scheme's rules. Returns an
         error if the scheme's rules refuse the request for terms."""
         if self.rules is None:
             self._keep_facts(command)
             return None
-        if command.key in self.faults:
-            return self.faults[command.key]
         found = [
             (quote_id, *self._judge(self.rules, quote_id, facts, stopped))
             for quote_id, facts, stopped in self.payments[command.key]

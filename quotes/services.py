@@ -5,7 +5,7 @@ One database transaction stores the messages of a group and adds the forwarded m
 `hub.agreement_engine`.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -14,11 +14,11 @@ from django.db.models import QuerySet
 
 from fspiop.errors import FspiopError
 from hub import agreement_engine
-from hub.agreement_outcomes import Alone, Forwarded, Outcome, Scene
+from hub.agreement_outcomes import Alone, Forwarded, Outcome, RefusedAndStored, Scene
 from hub.outbox.messages import HubMessages, Outgoing
 from hub.participants.models import Participant
 from quotes import notices, rules_gate, store
-from quotes.commands_and_facts import AgreementCommand, AskTerms, Facts, GiveTerms, Standing, Stored
+from quotes.commands_and_facts import AgreementCommand, AskTerms, Facts, GiveTerms, Standing, State, Stored
 from quotes.decide import decide, is_same, is_too_large
 from quotes.models import Agreement
 from quotes.rules_gate import QuoteGate
@@ -82,20 +82,22 @@ def _load(commands: Collection[AgreementCommand], scene: Scene) -> tuple[Facts, 
     return Facts(standing, stored, gate), gate
 
 
-def _save(outcomes: Iterable[Outcome], facts: Facts, kept: Mapping[str, bytes]) -> None:
+def _save(outcomes: Collection[Outcome], facts: Facts, kept: Mapping[str, bytes]) -> None:
     forwarded = [outcome for outcome in outcomes if isinstance(outcome, Forwarded)]
+    refused = [outcome for outcome in outcomes if isinstance(outcome, RefusedAndStored)]
+    asked = [(each.command, each.message.destination_id) for each in forwarded if isinstance(each.command, AskTerms)]
+    given = [
+        (each.command, facts.standing[each.command.key].state)
+        for each in forwarded
+        if isinstance(each.command, GiveTerms)
+    ]
+    asked += [(each.command, each.payee_id) for each in refused]
+    given += [(each.answer, State.PENDING) for each in refused]
     for resource, kind in store.KINDS.items():
-        of_kind = [each for each in forwarded if each.command.resource == resource]
-        asked = [(each.command, each.message.destination_id) for each in of_kind if isinstance(each.command, AskTerms)]
-        given = [
-            (each.command, facts.standing[each.command.key].state)
-            for each in of_kind
-            if isinstance(each.command, GiveTerms)
-        ]
-        if asked:
-            store.add(kind, asked, kept)
-        if given:
-            store.settle(kind, given)
+        if of_kind := [each for each in asked if each[0].resource == resource]:
+            store.add(kind, of_kind, kept)
+        if answers := [each for each in given if each[0].resource == resource]:
+            store.settle(kind, answers)
 
 
 def find(kind: type[A], agreement_id: str, *, asker_id: int) -> A:
@@ -109,6 +111,8 @@ def find(kind: type[A], agreement_id: str, *, asker_id: int) -> A:
 def _of(participant_id: int, kind: type[A], rows: QuerySet[A]) -> A:
     agreement = rows.select_related("payer", "payee").first()
     if agreement is None or participant_id not in (agreement.payer_id, agreement.payee_id):
+        raise FspiopError(kind.not_found)
+    if agreement.is_refused_by_rules and participant_id != agreement.payer_id:
         raise FspiopError(kind.not_found)
     return agreement
 

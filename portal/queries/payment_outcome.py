@@ -193,7 +193,9 @@ def steps_before(quote: Quote | None, lookup: Lookup | None) -> Iterator[Step]:
         yield _step(
             _("%(asked)s answered the lookup") % {"asked": asked}, lookup.request.created_at, lookup.answer.created_at
         )
-    if quote is not None and quote.answered_at is not None and quote.state != "EXPIRED":
+    if quote is None or quote.answered_at is None or quote.is_refused_by_rules:
+        return
+    if quote.state != "EXPIRED":
         text = _("%(payee)s answered the quote") % {"payee": quote.payee.name}
         yield _step(text, quote.created_at, quote.answered_at)
 
@@ -219,7 +221,10 @@ def of_quote(quote: Quote, lookup: Lookup | None) -> Verdict:
     names = {"payer": quote.payer.name, "payee": quote.payee.name}
     match quote.state:
         case Quote.State.REJECTED:
-            found = Verdict("bad", _("Not paid: the quote was rejected.") % names)
+            title = _("Not paid: the quote was rejected.")
+            if quote.is_refused_by_rules:
+                title = _("Not paid: the scheme's rules refused the quote. %(payee)s did not receive it.")
+            found = Verdict("bad", title % names)
             found.sentences += [_("Error: %(error)s") % {"error": error} for error in _errors(quote.response)]
         case Quote.State.EXPIRED:
             found = Verdict("bad", _("Not paid: %(payee)s did not answer the quote in time.") % names)

@@ -27,7 +27,15 @@ from portal.queries.keyset import Found, Key, Source
 from portal.queries.transfers import Wish
 from quotes import bulk_quote_items
 from quotes import queries as quote_queries
-from quotes.models import Quote, TransactionRequest, alias_of, alias_of_request, requested_amount, requested_currency
+from quotes.models import (
+    REFUSED_BY_RULES,
+    Quote,
+    TransactionRequest,
+    alias_of,
+    alias_of_request,
+    requested_amount,
+    requested_currency,
+)
 
 QUOTES_AT_ONCE = 200
 _MOST_QUOTES = 1000  # the maximum number of quotes to read for one page
@@ -164,7 +172,7 @@ def _sources(sought: Sought) -> "Iterator[Source[Any]]":
         failed = _within(_quotes().filter(state__in=_FAILED), sought)
         found = _by_side(failed, sought) if sought.amount is None else [failed.filter(asked=sought.amount)]
         for rows in found:
-            yield Source(rows, _sides(sought), most)
+            yield Source(rows, _quote_sides(sought), most)
         if sought.reads_open_quotes:
             has_transfer = Q(Exists(Transfer.objects.filter(pk=OuterRef("transaction_id"))))
             condition = _sides(sought, currency="transfer_currency") & ~has_transfer
@@ -194,6 +202,13 @@ def _sides(sought: Sought, *, currency: str = "asked_currency") -> Q:
     sides = {"payer_id": sought.payer, "payee_id": sought.payee, currency: sought.currency}
     found = Q(**{name: value for name, value in sides.items() if value}) & transfers.of_dfsps(sought.dfsps)
     return found if sought.own is None else found & (Q(payer_id=sought.own) | Q(payee_id=sought.own))
+
+
+def _quote_sides(sought: Sought) -> Q:
+    """Returns the conditions of `_sides` for quotes. The payee DFSP's people do not see a quote that the scheme's rules
+    refused, because the payee DFSP did not receive it."""
+    found = _sides(sought)
+    return found if sought.own is None else found & (Q(payer_id=sought.own) | ~REFUSED_BY_RULES)
 
 
 def _by_side(rows: "QuerySet[Any]", sought: Sought) -> "list[QuerySet[Any]]":
@@ -228,10 +243,6 @@ def _asked(rows: "QuerySet[Any]") -> "QuerySet[Any]":
     return rows.select_related("payer", "payee").annotate(
         received_at=F("created_at"), asked=requested_amount(), asked_currency=requested_currency()
     )
-
-
-def _own(rows: "QuerySet[Any]", own: int | None) -> "QuerySet[Any]":
-    return rows if own is None else rows.filter(Q(payer_id=own) | Q(payee_id=own))
 
 
 # --- by number --------------------------------------------------------------------------------------------------------
@@ -294,7 +305,7 @@ def _matching(agreed: Sequence[quote_queries.Agreed], sought: Sought) -> list[An
 def _quotes_in(agreed: Collection[quote_queries.Agreed], sought: Sought) -> "QuerySet[Any]":
     """Returns those of these quotes that meet the conditions, except the condition about the party."""
     ids = [quote.quote_id for quote in agreed if quote.item_id is None]
-    rows = _within(_quotes().filter(_sides(sought), pk__in=ids), sought)
+    rows = _within(_quotes().filter(_quote_sides(sought), pk__in=ids), sought)
     if sought.amount is not None:
         rows = rows.filter(Q(asked=sought.amount) | Q(transfer_amount=sought.amount))
     return rows

@@ -222,6 +222,8 @@ def quoted(quote: Quote | FxQuote | None) -> Iterator[Moment]:
     if quote.answered_at is not None:
         is_refused = quote.state == Quote.State.REJECTED
         tone, title = ("bad", _("Quote rejected")) if is_refused else ("", _("Quote returned"))
+        if quote.is_refused_by_rules:
+            title = _("Quote refused by the scheme's rules")
         yield Moment(quote.answered_at, title, tone, "", text(quote.response), quote.response_headers or {})
 
 

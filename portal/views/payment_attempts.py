@@ -22,7 +22,7 @@ def show_quote(request: HttpRequest, quote_id: str) -> HttpResponse:
     can be a payment of a bulk quote."""
     visitor = visitor_of(request)
     quote, amount, subject = _quote(_ids(quote_id))
-    visitor.must_see(quote.payer_id, quote.payee_id)
+    visitor.must_see(quote.payer_id, None if quote.is_refused_by_rules else quote.payee_id)
     lookup = lookup_of(quote)
     moments = [*looked_up(quote, lookup), *quoted(quote), *told([subject], {quote.payer_id, quote.payee_id})]
     context: dict[str, Any] = {

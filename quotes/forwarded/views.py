@@ -24,7 +24,7 @@ from hub.api.views import FspiopView, accepted, taken
 from hub.participants import queries
 from hub.participants.participant_checks import Party
 from quotes.forwarded import pending_requests
-from quotes.models import Quote, TransactionRequest
+from quotes.models import REFUSED_BY_RULES, Quote, TransactionRequest
 
 _LONGEST_QUERY = 512
 
@@ -151,7 +151,8 @@ class TransactionView(_RelayView):
     not_found = ErrorCode.TRANSACTION_ID_NOT_FOUND
 
     def parties_of(self, subject_id: str) -> Parties:
-        return Quote.objects.filter(transaction_id=subject_id).values_list("payer_id", "payee_id").distinct()
+        known = Quote.objects.filter(transaction_id=subject_id).exclude(REFUSED_BY_RULES)
+        return known.values_list("payer_id", "payee_id").distinct()
 
     @fspiop_schema("transactions", answer=202, summary="Request the state of a transaction")
     def get(self, request: Request, subject_id: str) -> HttpResponse:

@@ -36,6 +36,7 @@ from tests.fx_world import agreed, open_scheme
 from tests.keys import OTHER_FULFILMENT
 from tests.portal.people import browser, browser_of, person
 from tests.portal.test_transfer_history import deliver
+from tests.rules.rule_sets import activate, cap
 from tests.settlement.operator_steps import add_model, close, pay, set_cap
 from tests.settlement.test_bank_payments import withdraw
 from tests.world import World, fulfil, prepare, run
@@ -169,6 +170,27 @@ def test_a_lookup_that_the_hub_refused_is_found_by_its_number(committed_world: W
     client = browser(Role.VIEWER)
     assert rows(client, "+255655009999") == [("lookup", "")]
     assert "The hub refused the lookup" in client.get("/portal/payments/?q=%2B255655009999").content.decode()
+
+
+@override_settings(SCHEME_COUNTRY="TZ")
+def test_a_quote_that_the_rules_refused_is_found_but_not_by_the_payees_people(committed_world: World) -> None:
+    activate(cap("100", code="3145"))
+    quote_id = ask("101")["quoteId"]
+    hub, payer = browser(Role.VIEWER), browser(Role.PARTICIPANT_VIEWER, participant="green", name="of-green")
+    payee = browser(Role.PARTICIPANT_VIEWER, participant="blue", name="of-blue")
+    for query in (NUMBER, "101", quote_id, "green"):
+        assert rows(hub, query) == [("quote", quote_id)], query
+        assert rows(payer, query) == [("quote", quote_id)], query
+        assert rows(payee, query) == [], query
+    page = hub.get(f"/portal/payments/quotes/{quote_id}/")
+    text = page.content.decode()
+    assert "the scheme&#x27;s rules refused the quote. blue did not receive it." in text
+    assert "Quote refused by the scheme&#x27;s rules" in text
+    assert "3145" in text
+    assert "cap-100" in text
+    assert payer.get(f"/portal/payments/quotes/{quote_id}/").status_code == 200
+    assert "cap-100" not in payer.get(f"/portal/payments/quotes/{quote_id}/").content.decode()
+    assert payee.get(f"/portal/payments/quotes/{quote_id}/").status_code == 404
 
 
 def test_what_the_box_cannot_read_is_an_error(found: dict[str, str]) -> None:

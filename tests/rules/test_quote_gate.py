@@ -57,11 +57,14 @@ def refusal() -> tuple[str, str, str, str]:
     return to, path, information["errorCode"], information["errorDescription"]
 
 
-def test_a_quote_above_the_cap_is_refused_with_the_schemes_code_and_not_stored(world: World) -> None:
+def test_a_quote_above_the_cap_is_refused_with_the_schemes_code_and_stored_with_the_refusal(world: World) -> None:
     version = activate(cap("100", code="3145"), rule("text", above("500"), refuse("3146", text="At most 500")))
     quote_id = ask(amount=tzs("101"))
     assert refusal() == ("green", f"/quotes/{quote_id}/error", "3145", "Generic validation error")
-    assert not Quote.objects.exists()
+    stored = Quote.objects.get(pk=quote_id)
+    assert (stored.state, stored.payer.name, stored.payee.name) == ("REJECTED", "green", "blue")
+    assert json.loads(bytes(stored.response or b""))["errorInformation"]["errorCode"] == "3145"
+    assert (stored.rule_facts, stored.packet_sha256) == (None, None)
     decision = Decision.objects.get()
     assert (decision.subject, decision.outcome, decision.code, decision.version_id) == (
         quote_id,
@@ -74,6 +77,38 @@ def test_a_quote_above_the_cap_is_refused_with_the_schemes_code_and_not_stored(w
     (reading,) = hit["readings"]
     assert (reading["fact"], reading["value"], reading["threshold"]) == ("amount", 1010000, 1000000)
     assert Message.objects.count() == 1
+
+
+def test_a_refused_quote_stays_refused_and_its_payee_never_learns_of_it(world: World) -> None:
+    activate(cap("100", code="3145"))
+    body = messages.quote(amount=tzs("101"))
+    quote_id = body["quoteId"]
+    dfsp("POST", "/quotes", body, destination="blue")
+    first = Message.objects.get()
+    Message.objects.all().delete()
+    activate()
+    assert dfsp("POST", "/quotes", body, destination="blue").status_code == 202
+    again = Message.objects.get()
+    assert (again.destination, again.path, bytes(again.body)) == (first.destination, first.path, bytes(first.body))
+    assert Decision.objects.count() == 1
+    Message.objects.all().delete()
+    assert dfsp("GET", f"/quotes/{quote_id}").status_code == 202
+    assert refusal()[:3] == ("green", f"/quotes/{quote_id}/error", "3145")
+    Message.objects.all().delete()
+    unknown = messages.quote()["quoteId"]
+    for path in (f"/quotes/{quote_id}", f"/quotes/{quote_id}/error"):
+        sent = messages.error("5103", "no") if path.endswith("error") else messages.terms()
+        for source in ("blue", "green", "red"):
+            if (source, path) == ("green", f"/quotes/{quote_id}"):
+                continue
+            answer = dfsp("PUT", path, sent, source=source)
+            same = dfsp("PUT", path.replace(quote_id, unknown), sent, source=source)
+            assert (answer.status_code, answer.content) == (same.status_code, same.content), (path, source)
+    dfsp("GET", f"/quotes/{quote_id}", source="blue")
+    assert refusal()[:3] == ("blue", f"/quotes/{quote_id}/error", "3205")
+    dfsp("GET", f"/transactions/{body['transactionId']}", source="blue")
+    assert not Message.objects.exclude(destination__name="blue").exists()
+    assert Quote.objects.get(pk=quote_id).state == "REJECTED"
 
 
 def test_a_quote_at_the_cap_goes_on_with_its_facts(world: World) -> None:
