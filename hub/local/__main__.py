@@ -160,8 +160,8 @@ def _test(asked: argparse.Namespace) -> int:
         shared = ["-m", "not live and not thorough", "-n", "3", "--maxschedchunk", "10", "-q", "--durations=25"]
         first = subprocess.run([*pytest, *shared], env=environment, cwd=PROJECT).returncode
         # These tests start hubs, and wait for them most of the time.
-        alone = ["-m", "live and not thorough", "-n", "2", "--dist", "loadfile", "-v", *_files_of_live_tests()]
-        live = subprocess.run([*pytest, *alone], env=environment, cwd=PROJECT).returncode
+        alone = ["-m", "live and not thorough", "-n", "2", "--dist", "loadfile", "-v", "--durations=25"]
+        live = subprocess.run([*pytest, *alone, *_files_of_live_tests()], env=environment, cwd=PROJECT).returncode
         return first or (0 if live == 5 else live)  # pytest exits with status 5 if no test has this mark
 
 
