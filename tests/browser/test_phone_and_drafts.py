@@ -84,3 +84,13 @@ def test_the_methods_of_a_settlement_model_are_read_whole_on_a_phone(open_window
         assert box is not None
         assert box["x"] + box["width"] <= 390
         assert label.evaluate("label => label.scrollWidth <= label.clientWidth + 1")
+
+
+def test_on_a_phone_a_certificate_is_named_before_its_dates(open_window: Open, world: World) -> None:
+    window = open_window(person(Role.VIEWER), width=390, height=844)
+    window.go("/portal/hub/certificates/")
+    row = window.page.locator("tbody tr").first
+    cells = row.locator("td")
+    tops = [box["y"] for cell in cells.all() if (box := cell.bounding_box()) is not None]
+    assert tops[0] == min(tops)
+    assert cells.first.inner_text().startswith("Authority")
