@@ -3,6 +3,7 @@
 import pytest
 from django.core.cache import cache
 
+from ledger.models import SettlementWindow
 from portal import history
 from portal.permissions import Role
 from tests.browser.conftest import Open
@@ -94,3 +95,16 @@ def test_on_a_phone_a_certificate_is_named_before_its_dates(open_window: Open, w
     tops = [box["y"] for cell in cells.all() if (box := cell.bounding_box()) is not None]
     assert tops[0] == min(tops)
     assert cells.first.inner_text().startswith("Authority")
+
+
+def test_on_a_phone_a_windows_net_positions_name_the_participant_first(open_window: Open, world: World) -> None:
+    payment = prepare(world, "green", "blue", 10)
+    run(payment)
+    run(fulfil(world, "blue", payment.transfer_id))
+    window = open_window(person(Role.VIEWER), width=390, height=844)
+    window.go(f"/portal/settlement/windows/{SettlementWindow.objects.get().pk}/")
+    row = window.page.get_by_role("row").filter(has_text="is owed")
+    name, amount = row.get_by_role("rowheader").bounding_box(), row.locator(".num").first.bounding_box()
+    assert name is not None
+    assert amount is not None
+    assert name["y"] < amount["y"]
