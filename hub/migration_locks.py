@@ -5,17 +5,21 @@ wait while a migration waits for a lock. During the migration's pauses, these pa
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
 from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 from psycopg.errors import LockNotAvailable
 
 T = TypeVar("T")
 
 LOCK_TIMEOUT_MS = 500
+IDLE_IN_TRANSACTION_S = 60
+"""Between two statements of a migration, Python works, and on a busy machine this work can take longer than a payment's
+database transaction may be idle."""
 PAUSE_S = 1.0
 PATIENCE_S = 900.0
 """If another transaction reads the table for longer than this time, a person must end the other transaction.
@@ -40,14 +44,28 @@ def again(work: Callable[[], T], *, tell: Callable[[str], object] = lambda text:
 
 @contextmanager
 def short_waits(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """Within the `with` block, each statement of this database session waits at most `LOCK_TIMEOUT_MS` for a lock."""
+    """Within the `with` block, each statement of this database session waits at most `LOCK_TIMEOUT_MS` for a lock, and
+    the session may be idle in a database transaction for `IDLE_IN_TRANSACTION_S`."""
+    wanted = {
+        "lock_timeout": f"{LOCK_TIMEOUT_MS}ms",
+        "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_S}s",
+    }
     with connection.cursor() as cursor:
-        cursor.execute("SELECT current_setting('lock_timeout')")
-        before = cursor.fetchone()[0]
-        cursor.execute("SELECT set_config('lock_timeout', %s, false)", [f"{LOCK_TIMEOUT_MS}ms"])
+        before = {name: _setting(cursor, name) for name in wanted}
+    _set(connection, wanted)
     try:
         yield
     finally:
         if connection.is_usable() and not connection.needs_rollback:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT set_config('lock_timeout', %s, false)", [before])
+            _set(connection, before)
+
+
+def _setting(cursor: CursorWrapper, name: str) -> str:
+    cursor.execute("SELECT current_setting(%s)", [name])
+    return str(cursor.fetchone()[0])
+
+
+def _set(connection: BaseDatabaseWrapper, values: Mapping[str, str]) -> None:
+    with connection.cursor() as cursor:
+        for name, value in values.items():
+            cursor.execute("SELECT set_config(%s, %s, false)", [name, value])

@@ -21,6 +21,7 @@ from hub.sql_execution import execute
 from portal import changes
 from portal.permissions import RIGHTS
 from portal.visitor import Visitor, visitor_for
+from portal.words import subjects
 
 KIND = "approvals"
 EVERY_S = 60
@@ -83,6 +84,7 @@ def _write(person: Visitor, approvals: list[Approval]) -> None:
 
 def _lines(approval: Approval) -> list[str]:
     amounts = ", ".join(f"{format_amount(amount)} {currency}" for currency, amount in amounts_in(approval.payload))
-    title = f"{changes.KINDS[approval.kind].title}: {approval.subject}" + (f", {amounts}" if amounts else "")
+    about = subjects.words_of(approval.subject, approval.kind)
+    title = f"{changes.KINDS[approval.kind].title}: {about}" + (f", {amounts}" if amounts else "")
     asked = _("requested by %(name)s: %(reason)s") % {"name": approval.asked_by, "reason": approval.reason}
     return [title, f"  {asked}", f"  {settings.PORTAL_URL}{reverse('approval', args=[approval.pk])}", ""]

@@ -311,8 +311,15 @@ class StatementFile(forms.Form):
     )
 
 
+class SettlementModelField(forms.ModelChoiceField):
+    """Offers the models with the currency and the account that each model settles."""
+
+    def label_from_instance(self, obj: Any) -> str:
+        return f"{obj.name} ({obj.currency or _('all other currencies')}, {obj.ledger_account_type})"
+
+
 class NewSettlement(Reason):
-    model = forms.ModelChoiceField(
+    model = SettlementModelField(
         label=gettext_lazy("Model"),
         queryset=SettlementModel.objects.filter(is_active=True, delay="DEFERRED"),
         to_field_name="name",

@@ -38,7 +38,7 @@ class Chart:
     label: str
     bars: Sequence[Bar]
     paths: Sequence[Path]
-    top: str  # the label at the top of the chart
+    top: str  # the range of the values, for example "0–50"
     legend: Sequence[tuple[str, str]]  # tone and text
 
 

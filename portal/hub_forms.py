@@ -47,7 +47,11 @@ class NewModel(AskForm):
         label=gettext_lazy("Name"),
         error_messages={"invalid": gettext_lazy("2 to 30 letters, digits or underscores.")},
     )
-    method = forms.ChoiceField(label=gettext_lazy("Method"), choices=[(name, kinds.WORDS[name]) for name in _METHODS])
+    method = forms.ChoiceField(
+        label=gettext_lazy("Method"),
+        choices=[(name, kinds.WORDS[name]) for name in _METHODS],
+        widget=forms.RadioSelect,  # a list would cut the long texts
+    )
     currency = forms.ChoiceField(label=gettext_lazy("Currency"), choices=_or_all_others, required=False)
     account_type = forms.ChoiceField(label=gettext_lazy("Account"), initial="POSITION")
     require_liquidity_check = forms.BooleanField(

@@ -196,7 +196,7 @@ class PaymentSearch(Search):
     payer = ParticipantField(label=gettext_lazy("Payer's DFSP"))
     payee = ParticipantField(label=gettext_lazy("Payee's DFSP"))
     since = MomentField(label=gettext_lazy("From"))
-    until = MomentField(label=gettext_lazy("To"), is_end=True)
+    until = MomentField(label=gettext_lazy("Until"), is_end=True)
     kind = forms.ChoiceField(
         label=gettext_lazy("Kind"),
         required=False,

@@ -15,6 +15,7 @@ from portal.parse_typed_values import spellings_of_id
 from portal.queries import keyset
 from portal.queries.keyset import Found, Key
 from portal.queries.transfer_history import Moment, quoted, text, told
+from portal.words import refusals
 from portal.words.errors import words_of
 from quotes.models import FxQuote
 
@@ -127,7 +128,7 @@ def story_of(conversion: FxTransfer) -> Story:
 
 
 def _moved(event: FxTransferEvent, conversion: FxTransfer) -> Moment:
-    detail = event.reason or ""
+    detail = refusals.word_of(event.reason)
     if event.state == "ABORTED" and conversion.error_code:
         words = words_of(conversion.error_code, conversion.error_description or "")
         detail = f"{detail}: {conversion.error_code} {words}".strip(": ")

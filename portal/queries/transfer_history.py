@@ -19,6 +19,7 @@ from ledger.models import Entry, FxTransfer, Transfer, TransferEvent
 from ledger.states import TERMINAL, State
 from portal.queries import transfer_prepare_checks
 from portal.queries.transfer_prepare_checks import Applied
+from portal.words import refusals
 from portal.words.errors import words_of
 from quotes import bulk_quote_items
 from quotes.models import FxQuote, Quote, alias_of
@@ -251,7 +252,7 @@ _TITLES = {
 
 
 def _moved(event: TransferEvent, transfer: Transfer) -> Moment:
-    detail = event.reason or ""
+    detail = refusals.word_of(event.reason)
     if event.state == "ABORTED" and transfer.error_code:
         detail = (
             f"{detail}: {transfer.error_code} {words_of(transfer.error_code, transfer.error_description or '')}".strip(

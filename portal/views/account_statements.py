@@ -28,7 +28,7 @@ MOST_ROWS = 1_000_000  # the largest number of rows in a file; for a longer stat
 
 class Days(Search):
     since = DayField(label=gettext_lazy("From"))
-    until = DayField(label=gettext_lazy("To"), is_end=True)
+    until = DayField(label=gettext_lazy("Until"), is_end=True)
 
     @classmethod
     def asked(cls, request: HttpRequest) -> "Days":

@@ -20,6 +20,7 @@ from portal import changes, pagination, steps_after_approval
 from portal.first_sign_in_confirmation import ACCOUNT_KINDS
 from portal.posted_text import posted
 from portal.visitor import Visitor, visitor_of
+from portal.words import subjects
 
 
 def _visible(visitor: Visitor) -> "QuerySet[Approval]":
@@ -41,6 +42,7 @@ def index(request: HttpRequest) -> HttpResponse:
     page = pagination.by_id(request, ended)
     for found in page.rows:
         found.title = changes.KINDS[found.kind].title
+        found.about = subjects.words_of(found.subject, found.kind)
     shown = [_shown(visitor, found) for found in pending]
     return render(
         request,
@@ -67,6 +69,7 @@ def _shown(visitor: Visitor, approval: Approval, *, with_figures: bool = False) 
     return {
         "approval": approval,
         "title": kind.title,
+        "about": subjects.words_of(approval.subject, approval.kind),
         "lines": kind.describe(approval.payload),
         "circumstances": kind.circumstances(approval.payload) if kind.circumstances and with_figures else [],
         "account": approval.subject if is_account else "",
@@ -111,7 +114,7 @@ def approve_several(request: HttpRequest) -> HttpResponse:
         messages.info(request, _("Choose the requests that you approve."))
     done = []
     for found in _visible(visitor).filter(pk__in=chosen).order_by("pk"):
-        title = f"{found.pk} {changes.KINDS[found.kind].title} {found.subject}"
+        title = f"{found.pk} {changes.KINDS[found.kind].title} {subjects.words_of(found.subject, found.kind)}"
         try:
             approval = changes.approve(visitor, found.pk)
         except changes.NotApproved as reason:

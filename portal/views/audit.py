@@ -24,7 +24,7 @@ class AuditSearch(Search):
     subject = forms.CharField(label=_("Subject"), required=False)
     action = forms.CharField(label=_("Action"), required=False)
     since = DayField(label=_("From"), required=False)
-    until = DayField(label=_("To"), required=False, is_end=True)
+    until = DayField(label=_("Until"), required=False, is_end=True)
 
     def rows(self) -> Any:
         return self.filtered(

@@ -32,7 +32,7 @@ class TermsSearch(Search):
         choices=states.choices(*_STATES_OF_TERMS),
     )
     since = DayField(label=gettext_lazy("From"), required=False)
-    until = DayField(label=gettext_lazy("To"), required=False, is_end=True)
+    until = DayField(label=gettext_lazy("Until"), required=False, is_end=True)
 
     def wish(self, visitor: Visitor) -> Wish:
         """Returns the search conditions from all fields."""

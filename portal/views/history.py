@@ -53,7 +53,7 @@ _DATE_FORMATS = {"hour": "%Y-%m-%d %H:%M", "day": "%Y-%m-%d", "week": "%Y-%m-%d"
 
 class HistorySearch(Search):
     grain = forms.ChoiceField(label=gettext_lazy("Period"), required=False, choices=_GRAINS)
-    until = DayField(label=gettext_lazy("To"), required=False, is_end=True)
+    until = DayField(label=gettext_lazy("Until"), required=False, is_end=True)
     side = forms.ChoiceField(label=gettext_lazy("Direction"), required=False, choices=_SIDES)
     other = forms.ChoiceField(label=gettext_lazy("Other DFSP"), required=False)
     payer = forms.ChoiceField(label=gettext_lazy("Payer DFSP"), required=False)
@@ -252,7 +252,7 @@ def _charts(shown: _Shown, periods: Sequence[Period]) -> Iterator[Chart]:
         ]  # fmt: skip
 
     legend = [("good", _("succeeded")), ("bad", _("failed"))]
-    yield Chart(_("Payments"), charts.bars(map(stack, periods), top=top), [], count(int(top)), legend)
+    yield Chart(_("Payments"), charts.bars(map(stack, periods), top=top), [], f"0–{count(int(top))}", legend)
     for currency in sorted({name for period in periods for name, value in period.values.items() if value}):
         yield _value_chart(shown, periods, currency)
     lowest = min((period.success_percent for period in periods if period.success_percent is not None), default=0.0)
@@ -263,7 +263,7 @@ def _charts(shown: _Shown, periods: Sequence[Period]) -> Iterator[Chart]:
     for leg, text in _LEGS.items():
         for share, ending in ((0.5, ""), (0.99, "-99")):
             lines.append((f"{leg}{ending}", f"{text} p{100 * share:.0f}", _percentile_of(leg, share)))
-    yield _line_chart(_("Duration"), periods, lines, lambda top: duration(top))
+    yield _line_chart(_("Duration"), periods, lines, lambda top: f"0–{duration(top)}")
 
 
 def _percentile_of(leg: str, share: float) -> Callable[[Period], float | None]:
@@ -279,7 +279,9 @@ def _value_chart(shown: _Shown, periods: Sequence[Period], currency: str) -> Cha
         return [(value, "value", title, shown.payments(period.at, period.end, currency=currency, state="COMMITTED"))]
 
     label = _("Value, %(currency)s") % {"currency": currency}
-    return Chart(label, charts.bars(map(bar, periods), top=top), [], shown_money(int(top), currency), [])
+    return Chart(
+        label, charts.bars(map(bar, periods), top=top), [], f"0–{shown_money(int(top), currency)} {currency}", []
+    )
 
 
 def _line_chart(

@@ -66,7 +66,7 @@ class TransferSearch(Search):
     most = AmountField(label=gettext_lazy("Amount to"), required=False, may_be_zero=True)
     window = forms.IntegerField(label=gettext_lazy("Window"), required=False, min_value=1, max_value=2**31 - 1)
     since = MomentField(label=gettext_lazy("From"))
-    until = MomentField(label=gettext_lazy("To"), is_end=True)
+    until = MomentField(label=gettext_lazy("Until"), is_end=True)
 
     def read(self, visitor: Visitor) -> Read:
         """Returns the function that reads one page of this search. If a field has an error, the returned function reads

@@ -3,6 +3,8 @@
 import pytest
 from django.core.cache import cache
 
+from ledger.models import SettlementWindow
+from portal import history
 from portal.permissions import Role
 from tests.browser.conftest import Open
 from tests.browser.looks import faults_for_who_can_not_see
@@ -55,3 +57,54 @@ def test_a_half_filled_step_stays_when_onboarding_is_opened_again(open_window: O
     page.get_by_role("link", name="Onboard a participant").click()
     page.get_by_role("link", name="Continue").click()
     assert page.get_by_label("Net debit cap").first.input_value() == "5000"
+
+
+def test_on_a_phone_the_history_leaves_out_periods_without_a_payment(open_window: Open, world: World) -> None:
+    payment = prepare(world, "green", "blue", 10)
+    run(payment)
+    run(fulfil(world, "blue", payment.transfer_id))
+    folding = pytest.MonkeyPatch()
+    folding.setattr("portal.history.folding.HORIZON_S", 0)  # as a minute later
+    history.fold()
+    folding.undo()
+    user = person(Role.VIEWER)
+    for width, least in ((1440, 24), (390, 1)):
+        window = open_window(user, width=width, height=844)
+        window.go("/portal/history/?grain=hour")
+        rows = window.page.get_by_role("region", name="By period").locator("tbody tr")
+        shown = [row for row in rows.all() if row.is_visible()]
+        assert (len(shown) >= least) if width > 390 else (len(shown) == least)
+
+
+def test_the_methods_of_a_settlement_model_are_read_whole_on_a_phone(open_window: Open, world: World) -> None:
+    window = open_window(person(Role.SETTLEMENT), width=390, height=844)
+    window.go("/portal/hub/models/new/")
+    for text in ("one net amount for each pair of participants", "each payment within about a second"):
+        label = window.page.locator("label").filter(has_text=text)
+        box = label.bounding_box()
+        assert box is not None
+        assert box["x"] + box["width"] <= 390
+        assert label.evaluate("label => label.scrollWidth <= label.clientWidth + 1")
+
+
+def test_on_a_phone_a_certificate_is_named_before_its_dates(open_window: Open, world: World) -> None:
+    window = open_window(person(Role.VIEWER), width=390, height=844)
+    window.go("/portal/hub/certificates/")
+    row = window.page.locator("tbody tr").first
+    cells = row.locator("td")
+    tops = [box["y"] for cell in cells.all() if (box := cell.bounding_box()) is not None]
+    assert tops[0] == min(tops)
+    assert cells.first.inner_text().startswith("Authority")
+
+
+def test_on_a_phone_a_windows_net_positions_name_the_participant_first(open_window: Open, world: World) -> None:
+    payment = prepare(world, "green", "blue", 10)
+    run(payment)
+    run(fulfil(world, "blue", payment.transfer_id))
+    window = open_window(person(Role.VIEWER), width=390, height=844)
+    window.go(f"/portal/settlement/windows/{SettlementWindow.objects.get().pk}/")
+    row = window.page.get_by_role("row").filter(has_text="is owed")
+    name, amount = row.get_by_role("rowheader").bounding_box(), row.locator(".num").first.bounding_box()
+    assert name is not None
+    assert amount is not None
+    assert name["y"] < amount["y"]

@@ -339,6 +339,7 @@ def test_each_link_opens_exactly_the_payments_of_its_figure(varied: World, zone:
                 if period.ended:
                     figures += [(url, period.ended), (failed_url, period.failed)]
             figures += [(url, line.ended) for _name, url, line in context["lines"]]
+            assert all(re.match("[0-9]+–", chart.top) for chart in context["charts"])  # the range, not a value
             counted = [(bar.url, int(re.search(r": (\d+) ", bar.title)[1])) for bar in context["charts"][0].bars]  # type: ignore[index]
             for url, count in set(figures + counted):
                 assert rows_of(client, url) == count, (grain, chosen, url)

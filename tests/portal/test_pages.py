@@ -256,7 +256,9 @@ def test_a_window_is_closed_settled_and_its_settlement_finalised_by_two_people(c
     assert SettlementWindow.objects.get(pk=window.pk).state == "OPEN"
     officer.post(f"/portal/settlement/windows/{window.pk}/close/", {"reason": "end of day"})
     assert SettlementWindow.objects.get(pk=window.pk).state == "CLOSED"
-    assert "100.00" in text_of(officer, f"/portal/settlement/windows/{window.pk}/")
+    page = text_of(officer, f"/portal/settlement/windows/{window.pk}/")
+    assert "100.00" in page
+    assert f"{model_name} (all other currencies, POSITION)" in page
     officer.post(f"/portal/settlement/windows/{window.pk}/settle/", {"model": model_name, "reason": "end of day"})
     settlement = Settlement.objects.get()
     path = f"/portal/settlement/{settlement.pk}/"

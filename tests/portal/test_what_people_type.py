@@ -6,12 +6,12 @@ import pytest
 from django.test import override_settings
 
 from ledger.models import SettlementWindow
-from portal import csv_export
+from portal import csv_export, users
 from portal.permissions import Role
 from settlement import services
 from tests.api import messages
 from tests.api.caller import dfsp
-from tests.portal.people import browser
+from tests.portal.people import browser, browser_of, person
 from tests.settlement.operator_steps import add_model, pay
 from tests.world import World, prepare, run
 
@@ -169,3 +169,14 @@ def test_a_file_that_is_cut_says_so_in_its_last_line(world: World, monkeypatch: 
     assert lines[-1].startswith('"This file ends here, after 3 rows')
     audit = b"".join(client.get("/portal/audit/entries.csv").streaming_content).decode().splitlines()
     assert audit[-1].startswith('"This file ends here, after 3 rows')
+
+
+@pytest.mark.parametrize(
+    "path", ["transfers/?least=much", "conversions/?since=soon", "audit/?since=soon", "conversions/terms/?since=soon"]
+)
+def test_a_search_that_cannot_be_read_does_not_say_that_nothing_matches(world: World, path: str) -> None:
+    auditor = person(Role.AUDITOR)
+    users.set_roles(auditor, roles=frozenset({Role.AUDITOR, Role.VIEWER}), actor="test")
+    page = browser_of(auditor).get(f"/portal/{path}").content.decode()
+    assert "the hub searched nothing" in page
+    assert "match your search" not in page

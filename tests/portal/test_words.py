@@ -22,14 +22,21 @@ from fspiop.errors import ErrorCode, FspiopError
 from hub.audit import record
 from hub.audit.models import Approval
 from hub.participants.models import Participant
+from ledger.commands_and_outcomes import Refusal
 from ledger.models import Transfer
 from portal import changes, signed_payment_documents
 from portal.alarms.kinds import KINDS as ALARMS
 from portal.changes.credentials import KIND_NAMES
 from portal.models import Profile
+from portal.payment_search_form import PaymentSearch
 from portal.permissions import Role
 from portal.templatetags import portal as tags
-from portal.words import service_texts, states
+from portal.views.account_statements import Days
+from portal.views.audit import AuditSearch
+from portal.views.conversions import TermsSearch
+from portal.views.history import HistorySearch
+from portal.views.transfers import TransferSearch
+from portal.words import refusals, service_texts, states, subjects
 from portal.words.errors import words_for
 from settlement.states import State
 from tests.api import messages
@@ -38,7 +45,7 @@ from tests.api.test_transaction_requests import request_to_pay
 from tests.cases import of_each
 from tests.portal.people import browser, browser_of, person
 from tests.portal.test_requests_checked_when_made import settled_up_to
-from tests.world import World, amount, prepare, run
+from tests.world import World, amount, prepare, reject, run
 
 
 def text_of(page: str) -> str:
@@ -130,6 +137,63 @@ def test_no_page_of_a_payment_or_a_settlement_has_a_states_internal_name(world: 
         facts = signed_payment_documents._facts(paid, payment.context["verdict"])
         assert states.word_of("COMMITTED") in [text for _label, text in facts]
         assert "COMMITTED" not in [text for _label, text in facts]
+
+
+def test_every_reason_of_a_refusal_has_words_in_each_language() -> None:
+    assert set(refusals.WORDS) == {reason.value for reason in Refusal}
+    for code in ("fr", "sw"):
+        with translation.override("en"):
+            english = {name: str(words) for name, words in refusals.WORDS.items()}
+        with translation.override(code):
+            assert [name for name, words in english.items() if refusals.word_of(name) == words] == []
+
+
+@pytest.mark.parametrize("code", ["fr", "sw"])
+def test_a_payments_history_tells_the_reason_of_its_end_in_words(world: World, code: str) -> None:
+    cache.clear()
+    rejected, refused = prepare(world, "green", "blue", 10), prepare(world, "green", "blue", 2000)
+    run(rejected)
+    run(reject(world, "blue", rejected.transfer_id))
+    run(refused)
+    user = person(Role.VIEWER)
+    Profile.objects.filter(user=user).update(language=code)
+    client = browser_of(user)
+    for transfer, reason in ((rejected, "REJECTED_BY_PAYEE"), (refused, "NDC")):
+        page = client.get(f"/portal/transfers/{transfer.transfer_id}/")
+        (end,) = [moment for moment in page.context["story"].moments if moment.tone == "bad"]
+        with translation.override(code):
+            assert end.detail.startswith(f"{refusals.WORDS[reason]}: ")
+
+
+@pytest.mark.parametrize("code", ["fr", "sw"])
+def test_a_requests_subject_is_in_the_visitors_language(world: World, code: str) -> None:
+    cache.clear()
+    user = person(Role.SETTLEMENT)
+    Profile.objects.filter(user=user).update(language=code)
+    client = browser_of(user)
+    settlement = settled_up_to(world, State.PS_TRANSFERS_COMMITTED)
+    said = {"to": "SETTLED", "reason": "r", "without_statement": "on", "because": "b"}
+    assert client.post(f"/portal/settlement/{settlement.pk}/advance/", said).status_code == 302
+    request = Approval.objects.get()
+    checker = person(Role.RISK)
+    Profile.objects.filter(user=checker).update(language=code)
+    assert browser_of(checker).post(f"/portal/approvals/{request.pk}/approve/").status_code == 302
+    page = said_on(client.get("/portal/approvals/").content.decode())
+    with translation.override(code):
+        assert subjects.words_of(request.subject, request.kind) in page
+    assert request.subject == f"settlement {settlement.pk}"
+    assert request.subject not in page
+
+
+def test_each_form_of_a_requests_subject_has_words_in_each_language() -> None:
+    forms = ("settlement 5", "list police", "oracle for MSISDN", "oracle 3 for MSISDN TZS", "registration 7 of MSISDN")
+    forms += ("name match 4", "kill switch -81", "marker 2", "party 991", "appeal 6")
+    for code in ("fr", "sw"):
+        with translation.override(code):
+            assert [form for form in forms if subjects.words_of(form, "any") == form] == []
+            assert subjects.words_of("rules", "activate_rules") != "rules"
+            assert subjects.words_of("list police", "add_administration_client") == "list police"
+            assert subjects.words_of("rules", "change_cap") == "rules"  # a participant of this name
 
 
 @pytest.mark.parametrize("code", ["fr", "sw"])
@@ -328,3 +392,10 @@ def test_the_commands_of_the_operators_page_exist_and_take_these_arguments() -> 
             command.create_parser("manage.py", name).parse_args(arguments)
 
     of_each(found)(check)()
+
+
+def test_the_end_of_a_span_of_time_is_not_named_like_a_recipient() -> None:
+    for search in (PaymentSearch, Days, AuditSearch, TermsSearch, HistorySearch, TransferSearch):
+        for code in ("en", "fr", "sw"):
+            with translation.override(code):
+                assert str(search.base_fields["until"].label) != translation.gettext("To"), (search, code)

@@ -65,4 +65,6 @@ class Command(BaseCommand):
             raise CommandError(str(refused)) from None
         except FspiopError as error:
             raise CommandError(error.description) from None
-        self.stdout.write(f"{user.username} exists. Within a day, that person sets the password at\n{link}")
+        self.stdout.write(
+            f"The account {user.username} was created. Within a day, that person sets the password at\n{link}"
+        )
