@@ -11,6 +11,8 @@ from typing import TypeVar
 
 from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
+from django.db.migrations.recorder import MigrationRecorder
 from psycopg.errors import LockNotAvailable
 
 T = TypeVar("T")
@@ -40,14 +42,29 @@ def again(work: Callable[[], T], *, tell: Callable[[str], object] = lambda text:
 
 @contextmanager
 def short_waits(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """Within the `with` block, each statement of this database session waits at most `LOCK_TIMEOUT_MS` for a lock."""
+    """Within the `with` block, each statement of this database session waits at most `LOCK_TIMEOUT_MS` for a lock.
+
+    In a new database, no payment waits for a migration. So a pause between two statements, on a busy machine, does not
+    end the session there.
+    """
+    is_new = not MigrationRecorder(connection).has_table()
+    settings = {"lock_timeout": f"{LOCK_TIMEOUT_MS}ms"}
+    if is_new:
+        settings["idle_in_transaction_session_timeout"] = "0"
     with connection.cursor() as cursor:
-        cursor.execute("SELECT current_setting('lock_timeout')")
-        before = cursor.fetchone()[0]
-        cursor.execute("SELECT set_config('lock_timeout', %s, false)", [f"{LOCK_TIMEOUT_MS}ms"])
+        before = {name: _set(cursor, name, value) for name, value in settings.items()}
     try:
         yield
     finally:
         if connection.is_usable() and not connection.needs_rollback:
             with connection.cursor() as cursor:
-                cursor.execute("SELECT set_config('lock_timeout', %s, false)", [before])
+                for name, value in before.items():
+                    _set(cursor, name, value)
+
+
+def _set(cursor: CursorWrapper, name: str, value: str) -> str:
+    """Changes a setting of the session. Returns the value before the change."""
+    cursor.execute("SELECT current_setting(%s)", [name])
+    before: str = cursor.fetchone()[0]
+    cursor.execute("SELECT set_config(%s, %s, false)", [name, value])
+    return before

@@ -209,6 +209,14 @@ def test_a_change_waits_for_a_reader_shortly_and_again(
     assert max(took) < 0.5
 
 
+@pytest.mark.parametrize(("schema", "limit"), [("pg_temp", "0"), ("public", "10s")])
+def test_a_migration_may_pause_in_a_new_database_only(db: None, schema: str, limit: str) -> None:
+    execute(f"SET LOCAL search_path = {schema}")
+    with migration_locks.short_waits(connection):
+        assert execute("SHOW idle_in_transaction_session_timeout").fetchone()[0] == limit
+    assert execute("SHOW idle_in_transaction_session_timeout").fetchone()[0] == "10s"
+
+
 def test_what_is_no_wait_for_a_lock_is_not_tried_again() -> None:
     tries: list[int] = []
 
