@@ -97,6 +97,7 @@ def _lines(
         if isinstance(line, Fault):
             faults.append(line)
             if len(faults) >= _MOST_FAULTS:
+                faults.append(Fault(0, "Only the first 10 wrong lines are listed. Check the lines after them too."))
                 break
         else:
             found.append(line)

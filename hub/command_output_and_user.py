@@ -1,7 +1,10 @@
-"""Helps management commands. Finds the user who runs a command, and writes formatted text to the command's output."""
+"""Helps management commands. Finds the user who runs a command, reads times, and writes formatted text to the command's
+output."""
 
 import getpass
 import os
+from argparse import ArgumentTypeError
+from datetime import datetime
 from typing import IO, cast
 
 from django.core.management.base import BaseCommand
@@ -22,6 +25,19 @@ def who() -> str:
         return f"manage.py ({getpass.getuser()})"
     except (KeyError, OSError):  # in a container, the operating system may have no user name for the user's id
         return f"manage.py (user {os.getuid()})"
+
+
+def moment(text: str) -> datetime:
+    """Reads the time in an argument of a command. argparse prints the text of an ArgumentTypeError; of a ValueError, it
+    prints only the name of this function."""
+    example = "for example 2026-12-01T00:00:00Z"
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"'{text}' is not a time: write a date, a time and a time zone, {example}") from None
+    if found.tzinfo is None:
+        raise ArgumentTypeError(f"'{text}' has no time zone: write a date, a time and a time zone, {example}")
+    return found
 
 
 def told(waits: Waits) -> str:

@@ -5,21 +5,19 @@ wait while a migration waits for a lock. During the migration's pauses, these pa
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
+from django.db.migrations.recorder import MigrationRecorder
 from psycopg.errors import LockNotAvailable
 
 T = TypeVar("T")
 
 LOCK_TIMEOUT_MS = 500
-IDLE_IN_TRANSACTION_S = 60
-"""Between two statements of a migration, Python works, and on a busy machine this work can take longer than a payment's
-database transaction may be idle."""
 PAUSE_S = 1.0
 PATIENCE_S = 900.0
 """If another transaction reads the table for longer than this time, a person must end the other transaction.
@@ -44,28 +42,29 @@ def again(work: Callable[[], T], *, tell: Callable[[str], object] = lambda text:
 
 @contextmanager
 def short_waits(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """Within the `with` block, each statement of this database session waits at most `LOCK_TIMEOUT_MS` for a lock, and
-    the session may be idle in a database transaction for `IDLE_IN_TRANSACTION_S`."""
-    wanted = {
-        "lock_timeout": f"{LOCK_TIMEOUT_MS}ms",
-        "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_S}s",
-    }
+    """Within the `with` block, each statement of this database session waits at most `LOCK_TIMEOUT_MS` for a lock.
+
+    In a new database, no payment waits for a migration. So a pause between two statements, on a busy machine, does not
+    end the session there.
+    """
+    is_new = not MigrationRecorder(connection).has_table()
+    settings = {"lock_timeout": f"{LOCK_TIMEOUT_MS}ms"}
+    if is_new:
+        settings["idle_in_transaction_session_timeout"] = "0"
     with connection.cursor() as cursor:
-        before = {name: _setting(cursor, name) for name in wanted}
-    _set(connection, wanted)
+        before = {name: _set(cursor, name, value) for name, value in settings.items()}
     try:
         yield
     finally:
         if connection.is_usable() and not connection.needs_rollback:
-            _set(connection, before)
+            with connection.cursor() as cursor:
+                for name, value in before.items():
+                    _set(cursor, name, value)
 
 
-def _setting(cursor: CursorWrapper, name: str) -> str:
+def _set(cursor: CursorWrapper, name: str, value: str) -> str:
+    """Changes a setting of the session. Returns the value before the change."""
     cursor.execute("SELECT current_setting(%s)", [name])
-    return str(cursor.fetchone()[0])
-
-
-def _set(connection: BaseDatabaseWrapper, values: Mapping[str, str]) -> None:
-    with connection.cursor() as cursor:
-        for name, value in values.items():
-            cursor.execute("SELECT set_config(%s, %s, false)", [name, value])
+    before: str = cursor.fetchone()[0]
+    cursor.execute("SELECT set_config(%s, %s, false)", [name, value])
+    return before

@@ -209,17 +209,12 @@ def test_a_change_waits_for_a_reader_shortly_and_again(
     assert max(took) < 0.5
 
 
-def test_a_migration_may_be_idle_in_its_transaction_for_longer_than_a_payment(transactional_db: None) -> None:
-    def seconds() -> int:
-        with connection.cursor() as cursor:
-            name = "idle_in_transaction_session_timeout"
-            cursor.execute("SELECT setting::int / 1000 FROM pg_settings WHERE name = %s", [name])
-            return int(cursor.fetchone()[0])
-
-    before = seconds()
+@pytest.mark.parametrize(("schema", "limit"), [("pg_temp", "0"), ("public", "10s")])
+def test_a_migration_may_pause_in_a_new_database_only(db: None, schema: str, limit: str) -> None:
+    execute(f"SET LOCAL search_path = {schema}")
     with migration_locks.short_waits(connection):
-        assert seconds() == migration_locks.IDLE_IN_TRANSACTION_S > before
-    assert seconds() == before
+        assert execute("SHOW idle_in_transaction_session_timeout").fetchone()[0] == limit
+    assert execute("SHOW idle_in_transaction_session_timeout").fetchone()[0] == "10s"
 
 
 def test_what_is_no_wait_for_a_lock_is_not_tried_again() -> None:

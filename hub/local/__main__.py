@@ -103,7 +103,7 @@ def _run(asked: argparse.Namespace) -> int:
             f"  operators' portal   {stack.base_url}/portal/\n"
             f"  health, metrics     {stack.base_url}/health  {stack.base_url}/metrics\n"
             f"  logs                {stack.state.logs}\n"
-            "Ctrl-C stops it; its data stays, `make clean` removes it.",
+            f"Ctrl-C stops it; its data stays, `{clean_command(stack.state.path)}` removes it.",
             soft_wrap=True,
         )
         console.print("\nIn a second terminal, make the portal's first two users:")
@@ -120,6 +120,12 @@ def environ_of_run(given: Mapping[str, str]) -> dict[str, str]:
     without the country code.
     """
     return {"SCHEME_COUNTRY": "TZ", **given}
+
+
+def clean_command(state: Path) -> str:
+    """Returns the command that removes this hub's data, and not the data of another hub."""
+    is_usual = state.absolute() == PROJECT / ".local"
+    return "make clean" if is_usual else f"make clean STATE={shlex.quote(str(state.absolute()))}"
 
 
 def first_users(base_url: str, state: Path) -> list[str]:

@@ -4,7 +4,6 @@ import json
 from argparse import ArgumentParser
 from collections import Counter
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 
 from fspiop.money import format_amount
+from hub.command_output_and_user import moment
 from ledger.rule_history import replay, replayed_rules
 from ledger.rule_history.replay_report import Report
 from ledger.rule_history.replayed_rules import ReplayedRules
@@ -25,8 +25,8 @@ class ReplayCommand:
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("rules", nargs="?", help="the number of a version, or a file (default: the live version)")
-        parser.add_argument("--since", type=_moment, help="judge payments from this time on: 2026-12-01T00:00:00Z")
-        parser.add_argument("--until", type=_moment, help="judge only payments before this time")
+        parser.add_argument("--since", type=moment, help="judge payments from this time on: 2026-12-01T00:00:00Z")
+        parser.add_argument("--until", type=moment, help="judge only payments before this time")
         parser.add_argument("--json", action="store_true", help="write the figures as JSON")
 
     def run(self, console: Console, options: dict[str, Any]) -> int:
@@ -159,10 +159,3 @@ def _told(counts: Counter[str]) -> str:
 
 def _amounts(values: Counter[str]) -> str:
     return ", ".join(f"{format_amount(value)} {currency}" for currency, value in sorted(values.items())) or "nothing"
-
-
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("the time needs a time zone")
-    return moment

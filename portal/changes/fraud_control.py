@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy
 
 from portal.changes.change_kind import CanNotBeDone, Kind, Line, Payload, must_still_be
 from portal.permissions import Right
+from portal.words.kinds import word_of
 from rules.alerts.requested_changes import PERFORM
 from rules.change_refused import NotChanged
 from rules.lists import kill_switches, services
@@ -73,7 +74,7 @@ def _describe_new_marker(payload: Payload) -> list[Line]:
     none = _("none: DFSPs see the marker, but it stops no payments. A kill switch stops a party without any rule.")
     return [
         _party(payload["party"]),
-        Line(_("Kind"), payload["kind"]),
+        Line(_("Kind"), word_of(payload["kind"])),
         Line(_("Reason"), payload["reason"]),
         Line(_("Live rules about the marker"), ", ".join(rules) or none),
     ]
@@ -82,7 +83,7 @@ def _describe_new_marker(payload: Payload) -> list[Line]:
 def _lines_of(marker: Marker) -> list[Line]:
     return [
         _party(marker.key),
-        Line(_("Kind"), marker.kind),
+        Line(_("Kind"), word_of(marker.kind)),
         Line(_("Filed by"), marker.filed_by.name if marker.filed_by else _("the hub")),
         Line(_("Reason"), marker.reason),
     ]

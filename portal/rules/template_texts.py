@@ -54,7 +54,9 @@ TEXTS = (
     gettext_noop("Refuses payments from or to parties on the scheme's lists."),
     gettext_noop("Lists"),
     gettext_noop("Kill switch"),
-    gettext_noop("Stops payments with the chosen DFSPs, currencies and use cases. To stop one party, use a list."),
+    gettext_noop(
+        "Stops payments with the chosen DFSPs, currencies and use cases. To stop one party, see Lists and markers."
+    ),
     gettext_noop("Marked parties"),
     gettext_noop("Refuses payments from or to parties with a fraud marker, or raises alerts about these payments."),
     gettext_noop("Party"),

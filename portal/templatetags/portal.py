@@ -18,7 +18,8 @@ from portal.certification.models import Certification, CertificationCase
 from portal.changes.credentials import EXPIRES_SOON, KIND_NAMES
 from portal.may_send_or_receive_choices import Direction
 from portal.permissions import Role
-from portal.words import errors, kinds, recorded_values, states
+from portal.rules import sentences
+from portal.words import errors, kinds, recorded_values, service_texts, states
 
 register = template.Library()
 register.filter("money", money)
@@ -214,6 +215,18 @@ def state(name: Any) -> SafeString:
 def kind_word(name: str) -> SafeString:
     """Returns the word for a kind. The title is the name of the kind in the API."""
     return format_html('<span title="{}">{}</span>', name, kinds.word_of(name))
+
+
+@register.filter
+def gate_word(name: str) -> str:
+    """Returns the step of a payment at which rules judged the payment, in the visitor's language."""
+    return str(sentences.MOMENTS.get(name) or name)
+
+
+@register.filter
+def service_words(text: str) -> str:
+    """Returns the text of a service in the visitor's language."""
+    return service_texts.words_of(text)
 
 
 @register.filter

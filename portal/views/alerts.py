@@ -24,6 +24,7 @@ from portal.rules.party_fields import PartySearch
 from portal.views.held_transfers import Refusal
 from portal.views.request_change import AskForm, asking
 from portal.visitor import visitor_of
+from portal.words.kinds import words_of
 from rules.alerts import queries, requested_changes, services
 from rules.alerts.models import Alert
 from rules.change_refused import NotChanged
@@ -216,7 +217,7 @@ class Block(AskForm):
 
 
 class Mark(AskForm):
-    kind = forms.ChoiceField(label=gettext_lazy("Kind"), choices=Marker.Kind.choices)
+    kind = forms.ChoiceField(label=gettext_lazy("Kind"), choices=words_of(Marker.Kind))
 
 
 def block(request: HttpRequest, alert_id: int) -> HttpResponse:

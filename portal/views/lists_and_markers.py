@@ -23,6 +23,7 @@ from portal.rules.party_fields import PartyMixin, PartySearch
 from portal.search_forms import Search
 from portal.views.request_change import AskForm, asking
 from portal.visitor import visitor_of
+from portal.words.kinds import word_of, words_of
 from rules.alerts.requested_changes import subject_of
 from rules.change_refused import NotChanged
 from rules.lists import kill_switches as switches
@@ -271,7 +272,7 @@ def _with_serving(appeals: Iterable[Appeal]) -> list[tuple[Appeal, str]]:
 
 
 class NewMarker(Party):
-    kind = forms.ChoiceField(label=gettext_lazy("Kind"), choices=Marker.Kind.choices)
+    kind = forms.ChoiceField(label=gettext_lazy("Kind"), choices=words_of(Marker.Kind))
 
 
 def file_marker(request: HttpRequest) -> HttpResponse:
@@ -291,7 +292,7 @@ def file_marker(request: HttpRequest) -> HttpResponse:
 def _facts_of_marker(marker: Marker) -> list[Line]:
     return [
         Line(_("Party"), f"{marker.key:016x}"),
-        Line(_("Kind"), marker.kind),
+        Line(_("Kind"), word_of(marker.kind)),
         Line(_("Filed by"), marker.filed_by.name if marker.filed_by else _("the hub")),
         Line(_("Reason"), marker.reason),
     ]

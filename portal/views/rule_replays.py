@@ -1,6 +1,7 @@
 """The pages of replays. A replay judges stored payments by a version of the rules. The pages show the resulting
 decisions."""
 
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -91,8 +92,12 @@ def _context(replay_id: int) -> dict[str, Any]:
         "rules": [(rule, figures, _amounts(figures["refused_value"])) for rule, figures in rules],
         "refused_value": _amounts(report.get("refused_value", {})),
         "worst_hit": [(*each, round(100 * each[1] / each[2], 1)) for each in report.get("worst_hit", ())],
-        "examples": sorted(report.get("examples", ()), key=lambda each: str(each["at"])),
+        "examples": sorted(map(_example, report.get("examples", ())), key=lambda each: each["at"]),
     }
+
+
+def _example(stored: dict[str, Any]) -> dict[str, Any]:
+    return stored | {"at": datetime.fromisoformat(stored["at"])}
 
 
 def _amounts(values: dict[str, str]) -> str:

@@ -84,9 +84,9 @@ def show(request: HttpRequest, number: int) -> HttpResponse:
     return render(request, "portal/rules_version.html", context)
 
 
-def _costs(rule_set: RuleSet) -> list[tuple[Any, int]]:
+def _costs(rule_set: RuleSet) -> list[tuple[Any, float]]:
     return [
-        (sentences.GATES[gate], max(checks_of_well_formed_rules.costs_ns(rule_set, gate), default=0) // 1000)
+        (sentences.GATES[gate], round(max(checks_of_well_formed_rules.costs_ns(rule_set, gate), default=0) / 1000, 1))
         for gate in checks_of_well_formed_rules.GATES
     ]
 

@@ -4,6 +4,8 @@ The pages show the words. The files and the APIs contain the untranslated names,
 a word, the page shows the untranslated name.
 """
 
+from collections.abc import Iterable
+
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -58,3 +60,8 @@ DESCRIPTIONS = (
 def word_of(name: str) -> str:
     """Returns the word for a kind. If this module does not know a kind, returns the name of the kind."""
     return str(WORDS.get(name) or name)
+
+
+def words_of(kinds: Iterable[str]) -> list[tuple[str, Promise]]:
+    """Returns the choices of a form: each kind, and its word in the visitor's language."""
+    return [(str(kind), WORDS[kind]) for kind in kinds]

@@ -110,6 +110,13 @@ TEXTS = (
     _("at most %(most)s markers and appeals a day"),
     _("markerId: was used for another marker"),
     _("no marker of this party with this number is in force"),
+    # replays
+    _("stopped by %(name)s"),
+    _("the process of the replay did not start: %(error)s"),
+    _("the process of the replay ended with %(code)s"),
+    _("the process of the replay ended before the replay was complete"),
+    _("the hub ended the replay, because the replay reported no progress"),
+    _("the replay took longer than %(seconds)s seconds"),
 )
 
 _PLACE = re.compile(r"%\\\((\w+)\\\)s")

@@ -413,7 +413,7 @@ _ALL = (
     Template(
         "kill_switch",
         "Kill switch",
-        "Stops payments with the chosen DFSPs, currencies and use cases. To stop one party, use a list.",
+        "Stops payments with the chosen DFSPs, currencies and use cases. To stop one party, see Lists and markers.",
         (_CURRENCIES, *_TRIGGER),
         _kill_switch,
     ),

@@ -217,3 +217,22 @@ def test_the_api_documentation_and_djangos_admin_work_under_the_policy(open_wind
     window.go("/admin/")
     window.page.get_by_role("link", name="Transfers", exact=True).click()
     window.page.get_by_text("Select transfer to view").wait_for()
+
+
+def test_a_page_follows_the_theme_of_the_device_until_a_person_chooses_a_theme(open_window: Open) -> None:
+    window = open_window(person(Role.VIEWER))
+    page = window.page
+    window.go("/portal/overview/")
+
+    def theme() -> str:
+        shown: str = page.evaluate("document.documentElement.dataset.bsTheme")
+        return shown
+
+    assert theme() == "light"
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function("document.documentElement.dataset.bsTheme === 'dark'")
+    page.locator("#theme").click()
+    assert theme() == "light"
+    page.emulate_media(color_scheme="light")
+    page.emulate_media(color_scheme="dark")
+    assert theme() == "light"

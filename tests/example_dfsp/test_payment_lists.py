@@ -103,6 +103,14 @@ def test_a_file_with_a_fault_is_refused_whole(case: tuple[str | bytes, int, str]
     assert reason in found[0].text
 
 
+@pytest.mark.parametrize(("lines", "listed"), [(9, 9), (12, 10)])
+def test_a_file_with_many_wrong_lines_says_that_not_all_are_listed(lines: int, listed: int) -> None:
+    found = faults(HEAD + "".join(f"S{number},nobody,1,TZS\n" for number in range(lines)))
+    assert [fault.number for fault in found if fault.number] == list(range(2, 2 + listed))
+    told = [fault.text for fault in found if not fault.number]
+    assert [text.startswith("Only the first 10 wrong lines") for text in told] == [True] * (lines > listed)
+
+
 def test_an_example_of_ten_thousand_lines_is_a_good_file() -> None:
     people = [("255655001001", "Idrisi"), ("255712001001", "Grace")]
     lines, none = read(example(people, "TZS", MOST_LINES, "SALARY").encode(), "TZS", "255712005001")

@@ -1,15 +1,18 @@
 """The pages of alerts, lists, markers and kill switches. Two people decide each change."""
 
+from html import unescape
 from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
+from django.utils import translation
 
 from hub.audit.models import Approval, Entry
 from ledger.models import HeldTransfer
 from portal import changes
 from portal.permissions import Role
+from portal.words.kinds import word_of
 from rules.alerts import services as alerts
 from rules.alerts import tasks
 from rules.alerts.models import Alert
@@ -108,6 +111,21 @@ def test_the_queue_has_a_part_for_each_dfsp_that_causes_alerts(rita: Client) -> 
         assert [alert.key for alert in rita.get("/portal/alerts/", {"caused_by": value}).context["page"].rows] == keys
     assert 'href="?caused_by=red"' not in text
     assert rita.get("/portal/alerts/?caused_by=nobody").context["page"].rows == []
+
+
+def test_the_kinds_of_markers_are_in_the_visitors_language(rita: Client, ron: Client) -> None:
+    marker = file(reason="a mule")["number"]
+    alert = alert_of(sighting(ADA))
+    asked(rita, "markers/new/", kind="SCAMMER_ACCOUNT", **PARTY)
+    approval = Approval.objects.latest("pk").pk
+    paths = (f"alerts/{alert.pk}/mark/", "markers/new/", f"markers/{marker}/lift/", f"approvals/{approval}/")
+    with translation.override("fr"):
+        mule, scammer = word_of("MULE_ACCOUNT"), word_of("SCAMMER_ACCOUNT")
+    assert (mule, scammer) != ("Mule account", "Account of a scammer")
+    words = ((mule, scammer), (mule, scammer), (mule,), (scammer,))
+    for path, expected in zip(paths, words, strict=True):
+        shown = unescape(rita.get(f"/portal/{path}", headers={"Accept-Language": "fr"}).content.decode())
+        assert [word for word in expected if word not in shown] == [], path
 
 
 def test_each_action_of_an_alert_waits_for_a_second_person(rita: Client, ron: Client, world: World) -> None:

@@ -706,6 +706,8 @@ def test_a_person_stops_a_replay_and_has_only_some_at_once(
     rita.post(f"/portal/rules/replays/{second.pk}/stop/")
     second.refresh_from_db()
     assert (second.state, second.fault) == ("FAILED", "stopped by rita")
+    in_french = rita.get(f"/portal/rules/replays/{second.pk}/", headers={"Accept-Language": "fr"})
+    assert "arrêté par rita" in in_french.content.decode()
 
     running = replays.take()
     assert running == first
@@ -728,6 +730,27 @@ def test_of_two_workers_at_once_one_takes_a_replay(committed_world: World) -> No
     assert RuleReplay.objects.filter(state="RUNNING").count() == 1
     with pytest.raises(IntegrityError), transaction.atomic():
         RuleReplay.objects.filter(pk__in=[job.pk for job in jobs]).update(state="RUNNING")
+
+
+def test_the_cost_of_a_few_rules_is_not_shown_as_nothing(world: World) -> None:
+    shown = page(browser_of(person(Role.VIEWER, name="vera")), f"rules/{create(cap('10')).pk}/")
+    assert shown.count("0.1 µs") == 1
+    assert shown.count("0.0 µs") == 2
+
+
+def test_the_examples_of_a_replay_have_amounts_and_the_visitors_times_and_words(committed_world: World) -> None:
+    activate(hold("PT1H", gate="transfer"))
+    run(prepare(committed_world, "green", "blue", 20, expires_in=86_400))
+    job = replays.ask(create(cap("10", gate="transfer")), asked_by="rita")
+    assert replay_next()
+    answer = browser_of(person(Role.VIEWER, name="vera")).get(
+        f"/portal/rules/replays/{job.pk}/", headers={"Accept-Language": "fr"}
+    )
+    (example,) = answer.context["examples"]
+    shown = answer.content.decode()
+    assert example["at"].tzinfo is not None
+    assert f'<time datetime="{example["at"].isoformat()}"' in shown
+    assert ("<td>Transfert</td>" in shown, "20,00 TZS" in shown.replace("\xa0", " ")) == (True, True)
 
 
 def test_a_replay_of_the_live_version_compares_its_decisions(committed_world: World) -> None:

@@ -376,6 +376,13 @@ def test_the_commands_for_the_first_users_work_as_printed(transactional_db: None
     assert done.stdout.count("http://127.0.0.1:9/portal/invitation/#") == 2
 
 
+def test_the_command_that_removes_a_hub_names_the_hubs_own_folder(tmp_path: Path) -> None:
+    from hub.local.__main__ import clean_command
+
+    assert clean_command(Path(settings.BASE_DIR) / ".local") == "make clean"
+    assert clean_command(tmp_path / "a hub") == f"make clean STATE='{tmp_path}/a hub'"
+
+
 _COMMAND = re.compile(r"manage\.py ([a-z_]+)([^`\n]*)")
 
 

@@ -94,6 +94,26 @@ def test_each_fault_of_a_file_is_told_with_its_place(world: World, tmp_path: Pat
     assert not Activation.objects.exists()
 
 
+@pytest.mark.parametrize("option", ["--from", "--until"])
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [("tomorrow", "'tomorrow' is not a time: "), ("2026-12-01T00:00:00", "'2026-12-01T00:00:00' has no time zone: ")],
+)
+def test_a_time_that_cannot_be_read_is_refused_with_an_example(
+    world: World, option: str, text: str, fault: str
+) -> None:
+    with pytest.raises(CommandError, match=f"{fault}.*for example 2026-12-01T00:00:00Z"):
+        said("activate", create(cap("10")).pk, option, text)
+    with pytest.raises(CommandError, match=f"{fault}.*for example 2026-12-01T00:00:00Z"):
+        said("replay", {"--from": "--since"}.get(option, option), text)
+    assert not Activation.objects.exists()
+
+
+def test_a_word_in_place_of_a_version_is_reported(world: World) -> None:
+    with pytest.raises(CommandError, match="'latest' is not a version: write the version's number, or none"):
+        said("activate", "latest")
+
+
 def test_where_programs_need_a_second_person_a_command_only_asks(world: World) -> None:
     version = create(cap("10"))
     with override_settings(TWO_PEOPLE="everywhere"):

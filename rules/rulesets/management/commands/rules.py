@@ -3,7 +3,6 @@
 import json
 import sys
 from argparse import ArgumentParser
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from rich.table import Table
 from fspiop.errors import FspiopError
 from hub.audit import program_change_requests
 from hub.audit.program_change_requests import Program
-from hub.command_output_and_user import console_of, told, who
+from hub.command_output_and_user import console_of, moment, told, who
 from rules.language.checks_of_well_formed_rules import GATES, costs_ns
 from rules.language.faults import RuleSetRefused
 from rules.language.rule_types import RuleSet
@@ -36,8 +35,8 @@ class Command(BaseCommand):
         show.add_argument("--all", action="store_true", help="list all versions and activations")
         activate = commands.add_parser("activate", help="activate a version for payments; 'none' switches rules off")
         activate.add_argument("version", help="the version's number, or none")
-        activate.add_argument("--from", dest="begins", type=_moment, help="such as 2026-12-01T00:00:00Z (default: now)")
-        activate.add_argument("--until", type=_moment)
+        activate.add_argument("--from", dest="begins", type=moment, help="such as 2026-12-01T00:00:00Z (default: now)")
+        activate.add_argument("--until", type=moment, help="such as 2026-12-02T00:00:00Z (default: until the next)")
         activate.add_argument("--reason", default="by command")
         for name, command in command_registry.BY_NAME.items():
             command.add_arguments(commands.add_parser(name, help=command.help))
@@ -110,7 +109,10 @@ class Command(BaseCommand):
             console.print(f"{named} {_period(activation)}, by {activation.actor}", highlight=False)
 
     def _activate(self, options: dict[str, Any]) -> None:
-        number = None if options["version"] == "none" else int(options["version"])
+        named = options["version"]
+        if named != "none" and not named.isdecimal():
+            raise CommandError(f"'{named}' is not a version: write the version's number, or none")
+        number = None if named == "none" else int(named)
         begins, until, reason, actor = options["begins"], options["until"], options["reason"], who()
         program_change_requests.ask_where_needed(
             "activate_rules",
@@ -127,13 +129,6 @@ class Command(BaseCommand):
         if version is None:
             raise CommandError(f"there is no version {number} of the rules")
         return version
-
-
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("the time needs a time zone, for example 2026-12-01T00:00:00Z")
-    return moment
 
 
 def _period(activation: Activation) -> str:
