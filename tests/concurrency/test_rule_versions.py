@@ -9,7 +9,7 @@ from django.db import connections
 from fspiop import bodies
 from fspiop.bodies.quotes import QuotePost
 from hub import agreement_engine
-from hub.agreement_outcomes import Refused
+from hub.agreement_outcomes import RefusedAndStored
 from rules.rulesets import services
 from rules.rulesets.models import Decision
 from tests.agreements import ask_terms
@@ -33,11 +33,11 @@ def group(world: World) -> list[str]:
         command = ask_terms(world.ids, quote_id=details.quote_id, content=details.quote_id)
         commands.append(replace(command, details=details))
     outcomes = agreement_engine.run(commands)
-    assert all(isinstance(outcome, Refused) for outcome in outcomes)
+    assert all(isinstance(outcome, RefusedAndStored) for outcome in outcomes)
     return [
         json.loads(outcome.message.body)["errorInformation"]["errorCode"]
         for outcome in outcomes
-        if isinstance(outcome, Refused)
+        if isinstance(outcome, RefusedAndStored)
     ]
 
 
