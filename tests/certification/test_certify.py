@@ -245,6 +245,7 @@ def by_hand(command: list[str], environ: dict[str, str], obey: Callable[[str], s
     return "".join(lines)
 
 
+@pytest.mark.thorough
 def test_a_person_makes_the_payments_by_hand(hub: Hub, example: Bank) -> None:
     """The example bank's shops alone refund, and it pays no bulks."""
     command = [example.name, "--payee", "255712009001", "--patience", "10", "--answer-time", "5"]
@@ -306,6 +307,7 @@ def test_by_hand_each_dfsp_is_judged_by_the_state_that_it_shows_and_pays_a_bulk(
     assert sorted(faults(hub.report("paidbank"))) == ["payer-late", "payer-timeout"], output
 
 
+@pytest.mark.thorough
 def test_a_run_whose_process_is_killed_ends_as_interrupted(hub: Hub) -> None:
     dfsp = hub.add("killedbank")
     command = [sys.executable, "manage.py", "certify", "killedbank", "--payee", CUSTOMER, "--outbound", dfsp.url]

@@ -478,7 +478,7 @@ PAGES = {
 }
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["dark", pytest.param("light", marks=pytest.mark.thorough)])
 def test_every_page_is_for_everybody(theme: str, banks: list[Bank], windows: Any) -> None:
     """axe finds nothing serious, in both themes and sizes."""
     for who, paths in PAGES.items():
