@@ -61,9 +61,9 @@ def is_too_large(command: AskTerms, seen: Standing, scene: Scene) -> bool:
 def _ask(command: AskTerms, scene: Scene, facts: Facts) -> Outcome:
     """Forwards a request for terms to the payee, or refuses the request by the scheme's rules.
 
-    If a request is repeated, the hub sends the stored answer: the payee's, or its own refusal. If there is no answer yet, the hub forwards the
-    request again. If a request has the id of an earlier request but different content, the hub refuses the new request
-    with 3106 and changes nothing.
+    If a request is repeated, the hub sends the stored answer: the payee's, or its own refusal. If there is no answer
+    yet, the hub forwards the request again. If a request has the id of an earlier request but different content, the
+    hub refuses the new request with 3106 and changes nothing.
     """
     try:
         payee = recipient_of(command.to, scene.parties)
