@@ -54,7 +54,7 @@ def faults_of(open_window: Open, user: User | None, pages: Mapping[str, str], lo
     faults = []
     for name, path in pages.items():
         window.go(path)
-        window.page.wait_for_function("document.fonts.status === 'loaded'")
+        window.page.evaluate("document.fonts.ready.then(() => true)")
         _keep(window, f"{name}-{look}")
         overflow = window.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         if overflow > 0:
