@@ -22,7 +22,7 @@ from portal.queries.transfer_prepare_checks import Applied
 from portal.words import refusals
 from portal.words.errors import words_of
 from quotes import bulk_quote_items
-from quotes.models import FxQuote, Quote, alias_of
+from quotes.models import REFUSED_BY_RULES, FxQuote, Quote, alias_of
 from settlement.models import Inclusion, Settlement
 
 _LOOKUP_BEFORE = timedelta(hours=1)
@@ -208,6 +208,8 @@ def _quote_of(transfer: Transfer) -> Quote | None:
     # The payer DFSP chooses the quote's id and the transfer's ID, so the search must exclude quotes between other
     # DFSPs.
     found = Quote.objects.filter(named, payer_id=transfer.payer_id, payee_id=transfer.payee_id)
+    # The payee DFSP's people read this page too, and must not see a quote that the payee DFSP did not receive.
+    found = found.exclude(REFUSED_BY_RULES)
     return found.select_related("payer", "payee").order_by("-created_at").first()
 
 

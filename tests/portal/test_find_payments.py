@@ -193,6 +193,17 @@ def test_a_quote_that_the_rules_refused_is_found_but_not_by_the_payees_people(co
     assert payee.get(f"/portal/payments/quotes/{quote_id}/").status_code == 404
 
 
+def test_a_transfer_after_a_refused_quote_shows_the_payees_people_nothing_of_the_quote(committed_world: World) -> None:
+    activate(cap("100", code="3145"))
+    quote = ask("101")
+    run(prepare(committed_world, "green", "blue", "5", transfer_id=quote["transactionId"]))
+    client = browser(Role.PARTICIPANT_VIEWER, participant="blue", name="of-blue")
+    page = client.get(f"/portal/transfers/{quote['transactionId']}/")
+    assert page.status_code == 200
+    assert quote["quoteId"] not in page.content.decode()
+    assert "solar lamp" not in page.content.decode()
+
+
 def test_what_the_box_cannot_read_is_an_error(found: dict[str, str]) -> None:
     client = browser(Role.VIEWER)
     for text in ("hello", "3,00,0", "+255 6", "25:99", "2026-13-40"):
