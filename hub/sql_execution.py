@@ -53,6 +53,9 @@ def _execute(statement: str, bound: Sequence[Any]) -> psycopg.Cursor[TupleRow]:
 # the methods in this list, every plan uses indexes.
 _OTHER_WAYS = ("seqscan", "bitmapscan", "sort", "hashjoin", "mergejoin", "material")
 _BY_KEYS = "".join(f" -c enable_{way}=off" for way in _OTHER_WAYS)
+# With these settings, the best plan does not depend on the parameters. PostgreSQL's cost estimates do not show this. So
+# without the next setting, PostgreSQL plans most of the statements again at each execution.
+_PLAN_ONCE = " -c plan_cache_mode=force_generic_plan"
 _BY_KEYS_NOW = "SELECT " + ", ".join(
     f"set_config('{name}', 'off', true)" for name in ("jit", *(f"enable_{way}" for way in _OTHER_WAYS))
 )
@@ -68,11 +71,12 @@ def work_by_keys() -> None:
 
     Statements are prepared only on such connections. PostgreSQL keeps the query plan of a prepared statement, perhaps
     from a time when the tables were empty. On such connections, every plan uses indexes, so an old plan is also fast.
-    The portal uses other connections, because its queries also need plans without indexes.
+    So PostgreSQL plans each prepared statement only once. The portal uses other connections, because its queries also
+    need plans without indexes.
     """
     ours = connections[DEFAULT_DB_ALIAS]
     options = {name: value for name, value in ours.settings_dict["OPTIONS"].items() if name != "pool"}
-    options["options"] = options.get("options", "") + _BY_KEYS
+    options["options"] = options.get("options", "") + _BY_KEYS + _PLAN_ONCE
     options["prepare_threshold"] = 0 if settings.DATABASE_PREPARE else None
     alone = connections.create_connection(DEFAULT_DB_ALIAS)
     alone.settings_dict = ours.settings_dict | {"OPTIONS": options, "CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}

@@ -118,6 +118,18 @@ def test_a_statement_is_prepared_once_where_plans_go_by_keys_and_nowhere_else(se
     assert by_keys(prepared) == 0
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_statement_of_the_money_path_is_planned_once_whatever_its_parameters() -> None:
+    def planned_again() -> int:
+        # By its estimates, PostgreSQL would plan this one again each time: a list of one, not of ten.
+        for number in range(8):
+            execute("SELECT name FROM participants_participant WHERE id = ANY(%s::bigint[])", [[number]])
+        plans = execute("SELECT custom_plans FROM pg_prepared_statements WHERE statement LIKE '%%participants_parti%%'")
+        return int(plans.fetchall()[0][0])
+
+    assert by_keys(planned_again) == 0
+
+
 @pytest.fixture
 def renamed(transactional_db: None) -> Iterator[Callable[[], None]]:
     """A table, and what changes the type of its column in another session, as a migration does."""
