@@ -247,8 +247,7 @@ def open_gate(
         transfer.digest: (transfer, each, stop) for transfer, each, stop in zip(transfers, facts, stopped, strict=True)
     }
     to_lock = {key for each in facts for key in keys_to_lock(each, limits)}
-    locked = store.lock(to_lock) if to_lock else {}
-    pending = store.unfolded(to_lock) if to_lock else []
+    locked, pending = store.lock(to_lock) if to_lock else ({}, [])
     for each in pending:
         each.apply_to(locked[each.key])
     to_read = keys_to_read(facts, needs) - to_lock

@@ -239,14 +239,8 @@ def test_the_aliases_of_a_batch_are_found_one_by_one_and_not_among_all_of_their_
 
 
 PROFILES = {
-    "lock": (profiles._LOCK, [[1, 2]], {"rules_profiles_profile": {"rules_profiles_profile_pkey"}}),
     "read": (profiles._READ, [[1, 2]], {"rules_profiles_profile": {"rules_profiles_profile_pkey"}}),
     "save": (profiles._SAVE, [[1], [b""], [0], [0], [0]], {"p": {"rules_profiles_profile_pkey"}}),
-    "what waits": (
-        profiles._UNFOLDED,
-        [[1, 2]],
-        {"u": {"unfolded_count_by_profile"}, "c": {"rules_profiles_countedtransfer_pkey"}},
-    ),
     "what was added": (
         profiles._DELETE_UNFOLDED,
         [[1, 2]],
@@ -271,6 +265,35 @@ def test_profiles_are_found_by_their_keys_also_where_their_tables_were_counted_e
     plan = plan_of(statement, parameters)
     assert {step["Node Type"] for step in plan} <= ORDERED_STEPS | AROUND_THEM, plan
     assert {alias: indexes_for(alias, plan) for alias in expected} == expected
+
+
+_READ_WHOLE = """
+    SELECT relname FROM pg_stat_xact_user_tables
+    WHERE seq_scan > 0 AND relname LIKE 'rules\\_profiles%%' ORDER BY relname
+"""
+
+
+def test_a_lock_reads_no_table_of_profiles_as_a_whole_also_where_it_was_planned_for_empty_ones(
+    committed_world: World,
+) -> None:
+    execute("ANALYZE rules_profiles_profile, rules_profiles_countedtransfer, rules_profiles_unfoldedcount")
+
+    def read_whole() -> tuple[int, list[str]]:
+        try:
+            with transaction.atomic():
+                locked, _ = profiles.lock([1, 2])
+                read = [row[0] for row in execute(_READ_WHOLE)]
+                # what a read of a whole table looks like
+                execute("SET LOCAL enable_indexscan = off")
+                execute("SET LOCAL enable_indexonlyscan = off")
+                execute("SELECT count(*) FROM rules_profiles_unfoldedcount")
+                assert [row[0] for row in execute(_READ_WHOLE)] == ["rules_profiles_unfoldedcount"]
+                return len(locked), read
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(max_workers=1, initializer=work_by_keys) as thread:
+        assert thread.submit(read_whole).result() == (2, [])
 
 
 def test_the_latest_payments_of_profiles_and_the_originals_of_refunds_are_found_by_their_keys(

@@ -33,8 +33,7 @@ def _fold(keys: list[str]) -> int:
 def fold_profiles(keys: list[int]) -> int:
     """Changes these profiles inside the caller's database transaction. Returns how many of these profiles had waiting
     rows."""
-    profiles = store.lock(keys)
-    rows = store.unfolded(keys)
+    profiles, rows = store.lock(keys)
     for row in rows:
         row.apply_to(profiles[row.key])
     changed = {key: profile for key, profile in profiles.items() if profile.is_changed}

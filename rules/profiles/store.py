@@ -18,27 +18,6 @@ from rules.profiles import events_and_buckets
 from rules.profiles.counted_payments import COLUMNS, CountedPayment, Keys, Role
 from rules.profiles.events_and_buckets import Profile
 
-_CREATE = """
-    INSERT INTO rules_profiles_profile (key) SELECT key FROM unnest(%s::bigint[]) AS k (key)
-    ON CONFLICT (key) DO NOTHING
-"""
-_LOCK = """
-    SELECT key, ring FROM rules_profiles_profile WHERE key = ANY(%s::bigint[]) ORDER BY key FOR NO KEY UPDATE
-"""
-
-
-def lock(keys: Collection[int]) -> dict[int, Profile]:
-    """Locks these profiles until the end of the database transaction. Creates the missing profiles.
-
-    First creates the missing profiles in the order of their keys, and then locks the profiles. So while a database
-    transaction waits to create a profile, the transaction does not yet hold a lock that blocks another transaction of
-    this kind.
-    """
-    ordered = sorted(keys)
-    execute(_CREATE, [ordered])
-    return {key: events_and_buckets.from_bytes(stored) for key, stored in execute(_LOCK, [ordered])}
-
-
 _READ = "SELECT key, ring FROM rules_profiles_profile WHERE key = ANY(%s::bigint[])"
 
 
@@ -102,14 +81,29 @@ _UNFOLDED = f"""
 """  # noqa: S608 (the columns above)
 
 
-def unfolded(keys: Collection[int]) -> list[Unfolded]:
-    """Returns the waiting additions to these profiles, and the waiting removals from these profiles, sorted by id."""
-    found = [
-        Unfolded(id, key, Role(role), payment_of(payment), is_removal)
-        for id, key, role, is_removal, *payment in execute(_UNFOLDED, [sorted(keys)])
-    ]
-    found.sort(key=lambda each: each.id)
-    return found
+# A migration defines the function. Of its columns, those after `is_removal` are the columns of PAYMENT.
+_LOCK = "SELECT * FROM rules_locked_profiles(%s::bigint[])"
+
+
+def lock(keys: Collection[int]) -> tuple[dict[int, Profile], list[Unfolded]]:
+    """Locks these profiles until the end of the database transaction. Creates the missing profiles.
+
+    Returns the profiles. Also returns the waiting additions to these profiles and removals from these profiles, sorted
+    by id.
+
+    The SQL function first creates the missing profiles in the order of their keys, and then locks the profiles. So
+    while a database transaction waits to create a profile, the transaction does not yet hold a lock that blocks another
+    transaction of this kind.
+    """
+    profiles: dict[int, Profile] = {}
+    waiting = []
+    for key, ring, id, role, is_removal, *payment in execute(_LOCK, [sorted(keys)]):
+        if id is None:
+            profiles[key] = events_and_buckets.from_bytes(ring)
+        else:
+            waiting.append(Unfolded(id, key, Role(role), payment_of(payment), is_removal))
+    waiting.sort(key=lambda each: each.id)
+    return profiles, waiting
 
 
 _IN_PROFILE: Mapping[Role, str] = {

@@ -170,7 +170,7 @@ def test_payments_and_aborts_that_wait_for_a_profile_are_counted_once(world: Wor
     engine.run(late)
     engine.run([reject(world, "blue", each.transfer_id) for each in (late[0], before[0])])
     key, now = key_of_customer(2), datetime.now(UTC)
-    profile = store.lock([key])[key]
+    profile = store.lock([key])[0][key]
     need = Need("payee", "received_count", 86_400, exact=True, events=6)
     payments, waiting = store.latest([Latest(key, Role.PAYEE, "TZS", now - timedelta(days=1), 12, None, None)])
     assert {each.transfer_id for _, _, each in payments} == {each.transfer_id for each in (*before[1:4], *late[1:])}

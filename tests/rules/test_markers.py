@@ -202,7 +202,7 @@ def test_people_see_whether_the_dfsp_that_appeals_serves_the_party(world: World)
     assert appeal(number).status_code == 201
     profile = Profile()
     profile.note_dfsp(dfsp_key("red"), 1)
-    store.save(store.lock([ADA]) | {ADA: profile})
+    store.save(store.lock([ADA])[0] | {ADA: profile})
     assert appeal(number, source="red").status_code == 201
     alert_tasks.merge()
     found = [each.details["serves the party"] for each in Alert.objects.get().sightings.filter(kind="APPEAL")]
