@@ -44,7 +44,7 @@ class Callers:
         if "Origin" in request.headers:
             raise FspiopError(ErrorCode.CLIENT_ERROR, "origin: a web page may not call the connector", http_status=403)
         check_encoding(request)
-        if request.path not in _OPEN_TO_ALL:
+        if request.path not in _OPEN_TO_ALL or "Upgrade" in request.headers:  # a websocket on "/" shows messages
             self._check_certificate(request)
             if self._file and not self._is_proven(request):
                 text = "authorization: must have a token of outbound_token_file"

@@ -64,6 +64,10 @@ class Config:
     reference_api: bool = False  # also serve the outbound API of Mojaloop's SDK
     reference_host: str = "127.0.0.1"  # this machine's address for requests to the reference API
     reference_port: int = 0
+    # also serve the test API of Mojaloop's SDK on outbound_host: it shows messages with customers' data, so it is only
+    # for tests
+    test_api: bool = False
+    test_port: int = 0
     # Mojaloop's SDK has the same defaults. POST /transfers does not wait until the front end accepts the payee.
     auto_accept_party: bool = True
     auto_accept_quotes: bool = True  # POST /transfers does not wait for an acceptance of the terms

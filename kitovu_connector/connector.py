@@ -70,11 +70,13 @@ from kitovu_connector.payer import Payer
 from kitovu_connector.payment_and_quote_records import Store
 from kitovu_connector.payment_order import PartyRef
 from kitovu_connector.payment_states import State
+from kitovu_connector.received_messages import ReceivedMessages
 from kitovu_connector.reference_api.application import HasCalls, application
 from kitovu_connector.reference_api.bulk_transactions import BulkTransactionCalls
 from kitovu_connector.reference_api.bulks import Bulks
 from kitovu_connector.reference_api.lookups_quotes_and_accounts import Queries
 from kitovu_connector.reference_api.requests_to_pay import RequestCalls
+from kitovu_connector.reference_api.shown_messages import ShownMessages
 from kitovu_connector.reference_api.transfers import Transfers
 from kitovu_connector.relay import Relay
 from kitovu_connector.requests_to_pay import RequestsToPay
@@ -150,6 +152,7 @@ class Connector:
             party_messages = PartyMessages(
                 config.dfsp, self._payer, self._parties, self._aliases, self._lookups, self._exchanges
             )
+            self._received = received = ReceivedMessages() if config.test_api else None
             self._inbound = Inbound(
                 config,
                 self._keys,
@@ -165,6 +168,7 @@ class Connector:
                     self._transactions,
                 ],
                 relay,
+                received,
             )
             callers = Callers(config)
             outbound = Outbound(config, self._store, self._payer, self._aliases, callers).application()
@@ -214,6 +218,10 @@ class Connector:
             if config.reference_api:
                 front_end = application(self._reference_parts(), self._backend, callers)
                 await self._serve("reference", front_end, opened, for_cores)
+            for_tests = None
+            if received is not None:
+                shown = ShownMessages(received).application(callers)
+                for_tests = await self._serve("test", shown, opened, for_cores, host="outbound_host")
             self._is_running = True  # a handler of an event may already call the connector
             for part in continued:
                 await part.resume()
@@ -225,7 +233,11 @@ class Connector:
             core=config.backend_url or None,
             listens_for_hub_at=for_hub + config.inbound_prefix,
             listens_for_core_at=for_core,
+            shows_messages_to_tests_at=for_tests,
         )
+        if for_tests is not None:
+            advice = "set test_api only for tests: it shows the data of customers"
+            log.warning("test_api_is_on", test_port=config.test_port, advice=advice)
         if not (config.verify_jws or config.is_pinned):
             log.warning("callers_are_not_proven", inbound_port=config.inbound_port)
         if is_on_network(config) and not (config.outbound_token_file or config.outbound_client_ca):
@@ -444,10 +456,17 @@ class Connector:
             raise CallFailed(f"the call failed: {type(error).__name__}; the log has the cause") from error
 
     async def _serve(
-        self, name: str, app: web.Application, opened: AsyncExitStack, context: ssl.SSLContext | None = None
+        self,
+        name: str,
+        app: web.Application,
+        opened: AsyncExitStack,
+        context: ssl.SSLContext | None = None,
+        *,
+        host: str = "",
     ) -> str:
-        """Starts a server. Returns its URL."""
-        host, port = getattr(self._config, f"{name}_host"), getattr(self._config, f"{name}_port")
+        """Starts a server. Returns its URL. `host` is the name of the setting with the server's address."""
+        host_setting = host or f"{name}_host"
+        address, port = getattr(self._config, host_setting), getattr(self._config, f"{name}_port")
         idle = IdleConnections()
         app.middlewares.insert(0, idle.middleware)
         # The connector refuses compressed bodies, so aiohttp must not unpack a body before this refusal.
@@ -458,10 +477,10 @@ class Connector:
         assert runner.server is not None
         idle.start(runner.server)
         try:
-            await web.TCPSite(runner, host, port, reuse_address=True, ssl_context=context).start()
+            await web.TCPSite(runner, address, port, reuse_address=True, ssl_context=context).start()
         except OSError as error:
             reason = "another program uses it" if error.errno == errno.EADDRINUSE else error.strerror
-            raise StartError(f"{name}_host and {name}_port: {host}:{port} cannot be used: {reason}") from None
+            raise StartError(f"{host_setting} and {name}_port: {address}:{port} cannot be used: {reason}") from None
         found, bound_port = runner.addresses[0][:2]
         shown = f"[{found}]" if ":" in found else found
         return f"{'https' if context else 'http'}://{shown}:{bound_port}"

@@ -71,6 +71,9 @@ async def examine(config: Config) -> AsyncIterator[Finding]:
     yield _state(config)
     if is_on_network(config):
         yield _callers(config)
+    if config.test_api:
+        text = f"{config.outbound_host}:{config.test_port} shows the hub's messages, with the data of customers"
+        yield Finding("test API", Verdict.WARNING, text, "Set test_api only for tests.")
     yield await _core(config)
     if config.webhook_url:
         yield await _webhook(config)

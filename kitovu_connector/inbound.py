@@ -21,6 +21,7 @@ from kitovu_connector.inbound_message import SHOWN_HEADERS, Handler, HasRoutes, 
 from kitovu_connector.inbound_party_messages import PartyMessages
 from kitovu_connector.known_keys import KnownKeys
 from kitovu_connector.message_forms import MessageForms
+from kitovu_connector.received_messages import ReceivedMessages
 from kitovu_connector.relay import Relay
 
 log = structlog.get_logger(__name__)
@@ -52,8 +53,10 @@ class Inbound:
         parties: PartyMessages,
         parts: Sequence[HasRoutes],
         relay: Relay | None,
+        received: ReceivedMessages | None,
     ) -> None:
         self._config, self._keys, self._parties, self._relay = config, keys, parties, relay
+        self._received = received
         self._parts = (parties, *parts)
         self._forms = MessageForms(config)
 
@@ -140,6 +143,8 @@ class Inbound:
         # case, the network must let only the hub reach this port.
         is_proven = self._config.is_pinned or is_signed or not self._config.verify_jws
         raw = self._forms.received(request.method, resource, read, raw, is_error=route.endswith("/error"))
+        if self._received is not None:
+            self._received.add(request.method, resource, request.match_info, request.headers, raw)
         return Message(
             names=dict(request.match_info),
             headers={name: request.headers[name] for name in SHOWN_HEADERS if name in request.headers},

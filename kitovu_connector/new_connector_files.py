@@ -148,6 +148,10 @@ _LATER = """
 # command_cert = "command.pem"              # the certificate of the command line itself
 # command_key = "command.key"
 
+# Only for tests: the test API of Mojaloop's SDK, which shows the hub's messages with the data of customers:
+# test_api = true
+# test_port = 4003
+
 # If the scheme has agreed on ISO 20022 messages:
 # message_form = "iso20022"
 
