@@ -75,7 +75,7 @@ class BulkTerms:
             if item.payee.party_id_info.fsp_id not in (None, self._config.dfsp):
                 raise FspiopError(ErrorCode.VALIDATION_ERROR, "payee.partyIdInfo.fspId: names another DFSP")
             payee_terms.check(_single(body, item))
-        new = bulk_of(body.bulk_quote_id, message)
+        new = bulk_of(body.bulk_quote_id, message, message.source)
         if await self._quotes.get(new.id) is not None:
             await self._store_bulk(new)
             return 202

@@ -101,21 +101,23 @@ class BulkPayee:
 
     async def _transfers_asked(self, message: Message) -> int:
         body = message.read(BulkTransferPost)
-        if body.payee_fsp != self._config.dfsp or body.payer_fsp not in (message.source, None):
+        # If a hub has refused some items, it writes a bulk with the other items itself. Mojaloop's hub writes every bulk.
+        is_of_payer = message.is_from_hub or body.payer_fsp == message.source
+        if body.payee_fsp != self._config.dfsp or not is_of_payer:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "payerFsp or payeeFsp does not match the headers")
         for item in body.individual_transfers:
             payee_terms.check_amount("transferAmount", item.transfer_amount)
         expires_at = fsptime.parse_datetime(body.expiration).timestamp()
         payee_terms.check_expiration(expires_at, now=self._hub.clock.at_hub())
-        new = msgspec.structs.replace(bulk_of(body.bulk_transfer_id, message), expires_at=expires_at)
-        is_on_us = message.source == self._config.dfsp
+        new = msgspec.structs.replace(bulk_of(body.bulk_transfer_id, message, body.payer_fsp), expires_at=expires_at)
+        is_on_us = new.payer_fsp == self._config.dfsp
         if await self._bulks.get(new.id) is None:
             if not is_on_us:
                 await self._store.check_is_not_own(new.id)
             if not message.came_via_hub:
                 self._unknown.check_has_room(new.payer_fsp)
             conditions = [item.condition for item in body.individual_transfers]
-            if not await self._store.has_usable_terms(conditions, message.source):
+            if not await self._store.has_usable_terms(conditions, new.payer_fsp):
                 self._rejections.start(self._background, new.payer_fsp, lambda: self._send_rejection(new, body))
                 return 202
         stored, _ = await self._bulks.add_counted(

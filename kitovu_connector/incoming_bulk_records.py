@@ -63,13 +63,13 @@ class IncomingBulk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         return self.state is not BulkState.ENDED
 
 
-def bulk_of(bulk_id: str, message: Message) -> IncomingBulk:
+def bulk_of(bulk_id: str, message: Message, payer_fsp: str) -> IncomingBulk:
     """Returns the stored form of the bulk in a message."""
     return IncomingBulk(
         id=bulk_id,
-        payer_fsp=message.source,
+        payer_fsp=payer_fsp,
         body=message.raw,
-        digest=strictjson.digest([strictjson.loads(message.raw), message.source]),
+        digest=strictjson.digest([strictjson.loads(message.raw), payer_fsp]),
     )
 
 

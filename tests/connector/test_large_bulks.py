@@ -190,3 +190,30 @@ def test_an_item_whose_money_a_silent_core_may_have_reserved_is_released(
         await until(lambda: core.released == [ids[3]])
 
     tell(tmp_path, story, core, connections=2)
+
+
+def test_a_bulk_that_the_hub_itself_writes_is_the_payers(tmp_path: Path) -> None:
+    """So a hub sends a bulk of which it has refused some items. Mojaloop's hub sends every bulk so."""
+    core = Core()
+
+    async def story(world: Scheme) -> None:
+        given = await terms_of(world, 3)
+        asked = bulk_on(given[:2])  # without the third
+        path = f"/bulkTransfers/{asked['bulkTransferId']}"
+        assert await world.straight("POST", "/bulkTransfers", asked, "red") == 400
+        assert await world.hub_says("POST", "/bulkTransfers", asked) == 202
+        await world.until("PUT", path)
+        (told,) = world.bodies("PUT", path)
+        items = [item["transferId"] for item in asked["individualTransfers"]]
+        assert [each.transfer_id for each in core.reserved] == items
+        assert await world.hub_says("POST", "/bulkTransfers", asked) == 202  # again
+        assert await world.hub_says("PUT", path, told) == 200
+        await until(lambda: sorted(core.credited) == sorted(items))
+        assert (len(core.reserved), core.released) == (2, [])
+        of_red = bulk_on(given[2:], payerFsp="red")  # the terms were given to blue
+        assert await world.hub_says("POST", "/bulkTransfers", of_red) == 202
+        await world.until("PUT", f"/bulkTransfers/{of_red['bulkTransferId']}")
+        (refused,) = world.bodies("PUT", f"/bulkTransfers/{of_red['bulkTransferId']}")
+        assert refused["bulkTransferState"] == "REJECTED"
+
+    tell(tmp_path, story, core)
