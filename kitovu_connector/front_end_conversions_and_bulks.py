@@ -242,7 +242,9 @@ class Submissions:
             if result.fulfilment is not None
         }
         is_end = body.bulk_transfer_state in ("COMPLETED", "REJECTED")
-        await self._on_answer("bulkTransfers", message, Answered(bodies.write(body), fulfilments, is_end, is_end))
+        is_paid = body.bulk_transfer_state != "REJECTED" or bool(fulfilments)
+        answered = Answered(bodies.write(body), fulfilments, is_end, is_end)
+        await self._on_answer("bulkTransfers", message, answered, is_paid=is_paid)
         return 200
 
     async def _bulk_failed(self, message: Message) -> int:
@@ -254,9 +256,9 @@ class Submissions:
     async def _is_received(self, resource: str, message: Message) -> bool:
         return await self.get(resource, message.id) is None and await self._receivers[resource].has(message.id)
 
-    async def _on_answer(self, resource: str, message: Message, event: Answered) -> None:
+    async def _on_answer(self, resource: str, message: Message, event: Answered, *, is_paid: bool = True) -> None:
         async with self._turns.hold(message.id):
-            found = await self._found(resource, message)
+            found = await self._found(resource, message, is_paid=is_paid)
             if found is None:
                 return
             if not self._is_proven(message):
@@ -271,7 +273,7 @@ class Submissions:
             error = message.error
             event = Failed(str(error.error_code), error.error_description, message.sent_at)
         async with self._turns.hold(message.id):
-            found = await self._found(resource, message)
+            found = await self._found(resource, message, is_paid=False)
             if found is None:
                 return
             if not self._is_proven(message):
@@ -280,11 +282,13 @@ class Submissions:
             at_hub, margin_s = self._hub.clock.at_hub(), self._config.clock_margin_s
             await self._move(found, lambda now: states.failed(now, event, at_hub, margin_s))
 
-    async def _found(self, resource: str, message: Message) -> Submission | None:
+    async def _found(self, resource: str, message: Message, *, is_paid: bool) -> Submission | None:
         found = await self.get(resource, message.id)
         if found is None:
             if resource == "fxTransfers":
                 return None  # the message can be about a payment's conversion, which is not a submission
+            if message.is_from_hub and not is_paid:
+                return None  # the connector has not stored a received bulk that it rejected, and this is the bulk's end
             raise FspiopError(ErrorCode.ID_NOT_FOUND)
         message.met(True)
         message.check_sender(found.destination)

@@ -13,10 +13,10 @@ import pytest
 from kitovu_connector.backend import IncomingMoney, Terms, TermsWanted
 from kitovu_connector.bulk_payee import BulkPayee
 from kitovu_connector.core_errors import Unavailable
-from tests.connector.hub_stub import Core, Scheme, rows_of, scheme, stored
+from tests.connector.hub_stub import Core, Scheme, error, rows_of, scheme, stored
 from tests.connector.test_hostile_dfsp import bulk, later, until
 from tests.connector.test_sender_shares import bulk_quote
-from tests.keys import CONDITION
+from tests.keys import CONDITION, FULFILMENT
 
 CUSTOMER = "255712001001"
 
@@ -217,3 +217,24 @@ def test_a_bulk_that_the_hub_itself_writes_is_the_payers(tmp_path: Path) -> None
         assert refused["bulkTransferState"] == "REJECTED"
 
     tell(tmp_path, story, core)
+
+
+def test_the_hubs_report_about_a_bulk_that_was_rejected_and_not_stored_is_accepted(tmp_path: Path) -> None:
+    """A hub reports the end of each bulk. If the connector refused the report, the hub would repeat it in vain."""
+
+    async def story(world: Scheme) -> None:
+        asked = bulk_on([(await terms_of(world, 1))[0] | {"condition": CONDITION}])
+        path = f"/bulkTransfers/{asked['bulkTransferId']}"
+        assert await world.hub_passes_on("POST", "/bulkTransfers", asked) == 202
+        await world.until("PUT", path)
+        (rejected,) = world.bodies("PUT", path)
+        assert await world.hub_says("PUT", path, rejected) == 200
+        assert await world.hub_says("PUT", path + "/error", error("3303")) == 200
+        assert await world.hub_passes_on("PUT", path, rejected) == 400
+        (item,) = asked["individualTransfers"]
+        paid = {"transferId": item["transferId"], "fulfilment": FULFILMENT}
+        completed = {"bulkTransferState": "COMPLETED", "individualTransferResults": [paid]}
+        assert await world.hub_says("PUT", path, completed) == 400
+        assert rows_of(world.connector, "SELECT * FROM incoming") == []
+
+    tell(tmp_path, story, Core())
