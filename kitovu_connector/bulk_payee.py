@@ -101,7 +101,7 @@ class BulkPayee:
 
     async def _transfers_asked(self, message: Message) -> int:
         body = message.read(BulkTransferPost)
-        # If a hub has refused some items, it writes a bulk with the other items itself. Mojaloop's hub writes every bulk.
+        # A hub that has refused some items itself writes a bulk with the others. Mojaloop's hub writes every bulk.
         is_of_payer = message.is_from_hub or body.payer_fsp == message.source
         if body.payee_fsp != self._config.dfsp or not is_of_payer:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "payerFsp or payeeFsp does not match the headers")

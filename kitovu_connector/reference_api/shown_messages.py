@@ -1,5 +1,5 @@
-"""The server for tests: the test API of Mojaloop's SDK. The server shows the messages that the hub has sent to this DFSP.
-No call of the server changes anything.
+"""The server for tests: the test API of Mojaloop's SDK. The server shows the messages that the hub has sent to this
+DFSP. No call of the server changes anything.
 """
 
 import asyncio
@@ -73,8 +73,7 @@ class ShownMessages:
         return socket
 
     async def _close(self, _: web.Application) -> None:
-        for socket in list(self._open):
-            await socket.close(code=WSCloseCode.GOING_AWAY)
+        await asyncio.gather(*(socket.close(code=WSCloseCode.GOING_AWAY) for socket in self._open))
 
 
 async def _send(socket: web.WebSocketResponse, watcher: Watcher) -> None:

@@ -58,19 +58,23 @@ async def says_nothing(socket: aiohttp.ClientWebSocketResponse) -> None:
 def test_a_callback_that_nobody_waits_for_is_shown_and_changes_nothing(tmp_path: Path) -> None:
     async def story(world: Scheme) -> None:
         quote_id, answer = str(uuid.uuid4()), terms()
-        async with websocket(world, f"/callbacks/{quote_id}") as one, websocket(world, "/") as all_of_them:
-            async with websocket(world, "/callbacks/other") as other, websocket(world, "/requests") as requests:
-                before = rows_of(world.connector, "SELECT * FROM exchange"), len(world.asked)
-                await world.hub_passes_on("PUT", f"/quotes/{quote_id}", answer)
-                for socket in (one, all_of_them):
-                    shown = await said(socket)
-                    assert (shown["id"], shown["data"]) == (quote_id, answer)
-                    assert shown["headers"]["fspiop-source"] == "blue"
-                    assert shown["headers"]["content-type"].endswith("quotes+json;version=1.1")
-                await says_nothing(other)
-                await says_nothing(requests)
-                assert (rows_of(world.connector, "SELECT * FROM exchange"), len(world.asked)) == before
-                assert rows_of(world.connector, "SELECT * FROM payment") == []
+        async with (
+            websocket(world, f"/callbacks/{quote_id}") as one,
+            websocket(world, "/") as all_of_them,
+            websocket(world, "/callbacks/other") as other,
+            websocket(world, "/requests") as requests,
+        ):
+            before = rows_of(world.connector, "SELECT * FROM exchange"), len(world.asked)
+            await world.hub_passes_on("PUT", f"/quotes/{quote_id}", answer)
+            for socket in (one, all_of_them):
+                shown = await said(socket)
+                assert (shown["id"], shown["data"]) == (quote_id, answer)
+                assert shown["headers"]["fspiop-source"] == "blue"
+                assert shown["headers"]["content-type"].endswith("quotes+json;version=1.1")
+            await says_nothing(other)
+            await says_nothing(requests)
+            assert (rows_of(world.connector, "SELECT * FROM exchange"), len(world.asked)) == before
+            assert rows_of(world.connector, "SELECT * FROM payment") == []
         status, kept = await get(world, f"/callbacks/{quote_id}")
         assert (status, kept["data"], sorted(kept)) == (200, answer, ["data", "headers"])
         assert await get(world, f"/requests/{quote_id}") == (204, None)
@@ -113,9 +117,7 @@ def test_a_message_with_a_wrong_signature_is_not_shown(tmp_path: Path) -> None:
     async def story(world: Scheme) -> None:
         quote_id = str(uuid.uuid4())
         async with websocket(world, "/") as socket:
-            status = await world.send(
-                "PUT", f"/quotes/{quote_id}", terms(), source="blue", signer="red", shows="hub"
-            )
+            status = await world.send("PUT", f"/quotes/{quote_id}", terms(), source="blue", signer="red", shows="hub")
             assert status == 400
             await says_nothing(socket)
         assert await get(world, f"/callbacks/{quote_id}") == (204, None)
@@ -171,12 +173,12 @@ def test_the_test_api_needs_the_token_of_the_core_and_refuses_web_pages(tmp_path
 
 def test_open_websockets_do_not_delay_the_stop_of_the_connector(tmp_path: Path) -> None:
     async def story(world: Scheme) -> None:
-        async with websocket(world, "/") as socket:
+        async with websocket(world, "/") as reads, websocket(world, "/"), websocket(world, "/callbacks"):
+            closing = asyncio.create_task(reads.receive(timeout=5))
             started = asyncio.get_running_loop().time()
-            closing = asyncio.create_task(socket.receive(timeout=5))
             await world.stop()
+            assert asyncio.get_running_loop().time() - started < 1.8  # two websockets do not read their end
             assert (await closing).type is aiohttp.WSMsgType.CLOSE
-            assert asyncio.get_running_loop().time() - started < 1.5
         await world.start()
 
     tell(tmp_path, story)
