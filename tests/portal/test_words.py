@@ -37,7 +37,7 @@ from portal.views.audit import AuditSearch
 from portal.views.conversions import TermsSearch
 from portal.views.history import HistorySearch
 from portal.views.transfers import TransferSearch
-from portal.words import actors, recorded_values, refusals, service_texts, states, subjects
+from portal.words import actors, kinds, recorded_values, refusals, service_texts, states, subjects
 from portal.words.errors import words_for
 from settlement.states import State
 from tests.api import messages
@@ -252,6 +252,12 @@ def test_each_form_of_a_requests_subject_has_words_in_each_language() -> None:
             assert subjects.words_of("rules", "change_cap") == "rules"  # a participant of this name
             assert subjects.words_of_entry("directory", "alias_looked_up") == str(translation.gettext("Directory"))
             assert subjects.words_of_entry("directory", "ndc_set") == "directory"  # a participant of this name
+
+
+def test_kinds_are_words_in_swahili() -> None:
+    english = {name: str(word) for name, word in kinds.WORDS.items()}
+    with translation.override("sw"):
+        assert [name for name, word in english.items() if kinds.word_of(name) == word] == []
 
 
 @pytest.mark.parametrize("code", ["fr", "sw"])
