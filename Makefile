@@ -19,7 +19,7 @@ PRODUCTION_CHECK := PRODUCTION=true RULES_PARTY_KEY=0000000000000000000000000000
 	RETENTION_DAYS=bodies=400,quotes=400,lookups=30,deliveries=30,sessions=30,facts=400,decisions=400,hits=0,signals=400 \
 	PROXY_SECRET="$$($(RUN) -c 'import secrets; print(secrets.token_urlsafe(48))')"
 
-.PHONY: help setup demo run test quick thorough looks check lint bench chaos fuzz stop clean env
+.PHONY: help setup demo run test quick thorough looks messages check lint bench chaos fuzz stop clean env
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
@@ -57,6 +57,10 @@ LOOKS ?= .local/looks
 looks: $(DEV_STAMP) ## open every page in three languages, on desk and phone, light and dark; pictures in LOOKS=.local/looks
 	@mkdir -p $(LOOKS)
 	SCREENSHOTS="$(abspath $(LOOKS))" $(LOCAL) test -- tests/browser -m looks -n 2 -q $(ARGS)
+
+messages: $(DEV_STAMP) ## collect the portal's texts for translation, and compile the translations (needs gettext)
+	$(RUN) manage.py makemessages -l fr -l sw --no-location --no-obsolete --no-wrap -i .venv -i example_dfsp
+	$(RUN) manage.py compilemessages -i .venv
 
 lint: $(DEV_STAMP) ## check style, types, import directions, migrations and production settings
 	@$(MAKE) --no-print-directory -k -j2 mypy ruff imports migrations production

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.utils import formats
+from django.utils.translation import gettext as _
 
 from fspiop.money import CURRENCIES, SCALE
 
@@ -27,7 +28,7 @@ def age(seconds: float | None) -> str:
     """Formats a duration for reading: 4.2 s, 3 min, 5 h, 2 d."""
     if seconds is None:
         return "–"
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+    for size, text in ((86400, _("%(count)s d")), (3600, _("%(count)s h")), (60, _("%(count)s min"))):
         if seconds >= 2 * size:
-            return f"{int(seconds // size)} {unit}"
+            return text % {"count": int(seconds // size)}
     return f"{formats.number_format(seconds, 1)} s" if seconds < 10 else f"{int(seconds)} s"

@@ -107,7 +107,8 @@ def approve(visitor: Visitor, approval_id: int) -> Approval:
             done = approvals.approve(approval_id, checker=checker, perform=perform)
     except Outdated as reason:
         _withdraw_by_itself(approval_id)
-        raise NotApproved(f"{reason} {_('The hub has withdrawn this request. Submit a new one.')}") from None
+        withdrawn = _("The hub has withdrawn this request. Submit a new one.")
+        raise NotApproved(f"{reason} {withdrawn}") from None
     return done
 
 

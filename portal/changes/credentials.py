@@ -40,7 +40,7 @@ def described_request(csr: str, *, name: str, days: int) -> list[Line]:
     except ValueError as error:  # an earlier, less strict check may have accepted this signing request
         return [Line(_("Signing request"), text_of(error))]
     return [
-        Line(_("Subject"), request.subject),
+        Line(_("Certificate subject"), request.subject),
         Line(_("Key"), request.key),
         Line(_("SHA-256 of the key"), request.key_sha256),
         Line(_("Validity in days"), days),

@@ -8,18 +8,20 @@ from django import template
 from django.templatetags.static import static
 from django.urls import reverse
 from django.utils import formats, timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from hub.audit.models import Entry
 from hub.participants.models import Credential, Participant
+from portal import changes
 from portal.amounts_and_durations import age, money
 from portal.certification.models import Certification, CertificationCase
 from portal.changes.credentials import EXPIRES_SOON, KIND_NAMES
 from portal.may_send_or_receive_choices import Direction
 from portal.permissions import Role
 from portal.rules import sentences
-from portal.words import errors, kinds, recorded_values, service_texts, states
+from portal.words import actions, actors, errors, kinds, recorded_values, service_texts, states, subjects
 
 register = template.Library()
 register.filter("money", money)
@@ -94,8 +96,12 @@ def recorded(value: Any, name: str) -> SafeString | str:
     if name in recorded_values.AMOUNTS and isinstance(value, int):
         return money(value)
     if isinstance(value, list):
-        return ", ".join(str(part) for part in value)
+        return format_html_join(", ", "{}", ((recorded(part, name),) for part in value))
     text = str(value)
+    if name == "kind":
+        return _kind_in_words(text)
+    if text in set(Role):
+        return role_word(text)
     at = recorded_values.time_in(text)
     if at is not None:
         return moment(at)
@@ -104,10 +110,36 @@ def recorded(value: Any, name: str) -> SafeString | str:
     return text.split("\n", 1)[0] + "…" if text.startswith("-----BEGIN ") else text
 
 
+def _kind_in_words(name: str) -> str:
+    """Returns the title of a kind of request or alarm. For another kind, returns the kind's word."""
+    from portal.alarms.kinds import KINDS as ALARMS  # the sentences of alarms use this module's filters
+
+    found = changes.KINDS.get(name) or ALARMS.get(name)
+    return kinds.word_of(name) if found is None else str(found.title)
+
+
 @register.filter
 def recorded_name(name: str) -> str:
     """Returns the label for a name in the audit trail."""
     return recorded_values.label_of(name)
+
+
+@register.filter
+def action_phrase(action: str) -> SafeString:
+    """Returns the phrase for an action of the audit trail. The title is the action's name."""
+    return format_html('<span title="{}">{}</span>', action, actions.phrase_of(action))
+
+
+@register.filter
+def actor_words(actor: str | None) -> str:
+    """Returns the people who made a change, in the visitor's language."""
+    return actors.words_of(actor or "")
+
+
+@register.filter
+def entry_subject(entry: Entry) -> str:
+    """Returns the subject of an audit entry, in the visitor's language."""
+    return subjects.words_of_entry(entry.subject, entry.action)
 
 
 @register.filter

@@ -204,6 +204,12 @@ class Block(AskForm):
         to_field_name="name",
     )
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        lists = self.fields["list"].queryset  # type: ignore[attr-defined]
+        if len(lists[:2]) == 1:
+            self.fields["list"].initial = lists[0].name
+
     def clean_list(self) -> PartyList:
         found: PartyList = self.cleaned_data["list"]
         if not rulesets.live_rules_about(party_list=found.name):

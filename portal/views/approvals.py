@@ -125,9 +125,8 @@ def approve_several(request: HttpRequest) -> HttpResponse:
             text = _("Somebody else changed the same rows, so nothing of this request was done. Try again.")
             messages.error(request, f"{title}: {text}")
         else:
-            done.append(
-                title if approval.state == Approval.State.APPROVED else f"{title} ({_('one more person needed')})"
-            )
+            waits = _("one more person needed")
+            done.append(title if approval.state == Approval.State.APPROVED else f"{title} ({waits})")
     if done:
         messages.success(request, _("Approved: %(requests)s.") % {"requests": "; ".join(done)})
     return redirect("approvals")

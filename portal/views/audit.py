@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django import forms
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -15,6 +15,7 @@ from hub.audit.models import Entry
 from hub.downloads import Download
 from portal import csv_export, pagination
 from portal.search_forms import DayField, Search, no_file
+from portal.words import actions
 
 _AT_ONCE = 200
 
@@ -27,14 +28,17 @@ class AuditSearch(Search):
     until = DayField(label=_("Until"), required=False, is_end=True)
 
     def rows(self) -> Any:
-        return self.filtered(
+        found = self.filtered(
             Entry.objects.all(),
             actor="actor__icontains",
             subject="subject__icontains",
-            action="action__icontains",
             since="at__gte",
             until="at__lt",
         )
+        action = self.said.get("action")
+        if action is None:
+            return found
+        return found.filter(Q(action__icontains=action) | Q(action__in=actions.named(action)))
 
 
 def index(request: HttpRequest) -> HttpResponse:

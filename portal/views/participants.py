@@ -212,6 +212,7 @@ def change_endpoint(request: HttpRequest, name: str) -> HttpResponse:
             "value": said["value"],
         },
         back=reverse("participant", args=[name]),
+        facts=[Line(_("Participant"), name)],
     )
 
 

@@ -7,7 +7,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from fspiop.errors import FspiopError, text_of
-from portal.words import service_texts
+from ledger.commands_and_outcomes import WIRE
+from portal.words import refusals, service_texts
 
 TEXTS = {
     "1000": _("Communication error"),
@@ -76,17 +77,23 @@ TEXTS = {
     "7300": _("Generic third-party auth service error"),
 }
 
+# The details that the ledger adds to an error, and the refusals with these details.
+_REFUSALS = {detail: refusal.value for refusal, (_code, detail) in WIRE.items() if detail}
+
 
 def words_of(code: str, description: str = "") -> str:
     """Returns an error in words: the standard text of the error code in the reader's language, and the text that the
     error's sender added. If the description only repeats the standard text, returns only the standard text. If the
-    scheme itself defined the code, returns only the description.
+    scheme itself defined the code, returns only the description. The details of the ledger's own refusals are in the
+    reader's language.
     """
     if code not in TEXTS:
         return description or text_of(code)
     added = description.removeprefix(text_of(code)).removeprefix(" - ").strip()
     if not added:
         return str(TEXTS[code])
+    if added in _REFUSALS:
+        added = refusals.word_of(_REFUSALS[added])
     return gettext("%(error)s: %(added)s") % {"error": TEXTS[code], "added": added}
 
 

@@ -44,6 +44,16 @@ WORDS: dict[str, Promise] = {
     "SCAMMER_ACCOUNT": _("Account of a scammer"),
     "APPLICATION_FRAUD": _("Application fraud"),
     "OTHER": _("Other"),
+    # the sides of a payment
+    "PAYER": _("Payer"),
+    "PAYEE": _("Payee"),
+    # e-mails and webhooks
+    "invitation": _("Invitation"),
+    "email_changed": _("E-mail address changed"),
+    "first_sign_in": _("First sign-in"),
+    "approvals": _("Requests that wait for approval"),
+    "alarms": _("Alarms"),
+    "fraud_alerts": _("Fraud alerts"),
 }
 
 DESCRIPTIONS = (

@@ -21,13 +21,14 @@ from rules.alerts.services import Sighting
 from rules.decide import judge, verdict_of
 from rules.language.templates import TEMPLATES, make_rules
 from rules.lists import services as lists
+from rules.lists.models import KillSwitch
 from rules.lists.party_files import Line
 from rules.markers import services as markers
 from rules.party_keys import key_of
 from rules.rulesets import active_rules, queries, services
 from tests.browser import scheme
 from tests.browser.conftest import Open
-from tests.browser.looks import Look, faults_of, in_every_look
+from tests.browser.looks import Look, faults_of, in_every_look, in_half_of_the_looks
 from tests.portal.people import person
 from tests.portal.test_rules_pages import TEN
 from tests.rules.documents import FixedCounters
@@ -99,8 +100,18 @@ def sighting(version: int, payment: str, party: int = ADA) -> Sighting:
 
 
 @pytest.fixture
-def fraud_desk(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Pages by name, with something on each."""
+def fraud_desk(fraud_pages: tuple[dict[str, str], dict[str, str]]) -> dict[str, str]:
+    return fraud_pages[0]
+
+
+@pytest.fixture
+def fraud_forms(fraud_pages: tuple[dict[str, str], dict[str, str]]) -> dict[str, str]:
+    return fraud_pages[1]
+
+
+@pytest.fixture
+def fraud_pages(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, str], dict[str, str]]:
+    """Pages by name, with something on each; and the forms."""
     cache.clear()
     monkeypatch.setattr(quoted_facts, "of", facts_of_quotes)
     world = scheme.begin(payments=6)
@@ -114,7 +125,7 @@ def fraud_desk(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> dict[
     assert HeldTransfer.objects.count() == 2
     second = services.create(document(cap="2000"), actor="asha")
     terms = services.activation_terms(second.pk, reason="fewer alerts")
-    changes.ask(visitor_for(asha), "activate_rules", subject="rules", payload=terms, reason="fewer alerts")
+    waiting = changes.ask(visitor_for(asha), "activate_rules", subject="rules", payload=terms, reason="fewer alerts")
     until = datetime.now(UTC) + timedelta(days=90)
     services.grant_variance("p2p-daily", "bahari-wallet", until=until, reason="a pilot", actor=by)
     alerts.raise_alerts(
@@ -127,11 +138,24 @@ def fraud_desk(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> dict[
     lists.create(name="excluded", kind="EXCLUSION", title="Excluded by the council", actor="asha")
     for number, party in enumerate((ADA, BEN)):
         lists.add_entry("excluded", Line(party, "", "", f"2026-{number + 17}"), actor=by)
-    markers.file_by_operators(ADA, kind="MULE_ACCOUNT", reason="passed on stolen money", actor=by)
+    marker = markers.file_by_operators(ADA, kind="MULE_ACCOUNT", reason="passed on stolen money", actor=by)
     decide("kill_switch", {"kind": "ALIAS", "party": ADA, "on": True, "reason": "stolen telephone"})
     job = replays.ask(second, asked_by="asha")
     assert replays.take() == job
     replays.run(job.pk)
+    forms = {
+        "switch-off": f"/portal/kill-switches/{KillSwitch.objects.get().pk}/off/",
+        "rules-off": "/portal/rules/off/",
+        "rules-changes": f"/portal/approvals/{waiting.pk}/",
+        "held-release": f"/portal/held/{payment.transfer_id}/release/",
+        "alert-block": f"/portal/alerts/{alert.pk}/block/",
+        "alert-mark": f"/portal/alerts/{alert.pk}/mark/",
+        "alert-stop": f"/portal/alerts/{alert.pk}/stop/",
+        "list-new": "/portal/lists/new/",
+        "list-add": "/portal/lists/of/excluded/add/",
+        "marker-new": "/portal/markers/new/",
+        "marker-lift": f"/portal/markers/{marker.pk}/lift/",
+    }
     return {
         "rules": "/portal/rules/",
         "rules-replays": f"/portal/rules/{second.pk}/replays/",
@@ -154,7 +178,7 @@ def fraud_desk(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> dict[
         "markers": "/portal/markers/",
         "switches": "/portal/kill-switches/",
         "switch-on": "/portal/kill-switches/new/",
-    }
+    }, forms
 
 
 @pytest.fixture
@@ -169,6 +193,13 @@ def test_every_page_of_rules_fits_and_is_accessible(
     open_window: Open, fraud_desk: dict[str, str], somebody: User, look: Look
 ) -> None:
     assert faults_of(open_window, somebody, fraud_desk, look) == []
+
+
+@in_half_of_the_looks
+def test_every_form_of_fraud_control_fits_and_is_accessible(
+    open_window: Open, fraud_forms: dict[str, str], somebody: User, look: Look
+) -> None:
+    assert faults_of(open_window, somebody, fraud_forms, look) == []
 
 
 def test_one_person_makes_a_rule_by_a_form_and_another_activates_it(open_window: Open, transactional_db: None) -> None:

@@ -172,6 +172,7 @@ def test_an_entry_leads_to_what_posted_it(world: World) -> None:
     world.funds_in("green", 7)
     page = text_of(browser(Role.VIEWER), url_of(world))
     assert f'href="/portal/transfers/{paid}/"' in page
+    assert f'title="{paid}">{paid[:13]}…<' in page  # the id is not the widest column
     assert ">blue<" in page
     assert "10.00" in page
     page = text_of(browser(Role.VIEWER, name="second"), url_of(world, account_type="SETTLEMENT"))

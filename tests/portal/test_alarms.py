@@ -1,10 +1,15 @@
 """Alarms: raised and ended by a tick, one for each subject, acknowledged by people, sent once, each with a runbook."""
 
+import html
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.core.cache import cache
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.test import Client, override_settings
@@ -276,6 +281,20 @@ def test_a_person_acknowledges_and_assigns_an_alarm_and_the_trail_has_both(world
     services.store("given_up_callbacks", [])
     assert "This alarm has ended." in juma.post(f"/portal/alarms/{alarm.pk}/assign/", follow=True).content.decode()
     assert "blue: the hub" in juma.get("/portal/alarms/?state=ended").content.decode()
+
+
+@pytest.mark.parametrize("code", ["fr", "sw"])
+def test_each_runbook_is_in_the_visitors_language_and_translates_the_present_text(world: World, code: str) -> None:
+    documents = Path(settings.BASE_DIR) / "docs" / "operators.md"
+    heading = r"^### Alarm `(\w+)`: ([^\n]*)\n(.*?)(?=^##|\Z)"
+    english = re.findall(heading, documents.read_text(), re.MULTILINE | re.DOTALL)
+    text = (Path(runbook_sections.__file__).parent / "runbooks" / f"{code}.md").read_text()
+    translated = {kind: digest for kind, digest, _text in re.findall(heading, text, re.MULTILINE | re.DOTALL)}
+    assert translated == {kind: sha256(text.strip().encode()).hexdigest()[:8] for kind, _title, text in english}
+    client = browser(Role.VIEWER)
+    for kind, _title, said in english:
+        page = client.get(reverse("runbook", args=[kind]), headers={"Accept-Language": code}).content.decode()
+        assert html.escape(said.strip().split("\n")[0][:30]) not in page, kind
 
 
 def test_each_runbook_opens(world: World) -> None:

@@ -138,6 +138,7 @@ def test_each_action_of_an_alert_waits_for_a_second_person(rita: Client, ron: Cl
     first, second = (command.transfer_id for command in commands)
     alert = alert_of(sighting(ADA, subject=first), sighting(ADA, subject=second))
     base = f"alerts/{alert.pk}"
+    assert '<option value="blocked" selected>' in page(rita, f"{base}/block/")  # the only list
     answer = rita.post(f"/portal/{base}/block/", {"list": "blocked", "reason": "a mule"})
     assert (answer.status_code, "No live rule looks into this list" in answer.content.decode()) == (400, True)
     activate(hold("PT1H", gate="transfer"), by_list)

@@ -1,7 +1,10 @@
 """People read the portal in their language and their zone; no text of a page is left untranslated."""
 
+import ast
 import gettext
+import itertools
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -60,6 +63,37 @@ def test_every_text_of_the_pages_is_in_the_catalogs() -> None:
         said |= set(re.findall(r"{%\s*translate '([^']+)'", page.read_text()))
     assert said - known == set()
     assert len(said) > 200
+
+
+_MARKS = ("_", "gettext", "gettext_lazy", "gettext_noop", "ngettext", "ngettext_lazy", "pgettext", "pgettext_lazy")
+
+
+def _marked(path: Path) -> Iterator[str]:
+    """The texts that a module marks for translation; `make messages` does not find those in an f-string."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in _MARKS and isinstance(node.args[0], ast.Constant):
+            yield str(node.args[0].value)
+
+
+def test_every_text_of_the_code_is_in_the_catalogs() -> None:
+    known = {english.replace('\\"', '"').replace("\\n", "\n") for english, _translations in texts("fr")}
+    apps = ("hub", "directory", "quotes", "ledger", "settlement", "rules", "portal")
+    modules = [path for app in apps for path in Path(settings.BASE_DIR, app).rglob("*.py")]
+    said = {text for path in modules for text in _marked(path)}
+    assert said - known == set()
+    assert len(said) > 1000
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_the_catalog_has_the_form_that_make_messages_writes(code: str) -> None:
+    """A line of a text ends only where the text has an end of line; so a commit changes only the texts that changed."""
+    lines = (FOLDER / code / "LC_MESSAGES" / "django.po").read_text().splitlines()
+    broken = [
+        line
+        for line, following in itertools.pairwise(lines)
+        if following.startswith('"') and line.endswith('"') and not line.endswith(('\\n"', ' ""'))
+    ]
+    assert broken == []
 
 
 def test_a_person_chooses_language_and_zone(world: World) -> None:

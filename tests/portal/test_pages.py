@@ -66,6 +66,16 @@ def test_the_overview_shows_the_scheme_as_it_is(world: World) -> None:
     assert "112.50" in page  # green's position with what is reserved
 
 
+def test_the_overview_of_an_empty_hub_has_no_sentence_without_its_figure(db: None) -> None:
+    caches["process"].clear()
+    SettlementWindow.objects.all().delete()
+    page = text_of(browser(Role.VIEWER), "/portal/overview/")
+    assert "within –" not in page
+    assert "open for –" not in page
+    assert "no payment in 30 min" in page
+    assert "no window is open" in page
+
+
 def test_each_page_names_the_users_time_zone_and_the_overviews_charts_use_it(world: World) -> None:
     user = person(Role.VIEWER)
     page = text_of(browser_of(user), "/portal/overview/")

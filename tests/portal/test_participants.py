@@ -1,13 +1,18 @@
 """What the portal does about one participant, each change asked for by one person and done by another."""
 
+import re
+
+from django.core.cache import caches
 from django.test import Client
+from django.utils import timezone
 
 from hub.audit.models import Approval
 from hub.audit.models import Entry as AuditEntry
 from hub.outbox.models import Message
 from hub.participants import networks_and_contacts
 from hub.participants.models import Participant
-from portal.permissions import Role
+from portal import users
+from portal.permissions import HUB_ROLES, Role
 from tests.portal.people import browser, browser_of, person
 from tests.world import World, prepare, run
 
@@ -120,3 +125,31 @@ def test_a_participants_people_see_the_callbacks_to_it_and_no_others(world: Worl
     assert "HTTP 503" in page.content.decode()
     assert "Send now" not in page.content.decode()
     assert client.get("/portal/callbacks/?dfsp=blue").context["page"].rows == []
+
+
+def test_each_form_about_a_participant_names_the_participant(world: World) -> None:
+    everybody = person(Role.OPERATOR)
+    users.set_roles(everybody, roles=HUB_ROLES, actor="test")
+    client = browser_of(everybody)
+    forms = ("TZS/cap", "TZS/funds-in", "TZS/funds-out", "endpoint", "networks", "contacts/new", "currencies/new")
+    forms += ("credentials/new", "activity", "directions", "off-boarding/begin_leaving")
+    assert [form for form in forms if "<dd>green</dd>" not in text_of(client, f"{GREEN}{form}/")] == []
+
+
+def test_lists_of_participants_show_the_state_that_the_participants_page_shows(world: World) -> None:
+    Participant.objects.filter(name="green").update(onboarding_since=timezone.now(), may_send=False, may_receive=False)
+    Participant.objects.filter(name="blue").update(leaving_since=timezone.now(), may_send=False, may_receive=False)
+    Participant.objects.filter(name="red").update(is_active=False)
+    caches["process"].clear()
+    client = browser(Role.VIEWER)
+    for path in ("/portal/participants/", "/portal/overview/"):
+        rows = text_of(client, path).split("<tr>")
+        states = {
+            name: re.findall(r'<span class="state [\w-]+">([^<]+)</span>', row)
+            for name in ("green", "blue", "red", "grey")
+            for row in rows
+            if f'href="/portal/participants/{name}/"' in row
+        }
+        assert states == {"green": ["not live yet"], "blue": ["off-boarding"], "red": ["paused"], "grey": ["active"]}, (
+            path
+        )

@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ from portal.views.audit import AuditSearch
 from portal.views.conversions import TermsSearch
 from portal.views.history import HistorySearch
 from portal.views.transfers import TransferSearch
-from portal.words import refusals, service_texts, states, subjects
+from portal.words import actors, kinds, recorded_values, refusals, service_texts, states, subjects
 from portal.words.errors import words_for
 from settlement.states import State
 from tests.api import messages
@@ -79,6 +80,57 @@ def test_a_history_has_words_in_place_of_internals(world: World) -> None:
             assert internal not in page, (path, internal)
 
 
+def _recorded_names(path: Path) -> Iterator[str]:
+    """The names of the values that a module records, and that the payload of a request has."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("record", "audit.record", "Change"):
+            values = [each.value for each in node.keywords if each.arg in ("before", "after")]
+            keys = [
+                key for value in values for each in ast.walk(value) if isinstance(each, ast.Dict) for key in each.keys
+            ]
+        elif isinstance(node, ast.Subscript) and ast.unparse(node.value) == "payload":
+            keys = [node.slice]
+        else:
+            continue
+        yield from (key.value for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str))
+
+
+def test_every_recorded_value_has_a_translated_label() -> None:
+    apps = ("hub", "directory", "ledger", "settlement", "rules", "portal")
+    modules = [path for app in apps for path in Path(settings.BASE_DIR, app).rglob("*.py")]
+    names = {name for path in modules for name in _recorded_names(path)} - {"secret_sha256"}  # is never recorded
+    assert len(names) > 80
+    assert names - recorded_values.LABELS.keys() == set()
+    english = {name: str(label) for name, label in recorded_values.LABELS.items()}
+    with translation.override("sw"):
+        assert {label for name, label in english.items() if recorded_values.label_of(name) == label} == {
+            "DFSP",
+            "SHA-256",
+        }
+
+
+@pytest.mark.parametrize("code", ["fr", "sw"])
+def test_a_recorded_kind_of_request_and_a_recorded_role_are_words(world: World, code: str) -> None:
+    cache.clear()
+    record(
+        "approval_asked", subject="green", actor="asha", after={"kind": "change_cap", "payload": {"roles": ["risk"]}}
+    )
+    record("alarm_acknowledged", subject="alarm 71", actor="asha", after={"kind": "near_limit", "about": "green TZS"})
+    record("roles_changed", subject="green", actor="asha", before=["viewer"], after=["risk", "operator"])
+    user = person(Role.AUDITOR)
+    Profile.objects.filter(user=user).update(language=code)
+    page = text_of(browser_of(user).get("/portal/audit/?actor=asha").content.decode())
+    with translation.override(code):
+        title, role = str(changes.KINDS["change_cap"].title), str(Role.RISK.label)
+        other = str(Role.OPERATOR.label)
+        alarm = str(ALARMS["near_limit"].title)
+    assert title in page
+    assert alarm in unescape(page)
+    assert "alarm 71" not in page
+    assert f"{role}, {other}" in page
+    assert "change_cap" not in page
+
+
 def test_numbers_are_written_as_the_language_writes_them() -> None:
     faults = []
     for code, million, percent, seconds in (
@@ -91,6 +143,9 @@ def test_numbers_are_written_as_the_language_writes_them() -> None:
         if said != (million, percent, seconds, million[:-3]):
             faults.append((code, said))
     assert faults == []
+    for code, spans in (("en", "2 d, 5 h, 3 min"), ("fr", "2 j, 5 h, 3 min"), ("sw", "siku 2, saa 5, dakika 3")):
+        with translation.override(code):
+            assert ", ".join(map(tags.age, (2 * 86400, 5 * 3600, 180))) == spans
 
 
 def test_states_are_words_in_each_language() -> None:
@@ -187,13 +242,38 @@ def test_a_requests_subject_is_in_the_visitors_language(world: World, code: str)
 
 def test_each_form_of_a_requests_subject_has_words_in_each_language() -> None:
     forms = ("settlement 5", "list police", "oracle for MSISDN", "oracle 3 for MSISDN TZS", "registration 7 of MSISDN")
-    forms += ("name match 4", "kill switch -81", "marker 2", "party 991", "appeal 6")
+    forms += ("name match 4", "kill switch -81", "marker 2", "party 991", "appeal 6", "alarm 3", "alert 8", "window 2")
+    forms += ("rules 7", "no rules")
     for code in ("fr", "sw"):
         with translation.override(code):
             assert [form for form in forms if subjects.words_of(form, "any") == form] == []
             assert subjects.words_of("rules", "activate_rules") != "rules"
             assert subjects.words_of("list police", "add_administration_client") == "list police"
             assert subjects.words_of("rules", "change_cap") == "rules"  # a participant of this name
+            assert subjects.words_of_entry("directory", "alias_looked_up") == str(translation.gettext("Directory"))
+            assert subjects.words_of_entry("directory", "ndc_set") == "directory"  # a participant of this name
+
+
+def test_kinds_are_words_in_swahili() -> None:
+    english = {name: str(word) for name, word in kinds.WORDS.items()}
+    with translation.override("sw"):
+        assert [name for name, word in english.items() if kinds.word_of(name) == word] == []
+
+
+@pytest.mark.parametrize("code", ["fr", "sw"])
+def test_the_people_of_a_change_are_in_the_visitors_language(world: World, code: str) -> None:
+    cache.clear()
+    record("ndc_changed", subject="green", actor="asha, approved by ben", after={"ndc": 1})
+    record("ndc_changed", subject="green", actor="asha, approved by ben and zuri", after={"ndc": 2})
+    user = person(Role.AUDITOR)
+    Profile.objects.filter(user=user).update(language=code)
+    client = browser_of(user)
+    for path in ("/portal/audit/?subject=green", "/portal/participants/green/"):
+        page = text_of(client.get(path).content.decode())
+        assert "approved by" not in page, path
+        with translation.override(code):
+            for actor in ("asha, approved by ben", "asha, approved by ben and zuri"):
+                assert actors.words_of(actor) in page, path
 
 
 @pytest.mark.parametrize("code", ["fr", "sw"])
@@ -287,6 +367,11 @@ def test_the_errors_of_the_api_are_words_in_each_language(world: World) -> None:
     assert "liquidité" in page
     story = client.get(f"/portal/transfers/{refused.transfer_id}/").content.decode()
     # only the message itself, as it was sent, keeps its language
+    cap = prepare(world, "green", "blue", 4_000)
+    run(cap)
+    story_of_cap = client.get(f"/portal/transfers/{cap.transfer_id}/").content.decode()
+    assert "le plafond de débit net était trop bas" in story_of_cap
+    assert "net debit cap" not in re.sub(r'<pre class="raw".*?</pre>', "", story_of_cap, flags=re.DOTALL)
     assert "insufficient liquidity" not in page + re.sub(r'<pre class="raw".*?</pre>', "", story, flags=re.DOTALL)
 
 
