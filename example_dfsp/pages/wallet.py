@@ -168,7 +168,7 @@ class Wallet:
         )
 
     def _is_in_doubt(self, found: Instruction) -> bool:
-        return found.state == "SENT" and time.time() > found.created_at + _DOUBT_AFTER_S
+        return found.state == "SENT" and time.time() > (found.sent_at or found.created_at) + _DOUBT_AFTER_S
 
     async def _payment_state(self, request: web.Request) -> web.StreamResponse:
         found = self._own(request, request.match_info["reference"])

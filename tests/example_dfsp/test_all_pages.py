@@ -550,6 +550,20 @@ def test_terms_without_money_for_the_payee_have_a_page_too(receives: int, has_ra
     tell(tmp_path, story)
 
 
+def test_a_customer_who_reads_the_terms_for_long_still_sees_that_the_payment_is_being_sent(tmp_path: Path) -> None:
+    async def story(found: People) -> None:
+        form = {"number": "255655001001", "amount": "1000", "reference": "a" * 32}
+        page = (await found.ask(GRACE, "POST", "/send", form))[2]["Location"]
+        found.bank.instructions.offer("a" * 32, {"total": 10_050_000, "expires_at": time.time() + 60})
+        found.bank.books.run("UPDATE instruction SET created_at = created_at - 50")
+        await found.ask(GRACE, "POST", f"{page}/confirm")
+        assert "<h1>Sending…</h1>" in (await found.ask(GRACE, "GET", page))[1]
+        found.bank.books.run("UPDATE instruction SET sent_at = sent_at - 20")
+        assert "<h1>The outcome is not known yet</h1>" in (await found.ask(GRACE, "GET", page))[1]
+
+    tell(tmp_path, story)
+
+
 def test_a_teller_pays_out_no_more_than_there_is(tmp_path: Path) -> None:
     async def story(found: People) -> None:
         page = f"/teller/{GRACE}"
