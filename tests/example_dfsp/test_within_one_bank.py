@@ -97,6 +97,9 @@ def test_a_cash_out_needs_the_code_that_the_customer_tells(
                 break
             await asyncio.sleep(0.1)
         assert change(found, AGENT, "held") == [change_of_agent, 0]
+        _, history, _ = await found.ask(AGENT, "GET", "/history")
+        assert ("Cash-out" in history) == is_right
+        assert "Received" not in history
 
     tell(tmp_path, story)
 
@@ -121,6 +124,10 @@ def test_a_sale_by_code_and_its_refunds(tmp_path: Path) -> None:
             assert await heading(found, SHOP, refund) == "Paid"
         assert (await found.ask(SHOP, "POST", page, {"amount": "1"}))[0] == 422
         assert change(found, GRACE, SHOP) == [0, -22]
+        refunds = found.bank.arrivals.find("a.scenario = 'REFUND'")
+        assert [refund.note for refund in refunds] == ["", ""]  # a text in the shop's language is not the customer's
+        _, receipt, _ = await found.ask(GRACE, "GET", f"/received/{refunds[0].transfer_id}")
+        assert '<p class="quiet">Refund</p>' in receipt
         assert found.bank.instructions.find("state NOT IN ('PAID', 'FAILED')") == []
 
     tell(tmp_path, story)
