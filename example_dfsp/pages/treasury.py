@@ -90,7 +90,7 @@ class Treasury:
             request,
             "treasury.html",
             positions=self._positions(said) if status == 200 else None,
-            lines=_money_of(statement)[:_SHOWN] if statement else [],
+            lines=_money_of(statement)[:_SHOWN] if statement else None,
             books=books,
             faults=await asyncio.to_thread(self._bank.faults),
         )

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from example_dfsp import payments, requests_to_pay
+from example_dfsp import emv_codes, payments, requests_to_pay
 from example_dfsp.all_pages import web_site
 from example_dfsp.bank_application import Bank
 from example_dfsp.books import Books
@@ -359,6 +359,19 @@ def test_a_wrong_entry_says_what_to_do_and_keeps_the_others(case: tuple[dict[str
     tell(tmp_path, story)
 
 
+def test_a_code_for_an_amount_keeps_a_wrong_entry_and_shows_its_text(tmp_path: Path) -> None:
+    async def story(found: People) -> None:
+        _, text, _ = await found.ask(SHOP, "GET", "/code?amount=x1")
+        assert 'value="x1"' in text
+        assert "Enter the amount in figures" in text
+        _, text, _ = await found.ask(SHOP, "GET", "/code?amount=7500")
+        (code,) = re.findall(r'code-text">(.*?)<', text)
+        read = emv_codes.read(code)
+        assert (read.amount, read.id_value) == (75_000_000, "600101")
+
+    tell(tmp_path, story)
+
+
 def test_a_number_and_an_amount_are_read_as_people_write_them(tmp_path: Path) -> None:
     async def story(found: People) -> None:
         for number, amount in (("0655 001 001", "1,500.50"), ("+255-655-001-001", "1 500.5")):
@@ -560,6 +573,15 @@ def test_a_customer_who_reads_the_terms_for_long_still_sees_that_the_payment_is_
         assert "<h1>Sending…</h1>" in (await found.ask(GRACE, "GET", page))[1]
         found.bank.books.run("UPDATE instruction SET sent_at = sent_at - 20")
         assert "<h1>The outcome is not known yet</h1>" in (await found.ask(GRACE, "GET", page))[1]
+
+    tell(tmp_path, story)
+
+
+def test_a_treasurer_is_not_told_of_an_empty_statement_while_the_hub_is_away(tmp_path: Path) -> None:
+    async def story(found: People) -> None:
+        _, text, _ = await found.ask("treasurer", "GET", "/treasury")
+        assert '<p class="empty">The hub does not answer.</p>' in text
+        assert "no transfers" not in text
 
     tell(tmp_path, story)
 

@@ -60,6 +60,8 @@ def test_a_transfer_a_request_and_a_rejection(tmp_path: Path) -> None:
         request_id = page.rsplit("/", 1)[1]
         await sent(found, UPENDO, f"/asked/{request_id}/reject")
         assert await heading(found, GRACE, page) == "Rejected"
+        _, text, _ = await found.ask(GRACE, "GET", page)
+        assert "800\N{NO-BREAK SPACE}TZS · Upendo Kimaro" in text
         assert change(found, GRACE, UPENDO) == [-4350, 4300]
 
     tell(tmp_path, story)
@@ -192,6 +194,9 @@ def test_an_account_that_takes_nothing_costs_nothing(tmp_path: Path) -> None:
         for number, amount in (("255712002001", "5000"), ("255712002003", "600000")):
             page = await sent(found, GRACE, "/send", number=number, amount=amount)
             assert await heading(found, GRACE, page) == "Not paid"
+            _, text, _ = await found.ask(GRACE, "GET", page)
+            assert "Fee of your bank" not in text
+            assert "<dt>Total</dt>" not in text
         assert change(found, GRACE) == [0]
 
     tell(tmp_path, story)
