@@ -21,7 +21,7 @@ from example_dfsp.customers import Customer, read_customers
 from example_dfsp.emv_codes import PaymentCode, written
 from example_dfsp.instructions import Instruction
 from example_dfsp.localization import amount_entered
-from example_dfsp.pages import requesting, wallet
+from example_dfsp.pages import requesting, treasury, wallet
 from example_dfsp.payment_batches import AT_ONCE
 from example_dfsp.payment_lists import Line
 from example_dfsp.qr_pictures import svg_of
@@ -582,6 +582,22 @@ def test_a_treasurer_is_not_told_of_an_empty_statement_while_the_hub_is_away(tmp
         _, text, _ = await found.ask("treasurer", "GET", "/treasury")
         assert '<p class="empty">The hub does not answer.</p>' in text
         assert "no transfers" not in text
+
+    tell(tmp_path, story)
+
+
+def test_a_treasurer_does_not_wait_for_a_connector_that_is_silent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def silent(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    async def story(found: People) -> None:
+        monkeypatch.setattr(treasury, "_PATIENCE_S", 0.1)
+        monkeypatch.setattr(found.bank.calls, "call", silent)
+        async with asyncio.timeout(5):
+            _, text, _ = await found.ask("treasurer", "GET", "/treasury")
+        assert "The hub does not answer." in text
 
     tell(tmp_path, story)
 
