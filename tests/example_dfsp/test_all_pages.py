@@ -481,6 +481,25 @@ def test_the_batches_of_one_office_share_its_places(tmp_path: Path, monkeypatch:
     tell(tmp_path, story)
 
 
+def test_a_list_that_is_being_paid_shows_a_bar_and_no_states_that_are_soon_old(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def pay(new: Instruction) -> None:
+        await asyncio.Event().wait()
+
+    async def story(found: People) -> None:
+        monkeypatch.setattr(found.bank.payments, "pay", pay)
+        found.bank.batches.add("a" * 32, OFFICE, "salary", "x.csv", "TZS", [Line(1, "S1", "255655001001", 10_000)])
+        page = f"/bulk/{'a' * 32}"
+        assert "waiting" in (await found.ask(OFFICE, "GET", page))[1]
+        await found.ask(OFFICE, "POST", f"{page}/pay")
+        _, text, _ = await found.ask(OFFICE, "GET", page)
+        assert "<progress" in text
+        assert "waiting" not in text
+
+    tell(tmp_path, story)
+
+
 def test_a_picture_is_read_and_another_says_what_to_do(tmp_path: Path) -> None:
     code = written(PaymentCode(id_type="BUSINESS", id_value="700101", name="Soko", city="Dar", currency="TZS"))
 
