@@ -8,7 +8,7 @@ from example_dfsp.cash_entries import CounterEntry
 from example_dfsp.customers import Customer
 from example_dfsp.instructions import Instruction
 
-_ARRIVING = {"TRANSFER": "transfer", "PAYMENT": "merchant", "REFUND": "refund", "DEPOSIT": "cash_in"}
+_ARRIVING = {"PAYMENT": "merchant", "REFUND": "refund", "DEPOSIT": "cash_in", "WITHDRAWAL": "cash_out"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +24,17 @@ class Activity:
     note: str
     href: str
 
-    @property
-    def initials(self) -> str:
-        """One or two letters: the initials of the other person in the payment. The page shows the initials instead of a
-        picture.
-        """
-        words = [word for word in self.name.split() if word[:1].isalpha()]
-        return "".join(word[0].upper() for word in (words[:1] + words[-1:] if len(words) > 1 else words)) or "#"
+
+def initials(name: str) -> str:
+    """Returns one or two letters of a name. The pages show these initials instead of a picture of the person."""
+    words = [word for word in name.split() if word[:1].isalpha()]
+    return "".join(word[0].upper() for word in (words[:1] + words[-1:] if len(words) > 1 else words)) or "#"
+
+
+def kind_of_arrival(found: Arrival) -> str:
+    """Returns the kind of the payment that arrived, in the words of `instructions.Kind`."""
+    kind = {"SALARY": "salary", "BENEFIT": "benefit"}.get(found.sub_scenario or "")
+    return kind or _ARRIVING.get(found.scenario, "transfer")
 
 
 def activity_of(bank: Bank, customer: Customer, *, before: float, limit: int) -> list[Activity]:
@@ -68,11 +72,10 @@ def _of_instruction(found: Instruction) -> Activity:
 
 
 def _of_arrival(found: Arrival) -> Activity:
-    kind = {"SALARY": "salary", "BENEFIT": "benefit"}.get(found.sub_scenario or "")
     return Activity(
         at=found.arrived_at,
         name=found.payer_name or found.payer,
-        kind=kind or _ARRIVING.get(found.scenario, "transfer"),
+        kind=kind_of_arrival(found),
         amount=found.received,
         currency=found.currency,
         state="PAID",

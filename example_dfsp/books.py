@@ -13,7 +13,7 @@ under the same reference or id, the step raises Conflict and posts nothing.
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,14 +146,18 @@ class Books:
         self._db.executescript(_SCHEMA)
         self._lock = threading.RLock()
         self._depth = 0
-        with self.transaction():
-            for table, added in _ADDED.items():
-                there = {row[1] for row in self._db.execute(f"PRAGMA table_info({table})")}
-                for name in added.keys() - there:
-                    self._db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {added[name]}")
+        for table, columns in _ADDED.items():
+            self.add_columns(table, columns)
         self._db.executescript(_GUARDS)
         for name in ("scheme", "held", "fees", "capital"):
             self._own(name, currency)
+
+    def add_columns(self, table: str, columns: Mapping[str, str]) -> None:
+        """Adds the columns that a table of an older file lacks. A column's name leads to its definition."""
+        with self.transaction():
+            there = {row[1] for row in self._db.execute(f"PRAGMA table_info({table})")}
+            for name in columns.keys() - there:
+                self._db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {columns[name]}")
 
     def open_account(self, customer: str, balance: int, currency: str | None = None) -> None:
         """Opens a customer's account with this balance, unless the account is open already."""

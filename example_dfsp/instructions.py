@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS instruction (
     payee_name TEXT, payee_fsp TEXT, total INTEGER CHECK (total > 0), bank_fee INTEGER NOT NULL DEFAULT 0,
     payee_fee INTEGER NOT NULL DEFAULT 0, receive_amount INTEGER, receive_currency TEXT, transfer_id TEXT UNIQUE,
     request_id TEXT, refund_of TEXT REFERENCES incoming, batch_id TEXT, line INTEGER,
-    error_code TEXT, error_text TEXT, created_at REAL NOT NULL, ended_at REAL, expires_at REAL,
+    error_code TEXT, error_text TEXT, created_at REAL NOT NULL, sent_at REAL, ended_at REAL, expires_at REAL,
     CHECK (state IN ('NEW', 'OFFERED', 'SENT', 'PAID', 'FAILED')), UNIQUE (batch_id, line)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS instruction_of_payer ON instruction (payer, created_at);
@@ -84,6 +84,7 @@ class Instruction:
     error_code: str | None = None
     error_text: str | None = None
     created_at: float = 0.0
+    sent_at: float | None = None
     ended_at: float | None = None
     expires_at: float | None = None
 
@@ -109,6 +110,7 @@ class Instructions:
     def __init__(self, books: Books) -> None:
         self.books = books
         books.define(_SCHEMA)
+        books.add_columns("instruction", {"sent_at": "REAL"})
 
     def add(self, new: Instruction) -> Instruction:
         """Stores a new instruction. If the reference exists already, returns the stored instruction.
@@ -171,7 +173,7 @@ class Instructions:
             total = known.total or known.amount + known.bank_fee
             self.books.hold(reference, Outgoing(known.payer, known.payee, total, known.currency, known.note))
             try:
-                self._change(reference, state="SENT", total=total)
+                self._change(reference, state="SENT", total=total, sent_at=time.time())
             except sqlite3.IntegrityError as error:
                 if known.refund_of is not None:
                     raise AboveThePayment(str(error)) from None

@@ -144,7 +144,7 @@ class Life:
             payee=payee[1],
             amount=amount,
             currency=payer.currency,
-            note="refund" if refunded else self._random.choice(_NOTES) if kind == "transfer" else "",
+            note=self._random.choice(_NOTES) if kind == "transfer" else "",
             bank_fee=payer_fee(kind, amount, payer.currency),
             refund_of=refunded.transfer_id if refunded else None,
         )
@@ -233,7 +233,7 @@ class Life:
                 payee=self._payee("person", CURRENCY).msisdn,
                 amount=self._amount(5_000, 90_000),
                 currency=payer.currency,
-                note=kind,
+                note="",
                 asks_first=False,
             )
         )

@@ -7,13 +7,13 @@ _ = str  # marks a text for the catalogues of translations
 
 _REASONS = {
     "1001": _("The other bank cannot be reached now. Try again in a few minutes."),
-    "2001": _("The other bank had a fault. Try again later, or ask the recipient to call their bank."),
+    "2001": _("The other bank had a fault. Try again later, or ask the other person to call their bank."),
     "2003": _("The payment scheme is not available now. Try again in a few minutes."),
     "2004": _("The other bank did not answer in time. Try again in a few minutes."),
     "3100": _("The entry cannot be used. Check the number and the amount."),
-    "3200": _("Nobody has this number in the scheme. Check the number with the recipient."),
+    "3200": _("Nobody has this number in the scheme. Check the number."),
     "3201": _("The other bank takes no payments in this currency."),
-    "3204": _("Nobody has this number in the scheme. Check the number with the recipient."),
+    "3204": _("Nobody has this number in the scheme. Check the number."),
     "3208": _("The payment did not reach the other bank in time. Send it again."),
     "3302": _("The terms were not confirmed in time. Begin the payment again."),
     "3303": _("The other bank did not answer in time, so the payment was cancelled. Send it again."),
@@ -31,7 +31,7 @@ _REASONS = {
     "5104": _("The recipient's account takes no payments. Ask the recipient for another number."),
     "5105": _("The other bank refused the payment. Ask the recipient to call their bank."),
     "5106": _("The recipient's account has another currency, and nobody converts it now."),
-    "5107": _("Nobody has this number in the scheme. Check the number with the recipient."),
+    "5107": _("Nobody has this number in the scheme. Check the number."),
     "5200": _("The amount is above the limit of the recipient's account. Send a smaller amount."),
 }
 _CLASSES = {

@@ -15,6 +15,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage
 
 from example_dfsp import localization, reasons
+from example_dfsp.activity import initials
 from example_dfsp.bank_application import Bank
 from example_dfsp.customers import Customer
 from example_dfsp.localization import LANGUAGES
@@ -98,6 +99,7 @@ class Site:
                 count=lambda count: localization.count_shown(count, language),
                 amount=lambda amount: localization.amount_shown(amount, language),
                 moment=localization.moment_shown,
+                initials=initials,
                 when=lambda timestamp: localization.when_shown(timestamp, time.time()),
                 clock=localization.clock_shown,
                 reason=lambda code, text="": reasons.reason(self.text(request), code, text),

@@ -3,6 +3,7 @@ payments, and offers the results for download.
 """
 
 import asyncio
+import re
 import time
 import uuid
 from contextlib import suppress
@@ -140,7 +141,7 @@ class Bulk:
         batch = self._own(request)
         results = await asyncio.to_thread(self._bank.batches.results, batch.id)
         text = payment_lists.written(_RESULT, [_result(batch.currency, found) for found in results])
-        stem = "".join(letter for letter in batch.file_name.rsplit(".", 1)[0] if letter.isascii() and letter.isalnum())
+        stem = re.sub("[^0-9A-Za-z_-]", "", batch.file_name.rsplit(".", 1)[0])
         return _file(text, f"{stem or 'payments'}.results.csv")
 
     async def _pay(self, request: web.Request) -> web.StreamResponse:
@@ -163,10 +164,13 @@ class Bulk:
 
 def _result(currency: str, found: Result) -> tuple[str | None, ...]:
     """Returns a line of the results, in the order of the columns in `_RESULT`."""
+    receive_amount, receive_currency = found.receive_amount, found.receive_currency
+    if found.state == "PAID" and receive_amount is None:  # a payment within the bank has no terms of another bank
+        receive_amount, receive_currency = found.amount, currency
     return (
         *(found.own_id, found.payee, found.name, found.payee_name, format_amount(found.amount), currency, found.note),
         *(_STATES.get(found.state or "", "NOT_BEGUN"), found.transfer_id, found.error_code, found.error_text),
-        *(None if found.receive_amount is None else format_amount(found.receive_amount), found.receive_currency),
+        *(None if receive_amount is None else format_amount(receive_amount), receive_currency),
     )
 
 

@@ -241,7 +241,7 @@ class Till:
                 payee=paid.payer,
                 amount=amount,
                 currency=paid.currency,
-                note=self._site.note(form) or _("Refund"),
+                note=self._site.note(form),
                 payee_name=paid.payer_name,
                 payee_fsp=paid.payer_fsp,
                 refund_of=paid.transfer_id,

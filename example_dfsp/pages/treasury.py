@@ -4,6 +4,7 @@ statement with the books."""
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +20,7 @@ from kitovu_connector import parse_amount
 TEST_CURRENCY = "XTS"
 _HOURS = {"1": 1, "24": 24, "168": 168}
 _SHOWN = 50
+_PATIENCE_S = 10.0  # a person waits no longer for a page without the hub's figures
 _PERIODS_S = (60, 600, 3600)  # the page reads the shortest statement that has enough lines
 _MOST_LINES = 20_000
 _MARGIN_S = 120.0  # the hub and the books record a transfer at slightly different times
@@ -73,8 +75,13 @@ class Treasury:
         app.router.add_get("/reconciliation", treasurer(self._reconciliation))
 
     async def _home(self, request: web.Request) -> web.StreamResponse:
-        status, said = await self._bank.calls.call("GET", "/positions")
-        statement = await self._latest_statement()
+        positions, statement = None, None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE_S):
+                status, said = await self._bank.calls.call("GET", "/positions")
+                if status == 200:
+                    positions = self._positions(said)
+                    statement = await self._latest_statement()
         names = ("scheme", "held", "fees", "cash", "capital")
         currencies = [row[0] for row in self._bank.books.rows("SELECT DISTINCT currency FROM account ORDER BY 1 DESC")]
         own = self._bank.books.currency
@@ -89,8 +96,8 @@ class Treasury:
         return self._site.page(
             request,
             "treasury.html",
-            positions=self._positions(said) if status == 200 else None,
-            lines=_money_of(statement)[:_SHOWN] if statement else [],
+            positions=positions,
+            lines=_money_of(statement)[:_SHOWN] if statement else None,
             books=books,
             faults=await asyncio.to_thread(self._bank.faults),
         )

@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from example_dfsp import emv_codes
-from example_dfsp.activity import activity_of
+from example_dfsp.activity import activity_of, kind_of_arrival
 from example_dfsp.books import Conflict, Overdrawn
 from example_dfsp.customers import Customer
 from example_dfsp.emv_codes import CodeError, PaymentCode
@@ -168,7 +168,7 @@ class Wallet:
         )
 
     def _is_in_doubt(self, found: Instruction) -> bool:
-        return found.state == "SENT" and time.time() > found.created_at + _DOUBT_AFTER_S
+        return found.state == "SENT" and time.time() > (found.sent_at or found.created_at) + _DOUBT_AFTER_S
 
     async def _payment_state(self, request: web.Request) -> web.StreamResponse:
         found = self._own(request, request.match_info["reference"])
@@ -254,7 +254,13 @@ class Wallet:
         )
         returned = sum(refund.amount for refund in refunds if refund.state in ("SENT", "PAID"))
         return self._site.page(
-            request, "received.html", customer=customer, arrival=found, refunds=refunds, left=found.amount - returned
+            request,
+            "received.html",
+            customer=customer,
+            arrival=found,
+            kind=kind_of_arrival(found),
+            refunds=refunds,
+            left=found.amount - returned,
         )
 
     async def _counter_entry(self, request: web.Request) -> web.StreamResponse:
@@ -270,15 +276,22 @@ class Wallet:
         """Shows the QR code of the signed-in customer. If the URL's query has an amount, the QR code contains this
         amount."""
         customer = self._site.customer(request)
-        wrong, amount = None, None
-        if request.query.get("amount"):
+        wrong, amount, entered = None, None, request.query.get("amount", "")[:30]
+        if entered:
             try:
-                amount = self._site.amount(request, {"amount": request.query["amount"][:30]}, customer.currency)
+                amount = self._site.amount(request, {"amount": entered}, customer.currency)
             except Wrong as error:
                 wrong = error
         text = emv_codes.written(code_of(customer, amount))
         return self._site.page(
-            request, "code.html", customer=customer, svg=svg_of(text), text=text, code_amount=amount, wrong=wrong
+            request,
+            "code.html",
+            customer=customer,
+            svg=svg_of(text),
+            text=text,
+            code_amount=amount,
+            entered=entered,
+            wrong=wrong,
         )
 
     async def _scan(self, request: web.Request) -> web.StreamResponse:

@@ -11,6 +11,7 @@ for (const button of document.querySelectorAll("[data-fill]")) {
     field.focus();
   });
 }
+for (const field of document.querySelectorAll("[data-name]")) field.addEventListener("change", () => showName(field));
 for (const button of document.querySelectorAll("[data-print]")) button.addEventListener("click", () => window.print());
 document.querySelector("[aria-invalid]")?.focus();
 
@@ -52,6 +53,13 @@ function filter(field) {
     const entries = section.querySelectorAll(field.dataset.filter);
     if (entries.length) section.hidden = wanted !== "" && [...entries].every((entry) => entry.hidden);
   }
+}
+
+// Shows the name of the chosen file. The browser's own text for it is in the browser's language, not in the page's.
+function showName(field) {
+  const place = document.getElementById(field.dataset.name);
+  place.dataset.none ??= place.textContent;
+  place.textContent = field.files[0]?.name ?? place.dataset.none;
 }
 
 function sendOnce(form, event) {

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from example_dfsp import payments, requests_to_pay
+from example_dfsp import emv_codes, payments, requests_to_pay
 from example_dfsp.all_pages import web_site
 from example_dfsp.bank_application import Bank
 from example_dfsp.books import Books
@@ -21,7 +21,7 @@ from example_dfsp.customers import Customer, read_customers
 from example_dfsp.emv_codes import PaymentCode, written
 from example_dfsp.instructions import Instruction
 from example_dfsp.localization import amount_entered
-from example_dfsp.pages import requesting, wallet
+from example_dfsp.pages import requesting, treasury, wallet
 from example_dfsp.payment_batches import AT_ONCE
 from example_dfsp.payment_lists import Line
 from example_dfsp.qr_pictures import svg_of
@@ -359,6 +359,19 @@ def test_a_wrong_entry_says_what_to_do_and_keeps_the_others(case: tuple[dict[str
     tell(tmp_path, story)
 
 
+def test_a_code_for_an_amount_keeps_a_wrong_entry_and_shows_its_text(tmp_path: Path) -> None:
+    async def story(found: People) -> None:
+        _, text, _ = await found.ask(SHOP, "GET", "/code?amount=x1")
+        assert 'value="x1"' in text
+        assert "Enter the amount in figures" in text
+        _, text, _ = await found.ask(SHOP, "GET", "/code?amount=7500")
+        (code,) = re.findall(r'code-text">(.*?)<', text)
+        read = emv_codes.read(code)
+        assert (read.amount, read.id_value) == (75_000_000, "600101")
+
+    tell(tmp_path, story)
+
+
 def test_a_number_and_an_amount_are_read_as_people_write_them(tmp_path: Path) -> None:
     async def story(found: People) -> None:
         for number, amount in (("0655 001 001", "1,500.50"), ("+255-655-001-001", "1 500.5")):
@@ -468,6 +481,25 @@ def test_the_batches_of_one_office_share_its_places(tmp_path: Path, monkeypatch:
     tell(tmp_path, story)
 
 
+def test_a_list_that_is_being_paid_shows_a_bar_and_no_states_that_are_soon_old(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def pay(new: Instruction) -> None:
+        await asyncio.Event().wait()
+
+    async def story(found: People) -> None:
+        monkeypatch.setattr(found.bank.payments, "pay", pay)
+        found.bank.batches.add("a" * 32, OFFICE, "salary", "x.csv", "TZS", [Line(1, "S1", "255655001001", 10_000)])
+        page = f"/bulk/{'a' * 32}"
+        assert "waiting" in (await found.ask(OFFICE, "GET", page))[1]
+        await found.ask(OFFICE, "POST", f"{page}/pay")
+        _, text, _ = await found.ask(OFFICE, "GET", page)
+        assert "<progress" in text
+        assert "waiting" not in text
+
+    tell(tmp_path, story)
+
+
 def test_a_picture_is_read_and_another_says_what_to_do(tmp_path: Path) -> None:
     code = written(PaymentCode(id_type="BUSINESS", id_value="700101", name="Soko", city="Dar", currency="TZS"))
 
@@ -546,6 +578,45 @@ def test_terms_without_money_for_the_payee_have_a_page_too(receives: int, has_ra
         found.bank.instructions.offer("a" * 32, terms | {"receive_amount": receives, "receive_currency": "KES"})
         status, text, _ = await found.ask(GRACE, "GET", page)
         assert (status, "Rate" in text) == (200, has_rate)
+
+    tell(tmp_path, story)
+
+
+def test_a_customer_who_reads_the_terms_for_long_still_sees_that_the_payment_is_being_sent(tmp_path: Path) -> None:
+    async def story(found: People) -> None:
+        form = {"number": "255655001001", "amount": "1000", "reference": "a" * 32}
+        page = (await found.ask(GRACE, "POST", "/send", form))[2]["Location"]
+        found.bank.instructions.offer("a" * 32, {"total": 10_050_000, "expires_at": time.time() + 60})
+        found.bank.books.run("UPDATE instruction SET created_at = created_at - 50")
+        await found.ask(GRACE, "POST", f"{page}/confirm")
+        assert "<h1>Sending…</h1>" in (await found.ask(GRACE, "GET", page))[1]
+        found.bank.books.run("UPDATE instruction SET sent_at = sent_at - 20")
+        assert "<h1>The outcome is not known yet</h1>" in (await found.ask(GRACE, "GET", page))[1]
+
+    tell(tmp_path, story)
+
+
+def test_a_treasurer_is_not_told_of_an_empty_statement_while_the_hub_is_away(tmp_path: Path) -> None:
+    async def story(found: People) -> None:
+        _, text, _ = await found.ask("treasurer", "GET", "/treasury")
+        assert '<p class="empty">The hub does not answer.</p>' in text
+        assert "no transfers" not in text
+
+    tell(tmp_path, story)
+
+
+def test_a_treasurer_does_not_wait_for_a_connector_that_is_silent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def silent(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    async def story(found: People) -> None:
+        monkeypatch.setattr(treasury, "_PATIENCE_S", 0.1)
+        monkeypatch.setattr(found.bank.calls, "call", silent)
+        async with asyncio.timeout(5):
+            _, text, _ = await found.ask("treasurer", "GET", "/treasury")
+        assert "The hub does not answer." in text
 
     tell(tmp_path, story)
 

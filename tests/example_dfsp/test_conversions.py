@@ -10,7 +10,7 @@ import pytest
 from example_dfsp import emv_codes, payments
 from example_dfsp.customers import read_customers
 from example_dfsp.pages.wallet import code_of
-from tests.example_dfsp.test_all_pages import SHOP, People
+from tests.example_dfsp.test_all_pages import GRACE, SHOP, People
 from tests.example_dfsp.test_within_one_bank import UNIT, heading, sent
 from tests.example_dfsp.two_banks import two_banks
 
@@ -64,11 +64,11 @@ def test_a_sale_that_was_converted_is_refunded_at_a_rate_that_the_shop_sees(tmp_
     tell(tmp_path, story)
 
 
-def test_a_salary_in_another_currency_is_converted_and_its_results_show_the_amount(tmp_path: Path) -> None:
+def test_the_results_of_a_list_show_what_each_recipient_gets(tmp_path: Path) -> None:
     async def story(green: People, blue: People) -> None:
         form = aiohttp.FormData({"reference": "no"})
-        text = f"id,to,amount,currency\nS1,{WANJIKU},20000,TZS\n"
-        form.add_field("file", text.encode(), filename="november.csv", content_type="text/csv")
+        text = f"id,to,amount,currency\nS1,{WANJIKU},20000,TZS\nS2,{GRACE},300,TZS\n"
+        form.add_field("file", text.encode(), filename="november-2026.csv", content_type="text/csv")
         _, _, headers = await green.ask(EMPLOYER, "POST", "/bulk", form)
         page = headers["Location"]
         await sent(green, EMPLOYER, f"{page}/pay")
@@ -78,8 +78,9 @@ def test_a_salary_in_another_currency_is_converted_and_its_results_show_the_amou
                 break
             await asyncio.sleep(0.05)
         assert "1,020 KES" in text.replace("\xa0", " ")
-        assert (gained(green, EMPLOYER), gained(blue, WANJIKU)) == (-20_000, 1_020)
-        _, results, _ = await green.ask(EMPLOYER, "GET", f"{page}/results.csv")
-        assert results.splitlines()[1].endswith(",,1020,KES")
+        assert (gained(green, EMPLOYER), gained(blue, WANJIKU)) == (-20_300, 1_020)
+        _, results, headers = await green.ask(EMPLOYER, "GET", f"{page}/results.csv")
+        assert [line.split(",")[-2:] for line in results.splitlines()[1:]] == [["1020", "KES"], ["300", "TZS"]]
+        assert headers["Content-Disposition"] == 'attachment; filename="november-2026.results.csv"'
 
     tell(tmp_path, story)

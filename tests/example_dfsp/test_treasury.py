@@ -155,7 +155,8 @@ def test_the_treasurer_sees_the_latest_transfers_of_a_busy_hour(
     async def story(people: People) -> None:
         async def call(method: str, path: str, body: object = None) -> Answer:
             if path == "/positions":
-                return 200, {"positions": []}
+                amounts = {"position": "1500", "reserved": "0", "limit": "5000", "cover": "9000"}
+                return 200, {"positions": [{"currency": "TZS"} | amounts]}
             query = parse_qs(urlsplit(path).query)
             begin = datetime.fromisoformat(query["since"][0]).timestamp()
             asked.append(round(treasury.time.time() - begin))
@@ -166,6 +167,7 @@ def test_the_treasurer_sees_the_latest_transfers_of_a_busy_hour(
         monkeypatch.setattr(people.bank.calls, "call", call)
         _, text, _ = await people.ask("treasurer", "GET", "/treasury")
         assert "2,000\N{NO-BREAK SPACE}TZS" in text
+        assert "Used: 1,500\N{NO-BREAK SPACE}TZS of 5,000\N{NO-BREAK SPACE}TZS" in text
         assert asked == [60, 60]
 
     tell(tmp_path, story)

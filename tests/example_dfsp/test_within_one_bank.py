@@ -60,6 +60,8 @@ def test_a_transfer_a_request_and_a_rejection(tmp_path: Path) -> None:
         request_id = page.rsplit("/", 1)[1]
         await sent(found, UPENDO, f"/asked/{request_id}/reject")
         assert await heading(found, GRACE, page) == "Rejected"
+        _, text, _ = await found.ask(GRACE, "GET", page)
+        assert "800\N{NO-BREAK SPACE}TZS · Upendo Kimaro" in text
         assert change(found, GRACE, UPENDO) == [-4350, 4300]
 
     tell(tmp_path, story)
@@ -97,6 +99,9 @@ def test_a_cash_out_needs_the_code_that_the_customer_tells(
                 break
             await asyncio.sleep(0.1)
         assert change(found, AGENT, "held") == [change_of_agent, 0]
+        _, history, _ = await found.ask(AGENT, "GET", "/history")
+        assert ("Cash-out" in history) == is_right
+        assert "Received" not in history
 
     tell(tmp_path, story)
 
@@ -121,6 +126,10 @@ def test_a_sale_by_code_and_its_refunds(tmp_path: Path) -> None:
             assert await heading(found, SHOP, refund) == "Paid"
         assert (await found.ask(SHOP, "POST", page, {"amount": "1"}))[0] == 422
         assert change(found, GRACE, SHOP) == [0, -22]
+        refunds = found.bank.arrivals.find("a.scenario = 'REFUND'")
+        assert [refund.note for refund in refunds] == ["", ""]  # a text in the shop's language is not the customer's
+        _, receipt, _ = await found.ask(GRACE, "GET", f"/received/{refunds[0].transfer_id}")
+        assert '<p class="quiet">Refund</p>' in receipt
         assert found.bank.instructions.find("state NOT IN ('PAID', 'FAILED')") == []
 
     tell(tmp_path, story)
@@ -185,6 +194,9 @@ def test_an_account_that_takes_nothing_costs_nothing(tmp_path: Path) -> None:
         for number, amount in (("255712002001", "5000"), ("255712002003", "600000")):
             page = await sent(found, GRACE, "/send", number=number, amount=amount)
             assert await heading(found, GRACE, page) == "Not paid"
+            _, text, _ = await found.ask(GRACE, "GET", page)
+            assert "Fee of your bank" not in text
+            assert "<dt>Total</dt>" not in text
         assert change(found, GRACE) == [0]
 
     tell(tmp_path, story)

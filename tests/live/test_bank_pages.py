@@ -32,6 +32,11 @@ GRACE, SHOP, AGENT, EMPLOYER = "255712001001", "255712003001", "255712004001", "
 OFFICE = "255712006001"
 IDRISI, WANJIKU, CLOSED, NOBODY = "255655001001", "254722001001", "255655002001", "255699999999"
 SIZES = {"phone": (390, 844), "wide": (1440, 900)}
+# The texts of which a part is hidden: to the right in a table, or between two tabs that overlap.
+CUT = """() => [
+  ...[...document.querySelectorAll(".scroll, .line small, .chips")].filter((e) => e.scrollWidth > e.clientWidth + 1),
+  ...[...document.querySelectorAll(".bar span")].filter((e) => e.offsetWidth > e.closest("li").clientWidth),
+].map((e) => e.textContent.trim().slice(0, 80))"""
 
 
 class Window:
@@ -78,6 +83,7 @@ class Window:
         page = self.page
         wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wide == 0, f"{name}: {wide} pixels wider than the window"
+        assert page.evaluate(CUT) == [], name
         assert self.faults_for_who_cannot_see() == [], name
         if SCREENSHOTS:
             page.screenshot(path=Path(SCREENSHOTS) / f"{name}-{self._look}.png", full_page=True)
@@ -156,6 +162,11 @@ def test_money_is_sent_with_name_and_fee_confirmed(banks: list[Bank], windows: A
     grace.picture("receipt")
     assert "Idrisi Msuya" in grace.page.inner_text("main")
     assert "15,075 TZS" in grace.page.inner_text("main").replace("\xa0", " ")
+    grace.page.emulate_media(media="print", color_scheme="dark")
+    card = grace.page.locator(".card").first
+    assert card.evaluate("card => getComputedStyle(card).backgroundColor") == "rgb(255, 255, 255)"
+    assert grace.page.locator(".brand").is_visible()
+    grace.page.emulate_media(media="screen", color_scheme="light")
     assert changed(before, green, GRACE, "fees") == [-15_075, 75]
     assert changed(theirs, blue, IDRISI) == [15_000]
     grace.go("/history")
@@ -218,6 +229,7 @@ def test_a_shops_code_is_scanned_paid_and_refunded(banks: list[Bank], windows: A
     shop, idrisi = windows(green, SHOP, size="wide"), windows(blue, IDRISI)
     shop.enter("Show code", amount="4500")
     shop.sees("To pay")
+    shop.page.click("summary")
     shop.picture("sale")
     shop.page.locator(".qr").screenshot(path=tmp_path / "code.png")
     idrisi.go("/scan")
@@ -381,9 +393,11 @@ def test_a_list_of_salaries_is_paid_and_has_results(banks: list[Bank], windows: 
     more = f"X-1,{CLOSED},closed,1500,TZS,\nX-2,{NOBODY},nobody,1500,TZS,\n"
     for text in (good + "X-1,nobody,,1,TZS,\n", good + more):
         office.page.set_input_files("#file", {"name": "november.csv", "mimeType": "text/csv", "buffer": text.encode()})
+        assert office.page.inner_text("#file-name") == "november.csv"
         office.enter("Check file")
         if "nobody,,1" in text:
             assert "Line 22" in office.page.inner_text("[role=alert]")
+            assert "No file is chosen yet" in office.page.inner_text("#file-name")
     office.sees("The file is in order")
     office.enter("^Pay ")
     office.sees("^Done")
@@ -476,6 +490,16 @@ PAGES = {
     "teller": ["/teller"],
     "treasurer": ["/treasury", "/reconciliation"],
 }
+
+
+@pytest.mark.parametrize("language", ["fr", "sw"])
+def test_the_longer_words_of_another_language_fit_a_phone(language: str, banks: list[Bank], windows: Any) -> None:
+    for who, paths in PAGES.items():
+        window = windows(banks[0], who)
+        window.page.context.add_cookies([{"name": "language", "value": language, "url": banks[0].web_url}])
+        for path in paths:
+            window.go(path)
+            window.picture(f"{language}-page" + path.replace("/", "-"))
 
 
 @pytest.mark.parametrize("theme", ["dark", pytest.param("light", marks=pytest.mark.thorough)])
