@@ -37,7 +37,7 @@ class Step:
 
 def steps_of(participant: Participant) -> list[Step]:
     left = left_of(participant)
-    withdrawals = reserved_withdrawals(participant) if left.reserved else []
+    withdrawals = reserved_withdrawals(participant)
     is_leaving, is_closed = participant.leaving_since is not None, participant.closed_at is not None
     return [
         Step(
