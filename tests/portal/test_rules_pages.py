@@ -688,6 +688,8 @@ def test_a_replay_of_a_draft_shows_what_it_would_have_done(committed_world: Worl
     assert "hx-get" not in shown
     for text in ("cap-10", "cap-25", "50 TZS", "2 of 3 payments (66.7 %)", "cap-10 + cap-25", payments[0].transfer_id):
         assert text in shown, text
+    assert ">Actual outcome<" in shown
+    assert ">Then<" not in shown  # the word for the effect of a rule
     assert "DONE" in page(viewer, path)
 
     # One at a time; a replay whose process has ended is given up.
