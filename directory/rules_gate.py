@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from directory.lookup_commands import AskParty
 from fspiop.errors import FspiopError, scheme_error
+from hub.outbox.store import kept_subject
 from rules import decide, lists_markers_and_kill_switches, message_facts
 from rules.language.counter_types import NoCounters
 from rules.rulesets import active_rules, decisions
@@ -49,7 +50,8 @@ class LookupGate:
         verdict = decide.verdict_of(decide.judge(facts, compiled, NoCounters(), self.rules.variances))
         if stopped is not None:
             verdict = replace(stopped, hits=verdict.hits)
-        self.judged.append(Judged(command.subject, facts, verdict))
+        # Like the records of deliveries, a decision has a keyed digest. Nobody can find the number by trying numbers.
+        self.judged.append(Judged(kept_subject(command.subject), facts, verdict))
         return scheme_error(verdict.code or "", verdict.text) if verdict.outcome == "REFUSE" else None
 
     def save(self) -> None:

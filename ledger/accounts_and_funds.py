@@ -514,6 +514,12 @@ def reserved_for(participant: Participant) -> int:
     return transfers + conversions + withdrawals
 
 
+def reserved_withdrawals(participant: Participant) -> list[FundsMovement]:
+    """Returns the participant's funds out that are reserved, with their accounts. The oldest come first."""
+    found = FundsMovement.objects.filter(account__participant=participant, state="RESERVED")
+    return list(found.select_related("account__participant").order_by("created_at"))
+
+
 @dataclass(frozen=True, slots=True)
 class Owing:
     """The amounts that a participant has reserved and owes in one currency, in ten-thousandths.

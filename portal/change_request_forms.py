@@ -11,6 +11,7 @@ from directory import aliases
 from fspiop.errors import FspiopError
 from hub.participants import certificate_authority, endpoint_types_and_urls
 from hub.participants.models import Credential, Participant
+from ledger.models import SettlementWindow
 from portal import scheme_currencies
 from portal.changes.credentials import KIND_NAMES
 from portal.changes.credentials import read as read_credential
@@ -28,6 +29,7 @@ from portal.may_send_or_receive_choices import Direction
 from portal.parse_typed_values import read_telephone_number
 from portal.permissions import PARTICIPANT_ROLES, Role
 from portal.views.request_change import AskForm
+from settlement import queries
 from settlement.models import SettlementModel
 from settlement.states import State
 
@@ -319,8 +321,12 @@ class SettlementModelField(forms.ModelChoiceField):
 
 
 class NewSettlement(Reason):
+    """Offers the models that can settle a part of the window. A window can need a settlement for each model."""
+
     model = SettlementModelField(
-        label=gettext_lazy("Model"),
-        queryset=SettlementModel.objects.filter(is_active=True, delay="DEFERRED"),
-        to_field_name="name",
+        label=gettext_lazy("Model"), queryset=SettlementModel.objects.none(), empty_label="–", to_field_name="name"
     )
+
+    def __init__(self, *args: Any, window: SettlementWindow, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["model"].queryset = queries.models_for(window)  # type: ignore[attr-defined]

@@ -96,13 +96,12 @@ def _lookup(participant: Participant) -> Iterable[Check]:
         "lookup",
         _("Answer to GET /parties for a test number"),
         *_judged(participant, trial_lookups.latest(participant)),
-        ("go_live", [participant.name]),
     )
 
 
 def _judged(participant: Participant, trial: TrialLookup | None) -> tuple[bool, str]:
     if trial is None:
-        return False, _("Ask the participant for a test number on the page Go-live.")
+        return False, _("Get the number of a test customer from the participant, and send a lookup of this number.")
     if trial.fault:
         return False, _FAULTS[TrialLookup.Fault(trial.fault)] % {"detail": trial.detail}
     if trial.answered_at is None:

@@ -38,6 +38,8 @@ def _participant(payload: Payload, _visitor: Visitor) -> list[Next]:
 def _onboarded(payload: Payload, visitor: Visitor) -> list[Next]:
     found = _participant(payload, visitor)
     currencies = payload.get("currencies") or [payload]
+    if found:
+        found.append(Next(_("Open the page Go-live"), reverse("go_live", args=[payload["participant"]])))
     if found and visitor.may(Right.ASK_FUNDS):
         name = payload["participant"]
         found += [

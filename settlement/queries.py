@@ -1,5 +1,6 @@
 """Database queries that read settlements, for the settlement API, the commands and the pages."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +10,8 @@ from fspiop.errors import ErrorCode, FspiopError
 from ledger.models import Entry, SettlementWindow
 from settlement.models import Inclusion, Settlement, SettlementAccount, SettlementModel, WindowContent
 from settlement.states import WindowState
+
+_WAITING = (WindowState.CLOSED, WindowState.ABORTED)
 
 
 def account_types_settled(currency: str) -> list[str]:
@@ -39,8 +42,24 @@ def windows_waiting_for(model_name: str) -> list[int]:
     model = SettlementModel.objects.filter(name=model_name).first()
     if model is None:
         return []
-    waiting = contents_for(model).filter(state__in=[WindowState.CLOSED, WindowState.ABORTED])
-    return sorted(set(waiting.values_list("window_id", flat=True)))
+    return sorted(set(_waiting(model).values_list("window_id", flat=True)))
+
+
+def _waiting(model: SettlementModel) -> QuerySet[WindowContent]:
+    return contents_for(model).filter(state__in=_WAITING)
+
+
+def models_for(window: SettlementWindow) -> QuerySet[SettlementModel]:
+    """Returns the models that can settle contents of this closed window. No settlement includes these contents yet."""
+    deferred = SettlementModel.objects.filter(is_active=True, delay=SettlementModel.Delay.DEFERRED)
+    waiting = [model.pk for model in deferred if _waiting(model).filter(window=window).exists()]
+    return deferred.filter(pk__in=waiting).order_by("name")
+
+
+def with_waiting_contents(windows: Iterable[SettlementWindow]) -> set[int]:
+    """Returns the numbers of those of these windows that have contents which no settlement includes yet."""
+    waiting = WindowContent.objects.filter(window__in=windows, state__in=_WAITING)
+    return set(waiting.values_list("window_id", flat=True))
 
 
 def windows(

@@ -75,7 +75,6 @@ def _describe_new_marker(payload: Payload) -> list[Line]:
     return [
         _party(payload["party"]),
         Line(_("Kind"), word_of(payload["kind"])),
-        Line(_("Reason"), payload["reason"]),
         Line(_("Live rules about the marker"), ", ".join(rules) or none),
     ]
 

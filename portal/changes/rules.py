@@ -1,6 +1,8 @@
 """Activates and cancels versions of the scheme's rules, grants exceptions, and decides about held transfers."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -39,10 +41,11 @@ def _describe_activation(payload: Payload) -> list[Line]:
 def effects_of(version: RuleSetVersion, before: RuleSetVersion | None) -> list[Line]:
     """Returns the changes that an activation makes. The requester and the approver read these changes."""
     lines = []
-    holds = [rule["id"] for rule in version.content["rules"] if rule["then"]["action"] == "hold"]
+    rules = version.content["rules"]
+    holds = [rule["id"] for rule in rules if rule["then"]["action"] == "hold" and rule.get("mode", "live") == "live"]
     if holds:
         text = _("%(rules)s. An item of a bulk is never held: the hub refuses it with 3140.")
-        lines.append(Line(_("Rules that hold payments"), text % {"rules": ", ".join(holds)}))
+        lines.append(Line(_("Rules that hold payments"), text % {"rules": _titled(holds, rules)}))
     limits = queries.limits_that_refunds_pass(version)
     if limits:
         text = _(
@@ -54,9 +57,10 @@ def effects_of(version: RuleSetVersion, before: RuleSetVersion | None) -> list[L
     if missing:
         text = _("%(lists)s. The hub treats each of these lists as empty.")
         lines.append(Line(_("Lists that do not exist"), text % {"lists": ", ".join(sorted(missing))}))
+    earlier = before.content["rules"] if before is not None else []
     found = versions.difference(before.content if before is not None else {"rules": []}, version.content)
     named = ((_("Added rules"), found.added), (_("Removed rules"), found.removed), (_("Changed rules"), found.changed))
-    lines += [Line(title, ", ".join(ids)) for title, ids in named if ids]
+    lines += [Line(title, _titled(ids, [*earlier, *rules])) for title, ids in named if ids]
     if found.is_order_changed:
         text = _(
             "changed. If several rules refuse a payment, the hub returns the error code of the first of these rules."
@@ -65,6 +69,16 @@ def effects_of(version: RuleSetVersion, before: RuleSetVersion | None) -> list[L
     if found.time_zones:
         lines.append(Line(_("Time zone"), " → ".join(found.time_zones if before is not None else found.time_zones[1:])))
     return lines
+
+
+def _titled(ids: Sequence[str], rules: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the titles of these rules, each with the ids of its rules. A form can make several rules with one
+    title."""
+    titles = {rule["id"]: rule["title"] for rule in rules}
+    of_title: dict[str, list[str]] = {}
+    for rule_id in ids:
+        of_title.setdefault(titles[rule_id], []).append(rule_id)
+    return "; ".join(f"{title} ({', '.join(same)})" for title, same in of_title.items())
 
 
 def _check_activation_still(payload: Payload) -> None:

@@ -8,6 +8,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from hub.participants.models import Participant
+from ledger.accounts_and_funds import reserved_withdrawals
+from ledger.models import FundsMovement
 from settlement.services.closing_participants import Left, left_of
 
 
@@ -35,6 +37,7 @@ class Step:
 
 def steps_of(participant: Participant) -> list[Step]:
     left = left_of(participant)
+    withdrawals = reserved_withdrawals(participant)
     is_leaving, is_closed = participant.leaving_since is not None, participant.closed_at is not None
     return [
         Step(
@@ -45,7 +48,10 @@ def steps_of(participant: Participant) -> list[Step]:
             ),
             "" if is_leaving else "begin_leaving",
             is_leaving and not left.reserved,
-            _counted(_("%(count)s still reserved"), left.reserved),
+            [
+                *_counted(_("%(count)s still reserved"), left.reserved - len(withdrawals)),
+                *map(_reserved_withdrawal, withdrawals),
+            ],
         ),
         Step(
             gettext_lazy("Settle"),
@@ -91,6 +97,16 @@ def steps_of(participant: Participant) -> list[Step]:
 
 def _counted(text: str, count: int) -> list[Obstacle]:
     return [Obstacle(text % {"count": count})] if count else []
+
+
+def _reserved_withdrawal(movement: FundsMovement) -> Obstacle:
+    page = ("end_funds_out", [movement.account.participant.name, movement.pk])
+    return Obstacle(
+        _("Reserved funds out: when the bank has paid, record the outcome"),
+        movement.amount,
+        movement.account.currency,
+        page,
+    )
 
 
 def _unsettled(left: Left) -> list[Obstacle]:

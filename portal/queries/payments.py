@@ -5,7 +5,7 @@ this number. A search without a number reads several tables, each by an index, a
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -36,6 +36,7 @@ from quotes.models import (
     requested_amount,
     requested_currency,
 )
+from rules.rulesets import queries as rules_queries
 
 QUOTES_AT_ONCE = 200
 _MOST_QUOTES = 1000  # the maximum number of quotes to read for one page
@@ -49,6 +50,7 @@ _MOST_OPEN = 5000  # the maximum number of quotes that are compared with transfe
 _LONGEST_OPEN = timedelta(days=1)
 _FAILED = ("REJECTED", "EXPIRED")
 _SOON = timedelta(hours=1)
+_AT_ONCE = timedelta(seconds=5)  # the longest time between the decision about a lookup and the message of the refusal
 
 
 class Kind(StrEnum):
@@ -90,7 +92,8 @@ class Sought:
 class Lookup:
     """A lookup of a number: the message that the hub sent to a DFSP, and the DFSP's answer.
 
-    `asked` is empty if the hub refused or could not deliver the lookup.
+    `asked` is empty if the hub refused or could not deliver the lookup. `error_code` is the error of a refusal by the
+    scheme's rules or by a kill switch.
     """
 
     at: datetime
@@ -99,6 +102,8 @@ class Lookup:
     answered_at: datetime | None
     state: str
     pk: str
+    error_code: str = ""
+    rules: Sequence[str] = ()  # the rules that refused the lookup; empty if a kill switch refused the lookup
     found_by: Key = field(init=False)
 
     @property
@@ -416,8 +421,32 @@ def _lookups(asking: Collection[str], sought: Sought, *, before: Key | None) -> 
             answered.state = "REJECTED" if message.path.endswith("/error") else "ANSWERED"
         elif name in asking and message.path.endswith("/error"):
             found.append(Lookup(at, name, "", at, "REJECTED", str(message.pk)))
+    _add_reasons([lookup for lookup in found if not lookup.asked], digests)
     is_cut = len(messages) == _MOST_LOOKUPS
     return found, (messages[-1].created_at, str(messages[-1].pk)) if is_cut else None
+
+
+def _add_reasons(refused: Sequence[Lookup], digests: Mapping[str, str]) -> None:
+    """Sets the reason of each lookup that the scheme's rules or a kill switch refused. The messages of a lookup have
+    no reason."""
+    if not refused:
+        return
+    times = [lookup.at for lookup in refused]
+    decisions = rules_queries.refusals_of_lookups(digests, since=min(times) - _AT_ONCE, until=max(times) + _AT_ONCE)
+    for lookup in refused:
+        near = [
+            decision
+            for decision in decisions
+            if digests[decision.subject] == lookup.requester and abs(decision.at - lookup.at) <= _AT_ONCE
+        ]
+        if near:
+            decision = min(near, key=lambda each: abs(each.at - lookup.at))
+            lookup.error_code = decision.code or ""
+            lookup.rules = [
+                hit["rule"]
+                for hit in decision.hits
+                if hit["action"] == "refuse" and not hit.get("shadow") and not hit.get("excused")
+            ]
 
 
 def _paths_of(text: str) -> Iterator[str]:

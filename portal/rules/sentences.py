@@ -10,7 +10,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from portal.amounts_and_durations import money
-from rules.language.fact_catalogue import FACTS
+from portal.words import kinds
+from rules.language.fact_catalogue import FACTS, MARKERS
 from rules.language.refusal_codes import text_of
 from rules.language.rule_types import AnyOf, Comparison, Condition, Hold, Not, Refuse, Rule
 
@@ -210,7 +211,7 @@ def value_text(unit: str, value: Any, *, currency: str = "") -> str:
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if isinstance(value, frozenset | set | list | tuple) and unit != "time":
-        return ", ".join(sorted(map(str, value))) or "–"
+        return ", ".join(sorted(map(_text_value, value))) or "–"
     if unit == "time":
         return "–".join(map(_clock, value)) if isinstance(value, list | tuple) else _clock(value)
     if unit == "amount":
@@ -220,6 +221,10 @@ def value_text(unit: str, value: Any, *, currency: str = "") -> str:
     if unit == "percent":
         return f"{value} %"
     return formats.number_format(value, use_l10n=True, force_grouping=True) if isinstance(value, int) else str(value)
+
+
+def _text_value(value: Any) -> str:
+    return kinds.word_of(value) if value in MARKERS else str(value)
 
 
 def _clock(minutes: int) -> str:

@@ -18,6 +18,7 @@ from portal import scheme_currencies
 from portal.fields import AmountField
 from portal.rules import fault_texts
 from portal.rules.sentences import MODES, ON_MISSING
+from portal.words import kinds
 from rules.language.durations import parse_duration
 from rules.language.faults import Fault
 from rules.language.templates import Parameter, Template, TemplateError, make_rules
@@ -170,7 +171,7 @@ def _currency_field(*, required: bool) -> forms.ChoiceField:
 def _texts_field(parameter: Parameter) -> forms.Field:
     name, title, required = parameter.name, _(parameter.title), parameter.is_required
     if parameter.choices:
-        choices = [(choice, choice) for choice in parameter.choices]
+        choices = [(choice, kinds.word_of(choice) if name == "markers" else choice) for choice in parameter.choices]
         widget: Any = forms.CheckboxSelectMultiple
     elif name in _KNOWN_TEXTS:
         choices = _KNOWN_TEXTS[name]()

@@ -50,6 +50,13 @@ _BY: dict[str, Promise] = {
 }
 _DATE_FORMATS = {"hour": "%Y-%m-%d %H:%M", "day": "%Y-%m-%d", "week": "%Y-%m-%d", "month": "%Y-%m"}
 
+# the parts of each longer period, and the word for these parts
+_PARTS: dict[str, tuple[str, Promise]] = {
+    "day": ("hour", gettext_lazy("hours")),
+    "week": ("day", gettext_lazy("days")),
+    "month": ("day", gettext_lazy("days")),
+}
+
 
 class HistorySearch(Search):
     grain = forms.ChoiceField(label=gettext_lazy("Period"), required=False, choices=_GRAINS)
@@ -215,7 +222,13 @@ def index(request: HttpRequest) -> HttpResponse:
         "whole": whole,
         "legs": [(text, *figures[1:]) for text, figures in zip(_LEGS.values(), whole.durations, strict=True)],
         "periods": [
-            (_period(shown, each), each, shown.payments(each.at, each.end), _link_to_failed(shown, each))
+            (
+                _period(shown, each),
+                each,
+                shown.payments(each.at, each.end),
+                _link_to_failed(shown, each),
+                _link_to_parts(shown, each),
+            )
             for each in reversed(periods)
         ],
         "by": shown.by,
@@ -234,6 +247,15 @@ def index(request: HttpRequest) -> HttpResponse:
 
 def _link_to_failed(shown: _Shown, period: Period) -> str:
     return shown.payments(period.at, period.end, state="ABORTED")
+
+
+def _link_to_parts(shown: _Shown, period: Period) -> tuple[str, Promise] | None:
+    """Returns the link from a period to its hours or days, and the word for these parts."""
+    if shown.wish.grain not in _PARTS:
+        return None
+    grain, word = _PARTS[shown.wish.grain]
+    last_day = (period.end - timedelta(minutes=1)).astimezone(shown.zone).date()
+    return f"?{urlencode(shown.query | {'grain': grain, 'until': last_day.isoformat()})}", word
 
 
 def _period(shown: _Shown, period: Period) -> str:

@@ -37,8 +37,10 @@ _NAMES = {
 
 def index(request: HttpRequest) -> HttpResponse:
     page = pagination.by_id(request, SettlementWindow.objects.exclude(state="OPEN"))
+    waiting = queries.with_waiting_contents(page.rows)
     for window in page.rows:
         window.is_late = settlement_next_step.is_window_late(window)
+        window.waits_in_part = window.state == "PENDING_SETTLEMENT" and window.pk in waiting
     latest = pagination.latest(_settlements(), _LATEST)
     return render(
         request,
@@ -102,14 +104,13 @@ def window(request: HttpRequest, window_id: int) -> HttpResponse:
             "nets": window_nets.of_window(found),
             "contents": found.contents.order_by("id"),  # type: ignore[attr-defined]
             "settlements": queries.settlements(window_id=found.pk),
-            "form": change_request_forms.NewSettlement(),
+            "form": change_request_forms.NewSettlement(window=found),
         },
     )
 
 
 def create(request: HttpRequest, window_id: int) -> HttpResponse:
-    _window(window_id)
-    form = change_request_forms.NewSettlement(request.POST)
+    form = change_request_forms.NewSettlement(request.POST, window=_window(window_id))
     if not form.is_valid():
         messages.error(request, _("Choose a model and enter a reason."))
         return redirect("window", window_id)

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from fspiop.errors import FspiopError, text_of
 from ledger.commands_and_outcomes import WIRE
 from portal.words import refusals, service_texts
+from rules.language import refusal_codes
 
 TEXTS = {
     "1000": _("Communication error"),
@@ -80,15 +81,31 @@ TEXTS = {
 # The details that the ledger adds to an error, and the refusals with these details.
 _REFUSALS = {detail: refusal.value for refusal, (_code, detail) in WIRE.items() if detail}
 
+SCHEME_TEXTS = {
+    "3140": _("Payment is not allowed by the scheme"),
+    "3141": _("Refund is not allowed by the scheme"),
+    "3142": _("Expiration is outside of the scheme's bounds"),
+    "3143": _("Element or extension that the scheme requires is missing"),
+    "3144": _("Transfer differs from its quote"),
+    "4240": _("Payer has reached the scheme's limit on the number of payments"),
+    "4241": _("Payer has reached the scheme's limit on the value of payments"),
+    "4540": _("Payer may not send"),
+    "5240": _("Payee has reached the scheme's limit on the number of payments"),
+    "5241": _("Payee has reached the scheme's limit on the value of payments"),
+    "5540": _("Payee may not receive"),
+}
+"""The texts of the scheme's own codes. A test compares them with `rules.language.refusal_codes`."""
+
 
 def words_of(code: str, description: str = "") -> str:
     """Returns an error in words: the standard text of the error code in the reader's language, and the text that the
     error's sender added. If the description only repeats the standard text, returns only the standard text. If the
-    scheme itself defined the code, returns only the description. The details of the ledger's own refusals are in the
-    reader's language.
+    scheme itself defined the code, returns the standard text of the code, or the other text of the rule. The details
+    of the ledger's own refusals are in the reader's language.
     """
     if code not in TEXTS:
-        return description or text_of(code)
+        text = refusal_codes.text_of(code)
+        return description if description not in ("", text) else str(SCHEME_TEXTS.get(code) or text)
     added = description.removeprefix(text_of(code)).removeprefix(" - ").strip()
     if not added:
         return str(TEXTS[code])

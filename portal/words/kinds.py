@@ -44,6 +44,7 @@ WORDS: dict[str, Promise] = {
     "SCAMMER_ACCOUNT": _("Account of a scammer"),
     "APPLICATION_FRAUD": _("Application fraud"),
     "OTHER": _("Other"),
+    "CONFIRMED": _("Confirmed"),
     # the sides of a payment
     "PAYER": _("Payer"),
     "PAYEE": _("Payee"),

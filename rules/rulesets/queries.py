@@ -94,3 +94,9 @@ def decisions_about(subjects: Collection[str]) -> "QuerySet[Decision]":
     the payment, and the thresholds.
     """
     return Decision.objects.filter(subject__in=list(subjects)).order_by("id")
+
+
+def refusals_of_lookups(subjects: Collection[str], *, since: datetime, until: datetime) -> list[Decision]:
+    """Returns the stored refusals of these lookups between the two times."""
+    refusals = decisions_about(subjects).filter(gate="lookup", outcome=Decision.Outcome.REFUSE)
+    return list(refusals.filter(at__range=(since, until)).defer("facts"))

@@ -145,7 +145,8 @@ def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answ
         changed.append(account)
     SettlementAccount.objects.bulk_update(changed, ["state", "reason", "external_reference"])
     _remember(settlement, changed, actor)
-    if _follow(settlement, accounts.values(), actor) == State.SETTLED:
+    reason = next((wish.reason for wish in reversed(taken) if wish.reason), settlement.reason)
+    if _follow(settlement, accounts.values(), actor, reason) == State.SETTLED:
         _move_contents(contents, WindowState.SETTLED, windows)
     if taken:
         after = [{"account": wish.account_id, "state": wish.state.value, "reason": wish.reason} for wish in taken]
@@ -330,8 +331,9 @@ def _from_hub(kind: str, account: SettlementAccount, hub: Mapping[str, int]) -> 
     return Posting(kind, account.transfer_id, hub[currency], account.account_id, currency, abs(int(account.net)))
 
 
-def _follow(settlement: Settlement, accounts: Iterable[SettlementAccount], actor: str) -> State | None:
-    """Changes the state of the settlement if the new states of the accounts require this.
+def _follow(settlement: Settlement, accounts: Iterable[SettlementAccount], actor: str, reason: str) -> State | None:
+    """Changes the state of the settlement if the new states of the accounts require this. The settlement's history
+    shows the reason of this step.
 
     Returns the new state, or None if the state does not change.
     """
@@ -340,7 +342,7 @@ def _follow(settlement: Settlement, accounts: Iterable[SettlementAccount], actor
         return None
     settlement.state, settlement.changed_at = state.value, datetime.now(UTC)
     settlement.save(update_fields=["state", "changed_at"])
-    _remember_whole(settlement, actor)
+    _remember_whole(settlement, actor, reason=reason)
     return state
 
 
@@ -373,5 +375,7 @@ def _remember(settlement: Settlement, accounts: Iterable[SettlementAccount], act
     )
 
 
-def _remember_whole(settlement: Settlement, actor: str) -> None:
-    SettlementEvent.objects.create(settlement=settlement, state=settlement.state, reason=settlement.reason, actor=actor)
+def _remember_whole(settlement: Settlement, actor: str, *, reason: str = "") -> None:
+    SettlementEvent.objects.create(
+        settlement=settlement, state=settlement.state, reason=reason or settlement.reason, actor=actor
+    )

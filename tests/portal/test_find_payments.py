@@ -28,6 +28,8 @@ from portal.models import SavedView
 from portal.payment_search_form import PaymentSearch, read_words
 from portal.permissions import Role
 from quotes.models import Quote
+from rules.party_keys import key_of
+from rules.rulesets import active_rules
 from settlement import services as settlement
 from settlement.states import State
 from tests.api import messages
@@ -36,7 +38,9 @@ from tests.fx_world import agreed, open_scheme
 from tests.keys import OTHER_FULFILMENT
 from tests.portal.people import browser, browser_of, person
 from tests.portal.test_transfer_history import deliver
-from tests.rules.rule_sets import activate, cap
+from tests.rules.rule_sets import activate, cap, rule
+from tests.rules.rule_sets import refuse as refuse_with
+from tests.rules.two_people import decide
 from tests.settlement.operator_steps import add_model, close, pay, set_cap
 from tests.settlement.test_bank_payments import withdraw
 from tests.world import World, fulfil, prepare, run
@@ -170,6 +174,36 @@ def test_a_lookup_that_the_hub_refused_is_found_by_its_number(committed_world: W
     client = browser(Role.VIEWER)
     assert rows(client, "+255655009999") == [("lookup", "")]
     assert "The hub refused the lookup" in client.get("/portal/payments/?q=%2B255655009999").content.decode()
+
+
+def test_a_lookup_that_a_rule_refused_shows_the_reason_but_not_to_the_payees_people(committed_world: World) -> None:
+    builtin_oracle.register([Alias("MSISDN", NUMBER)], Participant.objects.get(name="blue"))
+    activate(rule("no-way", None, refuse_with("3145"), gate="lookup", when={"payee_dfsps": ["blue"]}))
+    look_up(answered=False)
+    hub, payer = browser(Role.VIEWER), browser(Role.PARTICIPANT_VIEWER, participant="green", name="of-green")
+    payee = browser(Role.PARTICIPANT_VIEWER, participant="blue", name="of-blue")
+    asked = f"/portal/payments/?q={NUMBER}"
+    assert "The hub refused the lookup: 3145" in (text := hub.get(asked).content.decode())
+    assert "Rules: no-way" in text
+    assert "The hub refused the lookup: 3145" in (text := payer.get(asked).content.decode())
+    assert "no-way" not in text
+    assert rows(payee, NUMBER) == []
+
+
+def test_a_lookup_that_a_kill_switch_refused_says_so_to_the_hubs_people_only(committed_world: World) -> None:
+    builtin_oracle.register([Alias("MSISDN", NUMBER)], Participant.objects.get(name="blue"))
+    decide("kill_switch", {"kind": "ALIAS", "party": key_of("MSISDN", NUMBER), "on": True, "reason": "stolen"})
+    active_rules.forget()
+    look_up(answered=False)
+    hub, payer = browser(Role.VIEWER), browser(Role.PARTICIPANT_VIEWER, participant="green", name="of-green")
+    payee = browser(Role.PARTICIPANT_VIEWER, participant="blue", name="of-blue")
+    asked = f"/portal/payments/?q={NUMBER}"
+    text = hub.get(asked).content.decode()
+    assert "The hub refused the lookup: 5540 Payee may not receive. A kill switch refused the payment." in text
+    text = payer.get(asked).content.decode()
+    assert "The hub refused the lookup: 5540 Payee may not receive." in text
+    assert "kill switch" not in text
+    assert rows(payee, NUMBER) == []
 
 
 @override_settings(SCHEME_COUNTRY="TZ")

@@ -38,7 +38,9 @@ def two(world: World) -> tuple[Client, Client]:
     operator, checker = browser(Role.OPERATOR), browser(Role.RISK)
     walk(operator, money=ONE_CURRENCY, connection={"networks": ""})
     assert operator.post("/portal/participants/new/review/", {"reason": "joins"}).status_code == 302
-    assert "not live" in approve(checker)
+    page = approve(checker)
+    assert "not live" in page
+    assert f'href="{PAGE}"' in page
     world.ids["newbank"] = Participant.objects.get(name="newbank").pk
     return operator, checker
 

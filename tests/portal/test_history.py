@@ -15,6 +15,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from directory import party_lookups
 from directory.models import PartyLookup
@@ -215,6 +216,10 @@ def test_the_page_draws_divides_and_leads_to_the_payments(world: World) -> None:
         for grain in queries.PERIODS:
             text = text_of(client, f"/portal/history/?grain={grain}&by={by}")
             assert "<rect" in text
+    today = timezone.localtime(timezone=queries.time_zone()).date()
+    month_ends = (today.replace(day=1) + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+    assert f"?payer=green&amp;grain=hour&amp;until={today}" in text_of(client, "/portal/history/?payer=green")
+    assert f"?grain=day&amp;until={month_ends}" in text_of(client, "/portal/history/?grain=month")
     text = text_of(client, "/portal/history/?by=reason")
     assert "5104" in text
     assert "error=5104" in text
@@ -335,7 +340,7 @@ def test_each_link_opens_exactly_the_payments_of_its_figure(varied: World, zone:
             context = client.get(f"/portal/history/?grain={grain}&by=reason&{chosen}").context
             whole = context["whole"]
             figures = [(context["payments"], whole.ended), (context["failed"], whole.failed)]
-            for _name, period, url, failed_url in context["periods"]:
+            for _name, period, url, failed_url, _parts in context["periods"]:
                 if period.ended:
                     figures += [(url, period.ended), (failed_url, period.failed)]
             figures += [(url, line.ended) for _name, url, line in context["lines"]]

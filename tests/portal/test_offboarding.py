@@ -1,18 +1,22 @@
 """Off-boarding in the portal: step by step, none skipped, each change asked for by one and done by another."""
 
+import uuid
+
 import pytest
 from django.test import Client
 
 from hub.audit.models import Approval
 from hub.audit.models import Entry as AuditEntry
 from hub.participants.models import Credential, Participant
+from ledger import accounts_and_funds
+from ledger.models import Account
 from portal import users
 from portal.permissions import Role
 from tests import proofs
 from tests.portal.people import PASSWORD, browser, browser_of, person
 from tests.portal.test_participants import GREEN, approve, text_of
 from tests.settlement.test_closing_participants import pay_out
-from tests.world import World, fulfil, prepare, reject, run
+from tests.world import World, amount, fulfil, prepare, reject, run
 
 PAGE = f"{GREEN}off-boarding/"
 CHANGES = ("begin_leaving", "revoke_all", "close_participant", "stay")
@@ -70,6 +74,27 @@ def test_a_participant_leaves_step_by_step(world: World, two: tuple[Client, Clie
     assert "closed" in page
     assert "Resume" not in page
     assert "Funds in</a>" not in page
+
+
+def test_a_reserved_withdrawal_of_a_leaving_participant_leads_to_its_outcome(
+    world: World, two: tuple[Client, Client]
+) -> None:
+    operator, checker = two
+    operator.post(f"{PAGE}begin_leaving/", {"reason": "its licence ends"})
+    approve(checker)
+    number = str(uuid.uuid4())
+    accounts_and_funds.prepare_funds_out(
+        Account.objects.get(participant=green(), type="SETTLEMENT"),
+        transfer_id=number,
+        amount=amount(5000),
+        reason="leaves",
+        external_reference="",
+        actor="test",
+    )
+    page = text_of(operator, PAGE)
+    assert "still reserved" not in page
+    assert "Reserved funds out: when the bank has paid, record the outcome" in page
+    assert f"{GREEN}funds-out/{number}/end/" in page
 
 
 def test_who_works_at_a_closed_participant_is_out_at_once_and_for_good(

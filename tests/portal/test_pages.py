@@ -24,6 +24,8 @@ from settlement.models import Settlement, SettlementModel
 from tests import fx_world
 from tests.factories import LedgerCheckFactory
 from tests.portal.people import browser, browser_of, person
+from tests.settlement.operator_steps import add_model, close, onboard_in
+from tests.settlement.operator_steps import pay as committed
 from tests.world import World, amount, fulfil, prepare, reject, run
 
 SIGNED_IN = 4  # session, user with profile, groups, and what waits for a checker
@@ -107,7 +109,7 @@ def test_the_task_keeps_what_the_invariants_found(committed_world: World) -> Non
         ("transfers/", 2),
         ("participants/", 3),
         ("participants/green/", 10),
-        ("participants/green/off-boarding/", 7),
+        ("participants/green/off-boarding/", 8),
         ("callbacks/", 5),
         ("directory/", 1),
         ("settlement/", 3),
@@ -283,6 +285,34 @@ def test_a_window_is_closed_settled_and_its_settlement_finalised_by_two_people(c
     assert Settlement.objects.get().state == "SETTLED"
     assert world.position("green") == 0
     assert world.breaks() == []
+    page = text_of(officer, path)
+    assert "Send the file of payments to the bank." not in page
+    assert page.count("bank says so") > len(settlement.accounts.all())  # the accounts, and the settlement itself
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_window_of_two_models_is_settled_by_one_settlement_of_each(committed_world: World) -> None:
+    world = committed_world
+    default, of_kes = _deferred_net_model(), "OF_KES"
+    assert add_model(of_kes, currency="KES").status_code == 201
+    onboard_in(world, "KES")
+    committed(world, "green", "blue", 100)
+    committed(world, "green", "blue", 5, currency="KES")
+    officer, number = browser(Role.SETTLEMENT), close()
+    path, listed = f"/portal/settlement/windows/{number}/", "a part waits for a settlement"
+    page = text_of(officer, path)
+    assert f">{default} (" in page
+    assert f">{of_kes} (" in page
+    assert listed not in text_of(officer, "/portal/settlement/")
+    officer.post(f"{path}settle/", {"model": default, "reason": "end of day"})
+    page = text_of(officer, path)
+    assert "A part of this window still waits for a settlement." in page
+    assert f">{default} (" not in page
+    assert listed in text_of(officer, "/portal/settlement/")
+    officer.post(f"{path}settle/", {"model": of_kes, "reason": "end of day"})
+    assert Settlement.objects.count() == 2
+    assert "Create settlement" not in text_of(officer, path)
+    assert listed not in text_of(officer, "/portal/settlement/")
 
 
 def _deferred_net_model() -> str:

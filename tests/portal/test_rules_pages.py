@@ -548,6 +548,24 @@ def test_the_activation_page_says_that_items_of_bulks_are_never_held(world: Worl
     text = "An item of a bulk is never held"
     assert text in page(rita, f"rules/{create(hold('PT1H')).pk}/activate/")
     assert text not in page(rita, f"rules/{create(cap('10')).pk}/activate/")
+    for mode in ("shadow", "draft"):
+        assert text not in page(rita, f"rules/{create(hold('PT1H', mode=mode)).pk}/activate/")
+
+
+def test_an_activation_names_the_added_rules_by_title_and_id(world: World, rita: Client) -> None:
+    said = {"id": "out", "title": "Marked customers receive nothing", "party": "payee", "markers": ["CONFIRMED"]}
+    version = create(*make_rules("marked_parties", said | {"action": "refuse"}))
+    text = page(rita, f"rules/{version.pk}/activate/")
+    assert "Marked customers receive nothing (out, out-transfer, out-lookup)" in text
+
+
+def test_markers_have_words_in_a_form_and_in_a_rule(world: World, rita: Client) -> None:
+    text = page(rita, "rules/0/add/marked-parties/")
+    assert "Account of a scammer" in text
+    assert "Confirmed" in text
+    said = {"id": "out", "party": "payee", "markers": ["SCAMMER_ACCOUNT"], "action": "refuse"}
+    version = create(*make_rules("marked_parties", said))
+    assert "at least one of Account of a scammer" in page(rita, f"rules/{version.pk}/")
 
 
 def test_the_activation_page_names_limits_that_a_refund_passes(world: World, rita: Client) -> None:
@@ -670,6 +688,8 @@ def test_a_replay_of_a_draft_shows_what_it_would_have_done(committed_world: Worl
     assert "hx-get" not in shown
     for text in ("cap-10", "cap-25", "50 TZS", "2 of 3 payments (66.7 %)", "cap-10 + cap-25", payments[0].transfer_id):
         assert text in shown, text
+    assert ">Actual outcome<" in shown
+    assert ">Then<" not in shown  # the word for the effect of a rule
     assert "DONE" in page(viewer, path)
 
     # One at a time; a replay whose process has ended is given up.

@@ -37,8 +37,9 @@ from portal.views.audit import AuditSearch
 from portal.views.conversions import TermsSearch
 from portal.views.history import HistorySearch
 from portal.views.transfers import TransferSearch
-from portal.words import actors, kinds, recorded_values, refusals, service_texts, states, subjects
+from portal.words import actors, errors, kinds, recorded_values, refusals, service_texts, states, subjects
 from portal.words.errors import words_for
+from rules.language import refusal_codes
 from settlement.states import State
 from tests.api import messages
 from tests.api.caller import dfsp
@@ -373,6 +374,14 @@ def test_the_errors_of_the_api_are_words_in_each_language(world: World) -> None:
     assert "le plafond de débit net était trop bas" in story_of_cap
     assert "net debit cap" not in re.sub(r'<pre class="raw".*?</pre>', "", story_of_cap, flags=re.DOTALL)
     assert "insufficient liquidity" not in page + re.sub(r'<pre class="raw".*?</pre>', "", story, flags=re.DOTALL)
+
+
+def test_the_errors_of_the_schemes_rules_are_words_in_each_language() -> None:
+    assert {code: str(text) for code, text in errors.SCHEME_TEXTS.items()} == refusal_codes.CODES
+    with translation.override("fr"):
+        for description in ("", "Payee may not receive"):
+            assert errors.words_of("5540", description) == "Le bénéficiaire n'a pas le droit de recevoir"
+        assert errors.words_of("5540", "the rule's own text") == "the rule's own text"
 
 
 def test_a_paused_participant_is_paused_on_each_page(world: World) -> None:

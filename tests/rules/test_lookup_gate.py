@@ -1,8 +1,11 @@
 """The scheme's rules at the lookup: corridors, lists and markers stop a payment before its quote."""
 
+import hashlib
+
 import pytest
 
 from directory.models import PartyLookup
+from hub.outbox.store import kept_subject
 from rules import refreshed_name_sets
 from rules.facts import from_bytes
 from rules.party_keys import key_of
@@ -36,6 +39,8 @@ def test_a_lookup_in_a_closed_corridor_is_refused_and_the_dfsp_is_not_asked(worl
         "green",
         "blue",
     )
+    plain = hashlib.sha256(f"{PARTY} for green".encode()).hexdigest()
+    assert decision.subject == kept_subject(plain) != plain  # nobody can find the number by trying numbers
     facts = from_bytes(bytes(decision.facts or b""))
     assert facts.payee == decision.payee_key == key_of("MSISDN", "+255655001001")
 
