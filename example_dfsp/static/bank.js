@@ -46,9 +46,12 @@ async function follow(place) {
 function filter(field) {
   const wanted = field.value.trim().toLowerCase();
   for (const more of document.querySelectorAll("details[data-more]")) more.open = wanted !== "";
+  let shown = 0;
   for (const entry of document.querySelectorAll(field.dataset.filter)) {
     entry.hidden = !entry.dataset.name.includes(wanted);
+    shown += entry.hidden ? 0 : 1;
   }
+  for (const nobody of document.querySelectorAll("[data-nobody]")) nobody.hidden = shown > 0;
   for (const section of document.querySelectorAll("section")) {
     const entries = section.querySelectorAll(field.dataset.filter);
     if (entries.length) section.hidden = wanted !== "" && [...entries].every((entry) => entry.hidden);

@@ -153,7 +153,11 @@ def test_money_is_sent_with_name_and_fee_confirmed(banks: list[Bank], windows: A
     before, theirs = balances(green), balances(blue)
     grace = windows(green, "")
     grace.picture("sign-in")
+    nobody = grace.page.get_by_text("Nobody at this bank has this name")
+    grace.page.fill("#filter", "nobody of this name")
+    assert nobody.is_visible()
     grace.page.fill("#filter", "grace")
+    assert not nobody.is_visible()
     grace.page.click(f'button[value="{GRACE}"]')  # click 1
     grace.page.click(".actions >> text=Send")  # click 2
     grace.enter("Continue", number=IDRISI, amount="15,000", note="lunch")  # click 3
