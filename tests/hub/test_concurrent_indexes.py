@@ -1,5 +1,6 @@
 """A migration that makes indexes concurrently and was interrupted is run again, and made whole."""
 
+import pytest
 from django.core.management import call_command
 from django.db import connection
 
@@ -16,6 +17,7 @@ def indexes_of(table: str) -> dict[str, bool]:
     return dict(rows.fetchall())
 
 
+@pytest.mark.thorough
 def test_a_migration_that_was_interrupted_is_run_again(transactional_db: None) -> None:
     try:
         call_command("migrate", "directory", "0003", verbosity=0)

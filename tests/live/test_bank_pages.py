@@ -496,6 +496,7 @@ PAGES = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("language", ["fr", "sw"])
 def test_the_longer_words_of_another_language_fit_a_phone(language: str, banks: list[Bank], windows: Any) -> None:
     for who, paths in PAGES.items():
