@@ -7,7 +7,7 @@ import signal
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from ctypes import c_bool
 from functools import partial
 from multiprocessing.sharedctypes import RawValue
@@ -19,12 +19,13 @@ import pytest
 from django.db import DatabaseError, InterfaceError, connection, connections
 
 from hub.group_commit import LostRace
+from hub.sql_execution import execute
 from ledger import engine, invariants, quoted_facts
 from ledger.commands_and_outcomes import Command, Expire, Prepare, Reserved
 from ledger.models import Transfer
 from ledger.quoted_facts import QuotedFacts
 from ledger.rule_history import rebuild
-from rules.profiles import folding, store
+from rules.profiles import events_and_buckets, folding, store
 from rules.profiles.models import CountedTransfer, Profile
 from tests.concurrency.together import together
 from tests.rules.limits import activate, facts_in, facts_of_quotes, key_of_customer, limit, pay, quoted
@@ -206,7 +207,12 @@ def test_a_limit_admits_exactly_as_many_as_it_says_whoever_dies_in_between(schem
 
 
 def test_without_the_lock_the_race_is_lost(scheme: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "_LOCK", store._LOCK.replace("FOR NO KEY UPDATE", ""))
+    def without_lock(keys: Collection[int]) -> tuple[dict[int, events_and_buckets.Profile], list[store.Unfolded]]:
+        created = "INSERT INTO rules_profiles_profile (key) SELECT unnest(%s::bigint[]) ON CONFLICT DO NOTHING"
+        execute(created, [sorted(keys)])
+        return store.read(keys), []
+
+    monkeypatch.setattr(store, "lock", without_lock)
     activate(limit(above=SENT))
 
     def lost() -> bool:
