@@ -44,10 +44,8 @@ class Counters:
         return found
 
 
-_LOCKED = """
-    SELECT coalesce(sum(rows), 0)::bigint FROM pg_stat_statements
-    WHERE query LIKE '%rules_profiles_profile%' AND query LIKE '%FOR NO KEY UPDATE%' AND query NOT LIKE '%pg_stat%'
-"""
+# Whoever locks a profile's row, the gate or the tick that adds payments, changes the row once.
+_LOCKED = "SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'rules_profiles_profile'"
 _HITS = "SELECT count(*) FROM rules_rulesets_decision WHERE hits <> '[]' AND gate = 'transfer'"
 
 
@@ -55,8 +53,12 @@ _HITS = "SELECT count(*) FROM rules_rulesets_decision WHERE hits <> '[]' AND gat
 class RuleWork:
     """The database work that the rules caused during the measurement."""
 
-    rows_locked: int | None  # None without pg_stat_statements
+    rows_locked: int  # rows of profiles
     payments_hit: int  # transfers for which at least one rule fired
+
+    def since(self, before: "RuleWork") -> "RuleWork":
+        """Subtracts the work before the measurement."""
+        return RuleWork(self.rows_locked - before.rows_locked, self.payments_hit - before.payments_hit)
 
 
 class Database:
@@ -95,19 +97,13 @@ class Database:
         names = ("calls", "rows", "ms", "wal_kb", "statement")
         return [dict(zip(names, row, strict=True)) for row in self._connection.execute(_DEAREST)]
 
-    def hits(self) -> int:
-        """Returns the number of transfers for which at least one rule fired."""
-        row = self._connection.execute(_HITS).fetchone()
-        assert row is not None
-        return int(row[0])
-
-    def rule_work(self, hits_before: int) -> RuleWork:
-        """Returns the database work that the rules have caused since the call of `forget_statements`.
-
-        `hits_before` is the result of `hits` at that time.
-        """
-        row = self._connection.execute(_LOCKED).fetchone() if self._has_statements else None
-        return RuleWork(None if row is None else row[0], self.hits() - hits_before)
+    def rule_work(self) -> RuleWork:
+        """Returns the database work that the rules have caused up to now."""
+        locked = self._connection.execute(_LOCKED).fetchone()
+        hit = self._connection.execute(_HITS).fetchone()
+        assert locked is not None
+        assert hit is not None
+        return RuleWork(locked[0], hit[0])
 
     def close(self) -> None:
         self._connection.close()

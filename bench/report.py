@@ -69,7 +69,7 @@ def _of_rules(plan: Plan, work: RuleWork, completed: int) -> dict[str, Any]:
         "live": number,
         "evaluated": number * completed,
         "rows_locked": work.rows_locked,
-        "rows_locked_per_transfer": round(work.rows_locked / completed, 2) if work.rows_locked and completed else None,
+        "rows_locked_per_transfer": round(work.rows_locked / completed, 2) if completed else None,
         "payments_hit": work.payments_hit,
         "share_hit": round(work.payments_hit / completed, 4) if completed else 0.0,
     }

@@ -133,14 +133,14 @@ class Run:
         if database:
             database.forget_statements()
         counted = database.counters() if database else None
-        hits = database.hits() if database and plan.rules else 0
+        ruled = database.rule_work() if database and plan.rules else None
         before, machine_before = cpu_by_process(pids), machine_cpu_seconds()
         _sleep_until(until)
         after, machine_after = cpu_by_process(pids), machine_cpu_seconds()
         late_s = time.monotonic() - until
         used = database.counters().since(counted) if database and counted else {}
         dearest = database.dearest() if database else []
-        rules = database.rule_work(hits) if database and plan.rules else None
+        rules = database.rule_work().since(ruled) if database and ruled else None
 
         self._await_generator(CALM_S * bool(plan.calm))
         sent: dict[str, list[Any]] = json.loads((folder / "load").read_text())

@@ -5,6 +5,7 @@ still abort the payment.
 """
 
 from collections.abc import Callable, Collection
+from functools import cached_property
 
 Pair = tuple[int, int]
 """The keys of a payer and a payee."""
@@ -19,9 +20,19 @@ def come_from(read: Read) -> None:
     _readers[:] = [read]
 
 
-def of(pairs: Collection[Pair]) -> set[Pair]:
-    """Returns those pairs of payer and payee that have a committed payment. Refunds do not count.
+class PaidBefore:
+    """Those pairs of a group's payments that have a committed payment. Refunds do not count.
 
-    Runs no SQL statement if there are no pairs.
+    The first question reads all pairs of the group by one SQL statement. Most groups run no SQL statement, because
+    rules ask for a pair only if all their cheaper conditions are true.
     """
-    return _readers[0](pairs) if pairs else set()
+
+    def __init__(self, pairs: Collection[Pair]) -> None:
+        self._pairs = pairs
+
+    def __contains__(self, pair: object) -> bool:
+        return pair in self._found
+
+    @cached_property
+    def _found(self) -> set[Pair]:
+        return _readers[0](self._pairs) if self._pairs else set()

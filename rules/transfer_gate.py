@@ -21,11 +21,12 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from rules import decide, lists_markers_and_kill_switches, paid_before, recorded_counters
+from rules import decide, lists_markers_and_kill_switches, recorded_counters
 from rules.decide import Verdict
 from rules.facts import Facts
 from rules.language.compiled_types import CompiledRules
 from rules.language.counter_types import Need, Subject
+from rules.paid_before import PaidBefore
 from rules.party_keys import dfsp_key
 from rules.profiles import exact_counts, store
 from rules.profiles.counted_payments import NOT_CONFIRMED, CountedPayment, Keys, Role
@@ -33,7 +34,6 @@ from rules.profiles.counters import Original, ProfileCounters
 from rules.profiles.events_and_buckets import Profile
 from rules.profiles.profiles_of_payment import (
     Limit,
-    asks_for,
     is_refund,
     keys_of_subjects,
     keys_to_count,
@@ -202,14 +202,14 @@ class TransferGate:
     def save(self) -> None:
         """Writes the counted transfers. The ledger must first write the transfers, and then call this method."""
         changed = {key: profile for key, profile in self._locked.items() if profile.is_changed}
-        if changed:
+        if self._counted:
+            store.add_counted(self._counted, changed)
+        elif changed:
             store.save(changed)
         if self._folded:
             store.delete_unfolded(self._folded)
         if self._removed:
             store.delete_removals(self._removed)
-        if self._counted:
-            store.add_counted(self._counted)
         if self._unfolded:
             store.add_unfolded(self._unfolded)
         if self._rules is not None and self.judged:
@@ -257,8 +257,7 @@ def open_gate(
             locked, facts, rules.compiled.needs, now=now, ending=ends.values(), known={each.id for each in pending}
         )
     profiles = {**locked, **(store.read(to_read) if to_read else {})}
-    pairs = _pairs(facts) if asks_for(needs, "paid_before") else set()
-    counters = ProfileCounters(profiles, paid_before.of(pairs), originals)
+    counters = ProfileCounters(profiles, PaidBefore(_pairs(facts)), originals)
     return TransferGate(rules, judged, counters, locked, [each.id for each in pending], ends)
 
 
@@ -268,8 +267,7 @@ def counters_unlocked(
     """Returns the counters for payments that are judged at the quote. The function reads the latest profiles without a
     lock."""
     keys = keys_to_read(facts, needs)
-    pairs = _pairs(facts) if asks_for(needs, "paid_before") else set()
-    return ProfileCounters(store.read(keys) if keys else {}, paid_before.of(pairs), originals or {})
+    return ProfileCounters(store.read(keys) if keys else {}, PaidBefore(_pairs(facts)), originals or {})
 
 
 def keys_to_read(facts: Iterable[Facts], needs: Collection[Need]) -> set[int]:

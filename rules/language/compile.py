@@ -10,7 +10,7 @@ is true only if the condition is certainly true. If no fact of the condition can
 """
 
 import ast
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -161,7 +161,8 @@ class _Builder:
                     return _known(ast.UnaryOp(ast.Not(), pair.sure))
                 return _Pair(ast.UnaryOp(ast.Not(), pair.sure), ast.UnaryOp(ast.Not(), pair.maybe))
             case All(conditions):
-                return _joined(_and, [self._condition(each, trigger) for each in _cheapest_first(conditions)])
+                parts = _cheapest_first(_parts_of(conditions))
+                return _joined(_and, [self._condition(each, trigger) for each in parts])
             case AnyOf(conditions):
                 return _joined(_or, [self._condition(each, trigger) for each in _cheapest_first(conditions)])
 
@@ -313,6 +314,18 @@ def _between(value: ast.expr, bounds: Any) -> ast.expr:
 
 def _is_disjoint(value: ast.expr, texts: Any) -> ast.expr:
     return ast.Call(ast.Attribute(value, "isdisjoint", ast.Load()), [_constant(texts)], [])
+
+
+def _parts_of(conditions: Iterable[Condition]) -> Iterator[Condition]:
+    """Yields the conditions that must all be true, and those inside an inner `All` one by one.
+
+    A hold that exempts known payees has such an inner `All`.
+    """
+    for each in conditions:
+        if isinstance(each, All):
+            yield from _parts_of(each.conditions)
+        else:
+            yield each
 
 
 def _cheapest_first(conditions: Iterable[Condition]) -> list[Condition]:

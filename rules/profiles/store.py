@@ -41,15 +41,18 @@ _SAVE = """
 
 def save(profiles: Mapping[int, Profile]) -> None:
     """Writes these profiles, which must be locked."""
+    execute(_SAVE, _columns_of_profiles(profiles))
+
+
+def _columns_of_profiles(profiles: Mapping[int, Profile]) -> list[list[Any]]:
     rows = sorted(profiles.items())
-    columns: list[list[Any]] = [
+    return [
         [key for key, _ in rows],
         [events_and_buckets.to_bytes(profile) for _, profile in rows],
         [profile.counted for _, profile in rows],
         [profile.sent for _, profile in rows],
         [profile.received for _, profile in rows],
     ]
-    execute(_SAVE, columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,8 +237,13 @@ _ADD_COUNTED = f"""
 """  # noqa: S608 (the columns above)
 
 
-def add_counted(payments: Iterable[CountedPayment]) -> None:
-    """Stores payments as counted payments."""
+_ADD_COUNTED_AND_SAVE = f"WITH added AS ({_ADD_COUNTED}) {_SAVE}"
+
+
+def add_counted(payments: Iterable[CountedPayment], profiles: Mapping[int, Profile] | None = None) -> None:
+    """Stores payments as counted payments. Also writes these profiles, which must be locked, in the same SQL
+    statement.
+    """
     rows = sorted(payments, key=lambda payment: payment.transfer_id)
     keys = zip(*(payment.keys.in_order() for payment in rows), strict=True)
     columns: list[list[Any]] = [
@@ -248,7 +256,10 @@ def add_counted(payments: Iterable[CountedPayment]) -> None:
         [payment.reserved_at for payment in rows],
         [payment.transaction_id for payment in rows],
     ]
-    execute(_ADD_COUNTED, columns)
+    if profiles:
+        execute(_ADD_COUNTED_AND_SAVE, [*columns, *_columns_of_profiles(profiles)])
+    else:
+        execute(_ADD_COUNTED, columns)
 
 
 _COUNTED = f"""

@@ -8,7 +8,7 @@ from django.db import DatabaseError, connection, transaction
 
 from fspiop import base64url, ilp
 from hub.outbox.models import Message
-from ledger import engine, quoted_facts
+from ledger import engine, quoted_facts, rules_gate
 from ledger.bulk import engine as bulk_engine
 from ledger.bulk.commands_and_outcomes import BulkAccepted
 from ledger.commands_and_outcomes import Outcome, Refusal
@@ -169,6 +169,34 @@ def test_the_number_of_statements_does_not_depend_on_the_size_of_the_group(
     assert few == many
     assert few[0] - without[0] <= 8
     assert few[2] == without[2]  # what ends transfers needs no rules
+
+
+def hold_of_new_payees(above: str) -> dict[str, Any]:
+    """Amounts above this one wait for a minute, except to a payee that the payer has paid before."""
+    return {
+        "id": "new-payee",
+        "title": "A new payee",
+        "kind": "scheme",
+        "gate": "transfer",
+        "when": {"currencies": ["TZS"]},
+        "if": {
+            "all": [
+                {"fact": "amount", "is": "above", "value": {"amount": above, "currency": "TZS"}},
+                {"fact": "weekday", "is": "in", "value": ["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"]},
+            ]
+        },
+        "then": {"action": "hold", "for": "PT1M", "bypass": "paid_before"},
+    }
+
+
+@pytest.mark.parametrize(("above", "questions"), [("1000000", 0), ("0", 1)])
+def test_a_group_asks_who_was_paid_before_only_if_a_cheaper_condition_does_not_decide(
+    world: World, monkeypatch: pytest.MonkeyPatch, above: str, questions: int
+) -> None:
+    activate(hold_of_new_payees(above))
+    with all_statements(monkeypatch) as sent:
+        engine.run([pay(world, n, BILLER) for n in range(5)])
+    assert [each.statement for each in sent].count(rules_gate._PAID) == questions
 
 
 def test_a_pair_has_a_profile_only_if_a_rule_reads_it(world: World) -> None:
