@@ -56,9 +56,10 @@ def run(state: str, crowd: Crowd) -> dict[str, Any]:
         command = [sys.executable, "-m", "bench.pages", str(crowd.transfers), str(crowd.hours)]
         env = stack.env | {"DJANGO_SETTINGS_MODULE": "hub.settings", "LOG_LEVEL": "ERROR"}
         done = subprocess.run(command, cwd=PROJECT, env=env, stdout=subprocess.PIPE, text=True, check=True)
-        stack.manage("check_ledger")
+        found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+        if "seconds_of_filling" in found:  # in a kept database, reservations are overdue, because no hub ends them
+            stack.manage("check_ledger")
         stack.manage("rebuild_history", "--check")
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
 
 

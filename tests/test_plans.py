@@ -358,3 +358,27 @@ def updates() -> list[int]:
         """SELECT pg_stat_get_xact_tuples_updated('outbox_message'::regclass),
                   pg_stat_get_xact_tuples_hot_updated('outbox_message'::regclass)"""
     ).fetchone()
+
+
+def test_messages_about_a_number_are_found_by_its_subjects_and_not_among_all_messages(world: World) -> None:
+    """PostgreSQL believes that so many subjects have many messages: it would look for them from the newest one."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """INSERT INTO outbox_delivery (message_id, destination_id, method, path, subject, kind, created_at,
+                                            delivered_at, attempts, status)
+               SELECT n, %s, 'GET', '/parties', 'of-' || n %% 5000, 'lookup', now(), now(), 1, 202
+               FROM generate_series(1, 100000) AS n""",
+            [world.ids["blue"]],
+        )
+        cursor.execute("ANALYZE outbox_delivery")
+    with CaptureQueriesContext(connection) as sent:
+        assert not queries.delivered_about([f"unknown-{n}" for n in range(1000)]).order_by("-message_id")[:500]
+        known = queries.delivered_about(["of-7", "of-8"]).order_by("-message_id")[:3]
+        assert [each.pk for each in known] == [95_008, 95_007, 90_008]
+    asked = [each["sql"] for each in sent if "outbox_delivery" in each["sql"] and "LIMIT" in each["sql"]]
+    with connection.cursor() as cursor:
+        for statement in asked:
+            cursor.execute(f"EXPLAIN (FORMAT JSON) {statement}")
+            steps = list(steps_of(cursor.fetchone()[0][0]["Plan"]))
+            by_key = [step for step in steps if step.get("Index Name") == "outbox_delivery_pkey"]
+            assert all("Index Cond" in step for step in by_key), statement

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 
 from hub.outbox import claims
-from hub.outbox.models import Message
+from hub.outbox.models import Delivery, Message
 from hub.sql_execution import found_by_keys
 
 
@@ -20,6 +20,24 @@ def not_taken(*, to: Collection[int], about: Collection[str]) -> dict[tuple[int,
     rows = Message.objects.filter(destination_id__in=to, subject__in=about, reply_to__isnull=False).order_by()
     found = rows.values_list("reply_to_id", "destination_id", "subject", "state").annotate(since=Max("created_at"))
     return {(requester_id, to_id, subject, state): since for requester_id, to_id, subject, state, since in found}
+
+
+_FEW = 20_000
+_ABOUT = "SELECT message_id FROM outbox_delivery WHERE subject = ANY(%s::text[]) LIMIT %s"
+
+
+def delivered_about(subjects: Collection[str]) -> QuerySet[Delivery]:
+    """Returns the delivered messages about these subjects, for callers that read only the latest.
+
+    There is no index for subject and time together. PostgreSQL would read the messages backwards from the newest one
+    until it has found enough, so all messages of the hub if only a few are about these subjects. So this function first
+    reads the keys of a limited number of messages by the index of subjects. Only if there are more messages, it leaves
+    the choice to PostgreSQL, which then finds enough among the newest.
+    """
+    keys = [row[0] for row in found_by_keys(_ABOUT, [list(subjects), _FEW + 1])]
+    if len(keys) <= _FEW:
+        return Delivery.objects.filter(pk__in=keys)
+    return Delivery.objects.filter(subject__in=subjects)
 
 
 COUNTED = 10_000

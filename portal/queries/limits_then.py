@@ -18,20 +18,25 @@ from ledger.fx.snapshot import Side
 from ledger.models import Account, FxTransfer, Transfer
 from portal.queries import balance_checkpoints
 
-_MOST = 20_000  # the maximum number of earlier transfers, and of earlier conversions, to read for the reserved amount
+_MOST = 10_000  # the maximum number of earlier transfers, and of earlier conversions, to read for the reserved amount
 
 # A conversion reserves its own leg on the position of the participant that the leg debits. The transfer that follows a
 # payer's conversion reserves its amount on the position of the FXP.
+# PostgreSQL can use only the index of the participant and the time for these comparisons of rows. If the two columns
+# were compared separately, PostgreSQL could read the latest transfers of all participants instead.
 _RESERVED = """
     WITH own AS (
         SELECT amount, payer_account_id, completed_at FROM ledger_transfer
-        WHERE payer_id = %(owner)s AND received_at <= %(at)s ORDER BY received_at DESC LIMIT %(most)s),
+        WHERE (payer_id, received_at) <= (%(owner)s, %(at)s) AND payer_id >= %(owner)s
+        ORDER BY payer_id DESC, received_at DESC LIMIT %(most)s),
     requested AS (
         SELECT * FROM ledger_fxtransfer
-        WHERE initiator_id = %(owner)s AND received_at <= %(at)s ORDER BY received_at DESC LIMIT %(most)s),
+        WHERE (initiator_id, received_at) <= (%(owner)s, %(at)s) AND initiator_id >= %(owner)s
+        ORDER BY initiator_id DESC, received_at DESC LIMIT %(most)s),
     carried_out AS (
         SELECT * FROM ledger_fxtransfer
-        WHERE fxp_id = %(owner)s AND received_at <= %(at)s ORDER BY received_at DESC LIMIT %(most)s)
+        WHERE (fxp_id, received_at) <= (%(owner)s, %(at)s) AND fxp_id >= %(owner)s
+        ORDER BY fxp_id DESC, received_at DESC LIMIT %(most)s)
     SELECT coalesce(sum(amount), 0)
     FROM (SELECT amount FROM own
           WHERE payer_account_id = %(account)s AND (completed_at IS NULL OR completed_at > %(at)s)

@@ -17,7 +17,7 @@ from directory.aliases import TYPES
 from directory.queries import sub_ids_of
 from fspiop.bodies.common import PERSONAL_IDENTIFIER_TYPES
 from fspiop.paths import path_of
-from hub.outbox.models import Delivery
+from hub.outbox.queries import delivered_about
 from hub.outbox.store import kept_subject
 from hub.participants.models import Participant
 from ledger.models import Account, Transfer
@@ -399,7 +399,7 @@ def _lookups(asking: Collection[str], sought: Sought, *, before: Key | None) -> 
     digests = {_digest(f"{path} for {name}"): name for path in paths for name in asking}
     # The hub's own refusal contains either the currency of the lookup or no currency.
     refusals = {_digest(f"{path} in {code}") for path in paths for code in ("", *currencies())}
-    rows = Delivery.objects.filter(subject__in=[*digests, *refusals])
+    rows = delivered_about([*digests, *refusals])
     if sought.since is not None:
         rows = rows.filter(created_at__gte=sought.since)
     if sought.until is not None:

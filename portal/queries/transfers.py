@@ -23,6 +23,7 @@ ENDED = "ENDED"
 _QUOTES_AT_ONCE = 200
 _MOST_QUOTES = 1000  # the maximum number of quotes to read for one page
 _MOST_ITEMS = 1000  # the maximum number of transfers of a bulk
+_MOST_ABORTED = 20_000
 _MOST_PARSED = 2000  # the maximum number of quotes to parse for one page
 # the maximum number of quotes in one batch; for each quote, the hub searches for a transfer with the quote's ILP
 # condition
@@ -55,8 +56,11 @@ class Wish:
     @property
     def most(self) -> int | None:
         """Returns the maximum number of rows to read for one page, or None for the usual maximum. To find a use case,
-        the search must parse the stored message of each quote."""
-        return _MOST_PARSED if self.use_case else None
+        the search must parse the stored message of each quote. Aborted transfers are far apart in the table, so
+        PostgreSQL reads a page of the disk for each of them."""
+        if self.use_case:
+            return _MOST_PARSED
+        return _MOST_ABORTED if self.error else None
 
     def sources(self) -> "list[QuerySet[Transfer]]":
         """Returns one query for each index to read.
