@@ -120,14 +120,15 @@ class BulkPayee:
             if not await self._store.has_usable_terms(conditions, new.payer_fsp):
                 self._rejections.start(self._background, new.payer_fsp, lambda: self._send_rejection(new, body))
                 return 202
-        stored, _ = await self._bulks.add_counted(
+        stored, is_new = await self._bulks.add_counted(
             new,
             sender=new.payer_fsp,
             octets=len(new.body),
             most=self._config.stored_terms_bytes,
             also=None if is_on_us else partial(own_ids_closed_to_others.check_is_not_own, ids=[new.id]),
         )
-        self._carry_on(stored.id)
+        # A repeated request can arrive after a restart, before `resume` has continued the bulk.
+        self._carry_on(stored.id, is_repeated=not is_new)
         return 202
 
     async def _send_rejection(self, bulk: IncomingBulk, body: BulkTransferPost) -> None:
