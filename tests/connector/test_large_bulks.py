@@ -5,6 +5,7 @@ import json
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,44 @@ def test_an_item_whose_money_a_silent_core_may_have_reserved_is_released(
         await until(lambda: core.released == [ids[3]])
 
     tell(tmp_path, story, core, connections=2)
+
+
+class Dearer(Core):
+    """A core that takes a fee from the second request on."""
+
+    async def give_terms(self, wanted: TermsWanted) -> Terms:
+        await super().give_terms(wanted)
+        fee = len(self.asked) - 1
+        return Terms(receive_amount=wanted.amount - fee, fee=Decimal(fee))
+
+
+def test_an_item_with_the_id_of_earlier_terms_gets_these_terms_or_is_refused(tmp_path: Path) -> None:
+    """Before, other content left the whole bulk without an answer, and equal content replaced the terms. So a transfer
+    under way on the earlier terms lost them.
+    """
+    core = Dearer()
+
+    async def story(world: Scheme) -> None:
+        first = bulk_quote(CUSTOMER)
+        (item,) = first["individualQuotes"]
+        other = item | {"amount": {"currency": "TZS", "amount": "99"}}
+        second = bulk_quote(CUSTOMER) | {"individualQuotes": [item]}
+        third = bulk_quote(CUSTOMER) | {"individualQuotes": [other, *bulk_quote(CUSTOMER)["individualQuotes"]]}
+        answers = []
+        for asked in (first, second, third):
+            path = f"/bulkQuotes/{asked['bulkQuoteId']}"
+            assert await world.hub_passes_on("POST", "/bulkQuotes", asked) == 202
+            await world.until("PUT", path)
+            answers += world.bodies("PUT", path)[0]["individualQuoteResults"]
+        given, again, _refused, new = answers
+        assert again == given
+        assert [error_of(each) for each in answers] == [None, None, "3106", None]
+        assert new["payeeFspFee"]["amount"] == "3"
+        known = stored(world.connector._store).quote_of_condition(given["condition"])
+        assert (known.quote_id, known.fee) == (item["quoteId"], 0)
+        await until(lambda: stored(world.connector._bulk_terms._quotes).unfinished() == [])
+
+    tell(tmp_path, story, core)
 
 
 def test_a_bulk_that_the_hub_itself_writes_is_the_payers(tmp_path: Path) -> None:
