@@ -378,6 +378,10 @@ class BulkPayee:
         return bulk
 
     async def _end(self, bulk: IncomingBulk, committed: set[str], completed_at: str | None) -> None:
+        if bulk.state is BulkState.RECEIVED:
+            # The core may still be reserving the money, and the release must come after the reservation. After its
+            # answer, the connector requests the bulk's state from the hub, and the hub reports the end again.
+            return
         body = bodies.read(BulkTransferPost, bulk.body)
         for item in body.individual_transfers:
             incoming = await self._store.incoming(item.transfer_id)

@@ -193,6 +193,48 @@ def test_an_item_whose_money_a_silent_core_may_have_reserved_is_released(
     tell(tmp_path, story, core, connections=2)
 
 
+class Waits(Core):
+    """A core that reserves nothing until it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_asked, self.may = asyncio.Event(), asyncio.Event()
+        self.order: list[str] = []
+
+    async def reserve(self, incoming: IncomingMoney) -> None:
+        self.is_asked.set()
+        await self.may.wait()
+        self.order.append("reserved")
+
+    async def release(self, transfer_id: str) -> None:
+        self.order.append("released")
+
+
+def test_the_money_of_a_bulk_that_ends_during_its_reservation_is_released_after_the_reservation(
+    tmp_path: Path,
+) -> None:
+    """Otherwise a core that gets the reservation after the release keeps the money reserved for ever."""
+    core = Waits()
+
+    async def story(world: Scheme) -> None:
+        asked = bulk_on(await terms_of(world, 1))
+        path = f"/bulkTransfers/{asked['bulkTransferId']}"
+        assert await world.hub_passes_on("POST", "/bulkTransfers", asked) == 202
+        await core.is_asked.wait()
+        rejected = {"bulkTransferState": "REJECTED"}
+        assert await world.hub_says("PUT", path + "/error", error("3303")) == 200
+        assert await world.hub_says("PUT", path, rejected) == 200
+        await asyncio.sleep(0.2)
+        assert core.order == []
+        core.may.set()
+        await world.until("GET", path)  # the connector asks the hub for the end again
+        assert await world.hub_says("PUT", path, rejected) == 200
+        await until(lambda: core.order == ["reserved", "released"])
+        await until(lambda: stored(world.connector._bulk_payee._bulks).unfinished() == [])
+
+    tell(tmp_path, story, core, callback_s=0.2)
+
+
 class Dearer(Core):
     """A core that takes a fee from the second request on."""
 
