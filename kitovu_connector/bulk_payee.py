@@ -105,6 +105,8 @@ class BulkPayee:
         is_of_payer = message.is_from_hub or body.payer_fsp == message.source
         if body.payee_fsp != self._config.dfsp or not is_of_payer:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "payerFsp or payeeFsp does not match the headers")
+        if len({item.transfer_id for item in body.individual_transfers}) < len(body.individual_transfers):
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "individualTransfers: a transferId is used twice")
         for item in body.individual_transfers:
             payee_terms.check_amount("transferAmount", item.transfer_amount)
         expires_at = fsptime.parse_datetime(body.expiration).timestamp()

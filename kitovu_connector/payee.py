@@ -26,6 +26,7 @@ from kitovu_connector.backend import Backend
 from kitovu_connector.background import Background, Rounds
 from kitovu_connector.client import Answer, HubClient, Said, Wanted
 from kitovu_connector.config import Config
+from kitovu_connector.conflicts import Conflict
 from kitovu_connector.core_errors import NotUnderstood, Refused, Unavailable
 from kitovu_connector.customer_existence_checks import CustomerChecks
 from kitovu_connector.party_identifiers import Alias
@@ -211,7 +212,7 @@ class Payee:
 
     async def take_transfer(self, incoming: Incoming, *, came_via_hub: bool) -> None:
         """Stores a transfer and processes it in the background. Raises Conflict if this id is already stored with
-        different content.
+        different content, or as an item of a bulk.
 
         Rejects a transfer without usable terms. Never stores a transfer without usable terms, because any DFSP can send
         many such transfers. Raises FspiopError 2005 if the connector still has to send too many rejections to the payer
@@ -231,6 +232,8 @@ class Payee:
                 )
                 return
         stored, is_new = await self._store.add_incoming(incoming, may_be_own=is_on_us)
+        if stored.bulk_id is not None:
+            raise Conflict  # the id belongs to an item of a bulk
         if not is_new and stored.answer and stored.stage in _ANSWERED:
             await self._send_answer(stored)  # a repeated request gets the stored answer
         # A repeated request can arrive after a restart, before `resume` has continued the transfer.

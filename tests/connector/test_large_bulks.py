@@ -235,6 +235,20 @@ def test_the_money_of_a_bulk_that_ends_during_its_reservation_is_released_after_
     tell(tmp_path, story, core, callback_s=0.2)
 
 
+def test_a_bulk_with_one_id_twice_is_refused_and_reserves_nothing(tmp_path: Path) -> None:
+    """Before, the core kept the money of the first item reserved, and the connector rejected this item."""
+    core = Core()
+
+    async def story(world: Scheme) -> None:
+        asked = bulk_on(await terms_of(world, 2))
+        first, second = asked["individualTransfers"]
+        asked["individualTransfers"] = [first, second | {"transferId": first["transferId"]}]
+        assert await world.straight("POST", "/bulkTransfers", asked, "blue") == 400
+        assert (core.reserved, rows_of(world.connector, "SELECT * FROM incoming")) == ([], [])
+
+    tell(tmp_path, story, core)
+
+
 class Dearer(Core):
     """A core that takes a fee from the second request on."""
 
@@ -269,6 +283,29 @@ def test_an_item_with_the_id_of_earlier_terms_gets_these_terms_or_is_refused(tmp
         known = stored(world.connector._store).quote_of_condition(given["condition"])
         assert (known.quote_id, known.fee) == (item["quoteId"], 0)
         await until(lambda: stored(world.connector._bulk_terms._quotes).unfinished() == [])
+
+    tell(tmp_path, story, core)
+
+
+def test_a_transfer_with_the_id_of_an_item_of_a_bulk_is_refused(tmp_path: Path) -> None:
+    """Before, the task of such a transfer read the item again and again, without a pause."""
+    core = Waits()
+
+    async def story(world: Scheme) -> None:
+        asked = bulk_on(await terms_of(world, 1))
+        path = f"/bulkTransfers/{asked['bulkTransferId']}"
+        assert await world.hub_passes_on("POST", "/bulkTransfers", asked) == 202
+        await core.is_asked.wait()
+        (item,) = asked["individualTransfers"]
+        same = {name: asked[name] for name in ("payerFsp", "payeeFsp", "expiration")}
+        same |= {name: item[name] for name in ("transferId", "ilpPacket", "condition")}
+        same |= {"amount": item["transferAmount"]}
+        assert await world.straight("POST", "/transfers", same, "blue") == 400
+        assert item["transferId"] not in world.connector._payee._rounds
+        core.may.set()
+        await world.until("PUT", path)
+        assert await world.straight("POST", "/transfers", same, "blue") == 400
+        assert world.count("PUT", "/transfers") == 0
 
     tell(tmp_path, story, core)
 
