@@ -112,7 +112,8 @@ class Payee:
         Raises Conflict if this id is already stored with different content.
 
         If a request is about an unknown customer, the connector answers the request but never stores it. Raises
-        FspiopError 2005 if the lookup of the customer takes too long.
+        FspiopError 2005 if the lookup of the customer takes too long, or if the stored requests of the payer DFSP have
+        too many octets.
         """
         if await self._store.quote(quote.quote_id) is not None:
             await self._store_quote(quote)
@@ -129,7 +130,7 @@ class Payee:
         )
 
     async def _store_quote(self, quote: QuoteGiven) -> None:
-        stored, is_new = await self._store.add_quote(quote)
+        stored, is_new = await self._store.add_quote(quote, most=self._config.stored_quotes_bytes)
         if is_new or stored.is_taken:
             self._begin_answer(stored)
 

@@ -206,6 +206,31 @@ def test_the_octets_of_one_senders_records_are_limited_until_the_records_are_del
 
 
 @both
+def test_the_octets_of_one_senders_quotes_are_limited_until_the_quotes_are_deleted(
+    tmp_path: Path, url: str, kind: str
+) -> None:
+    async def story(store: Store) -> None:
+        async def add(name: str, sender: str, octets: int) -> bool:
+            request = b"x" * octets
+            new = QuoteGiven(quote_id=name, digest=b"d", request=request, payer_fsp=sender, is_taken=True)
+            return (await store.add_quote(new, most=100))[1]
+
+        assert await add("first", "red", 60)
+        with pytest.raises(FspiopError, match="2005"):
+            await add("second", "red", 41)
+        assert await store.quote("second") is None
+        assert not await add("first", "red", 60)  # a repetition
+        assert await add("second", "red", 40)
+        assert await add("third", "blue", 100)
+        of_a_bulk = QuoteGiven(quote_id="fourth", digest=b"d", request=b"x", payer_fsp="red", is_taken=True)
+        assert (await store.add_quote(of_a_bulk))[1]  # the bulk's own octets count
+        assert await store.delete_old_quotes(time.time() + 60, 10) == 4
+        assert await add("fifth", "red", 100)
+
+    run(tmp_path, url, kind, story)
+
+
+@both
 def test_lists_go_on_after_any_place_in_the_order_of_changes(tmp_path: Path, url: str, kind: str) -> None:
     async def story(store: Store) -> None:
         # Capital letters, digits and small letters have an order in SQLite that is not that of a language.
