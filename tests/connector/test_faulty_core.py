@@ -268,6 +268,28 @@ def test_the_other_side_gets_an_error_at_once_for_whatever_the_core_does(tmp_pat
     tell(tmp_path, core, story)
 
 
+@pytest.mark.parametrize("expires_at", [float("inf"), float("nan"), 1e15, 0.0])
+def test_terms_without_a_possible_expiration_are_refused_at_once(tmp_path: Path, expires_at: float) -> None:
+    """Before, such a quote got no answer, and the core was asked for its terms again after each restart."""
+
+    class Endless(Core):
+        async def give_terms(self, wanted: TermsWanted) -> Terms:
+            return Terms(receive_amount=wanted.amount, expires_at=expires_at)
+
+    async def story(world: Scheme) -> None:
+        asked, bulk = quote(), bulk_quote()
+        assert await world.hub_passes_on("POST", "/quotes", asked) == 202
+        assert await world.hub_passes_on("POST", "/bulkQuotes", bulk) == 202
+        await world.until("PUT", f"/quotes/{asked['quoteId']}/error")
+        await world.until("PUT", f"/bulkQuotes/{bulk['bulkQuoteId']}")
+        (told_of,) = world.bodies("PUT", f"/quotes/{asked['quoteId']}/error")
+        (results,) = world.bodies("PUT", f"/bulkQuotes/{bulk['bulkQuoteId']}")
+        for found in (told_of, results["individualQuoteResults"][0]):
+            assert found["errorInformation"]["errorCode"] == "2001"
+
+    tell(tmp_path, Endless(), story)
+
+
 # --- what must be done ------------------------------------------------------------------------------------------------
 
 
