@@ -38,6 +38,7 @@ from kitovu_connector.bulk_transactions import BulkTransaction, Progress
 from kitovu_connector.config import Config, ConfigError, load
 from kitovu_connector.conflicts import Conflict
 from kitovu_connector.connector import Connector
+from kitovu_connector.core_messages import HealthShown
 from kitovu_connector.doctor import Verdict, _state
 from kitovu_connector.event_records import EventRecord
 from kitovu_connector.front_end_conversion_and_bulk_states import Submission
@@ -1052,7 +1053,10 @@ def test_the_health_of_a_connector_whose_database_is_away_is_bad(tmp_path: Path,
             link.drop()
         address = f"http://127.0.0.1:{world.config.outbound_port}/health"
         async with aiohttp.ClientSession() as session, session.get(address) as answer:
-            assert (answer.status, (await answer.json())["status"]) == (503, "STATE_NOT_AVAILABLE")
+            shown = await answer.json()
+            assert (answer.status, shown["status"]) == (503, "STATE_NOT_AVAILABLE")
+            # as the OpenAPI document describes it
+            assert msgspec.to_builtins(msgspec.convert(shown, HealthShown)) == shown
 
     tell(tmp_path, url, story)
 
