@@ -21,6 +21,7 @@ from kitovu_connector.backend import Backend, Terms, TermsWanted
 from kitovu_connector.background import Background
 from kitovu_connector.client import HubClient
 from kitovu_connector.config import Config
+from kitovu_connector.conflicts import Conflict
 from kitovu_connector.core_errors import NotUnderstood, Refused
 from kitovu_connector.customer_existence_checks import CustomerChecks
 from kitovu_connector.inbound_message import Message, Route
@@ -31,6 +32,7 @@ from kitovu_connector.payment_record import moment
 from kitovu_connector.record_store import Records
 from kitovu_connector.sender_shares import Places, shares_of_answers
 
+_USED = No(ErrorCode.MODIFIED_REQUEST.code, "the quoteId belongs to another request")
 _OTHERWISE = ErrorCode.PAYEE_FSP_REJECTED_QUOTE
 """The error code if the core refuses an item with a code that the API does not allow."""
 
@@ -138,8 +140,8 @@ class BulkTerms:
             decided = msgspec.structs.replace(found, answer=asking_the_core.error_put(given), is_refusal=True)
         else:
             now = self._hub.clock.at_hub()
-            offers = [self._offer(*parts, now) for parts in zip(quotes, wanted, given, strict=True)]
-            await asyncio.gather(*(self._keep(offer) for offer in offers if isinstance(offer, QuoteGiven)))
+            made = [self._offer(*parts, now) for parts in zip(quotes, wanted, given, strict=True)]
+            offers = await asyncio.gather(*map(self._keep, made))
             expires_at = min((o.expires_at for o in offers if isinstance(o, QuoteGiven)), default=now + 60.0)
             results = [_quote_result(quote, offer) for quote, offer in zip(quotes, offers, strict=True)]
             answer = BulkQuotePut(expiration=moment(expires_at), individual_quote_results=results)
@@ -198,9 +200,20 @@ class BulkTerms:
         except ValueError as error:
             return No(_OTHERWISE.code, str(error))
 
-    async def _keep(self, offer: QuoteGiven) -> None:
-        await self._store.add_quote(offer)
-        await self._store.save_quote(offer)
+    async def _keep(self, offer: QuoteGiven | No) -> QuoteGiven | No:
+        """Stores the terms of an item. Returns the stored terms: if an equal item has terms already, these terms stay,
+        because a transfer can be under way on them. Refuses an item whose id belongs to another request for terms.
+        """
+        if isinstance(offer, No):
+            return offer
+        try:
+            stored, _ = await self._store.add_quote(offer)
+        except Conflict:
+            return _USED
+        if not stored.is_taken or stored.is_refusal:
+            return _USED
+        await self._store.save_quote(stored)  # an earlier run of the connector may have stopped before this step
+        return stored
 
     async def _send(self, path: str, body: bytes, destination: str, seconds: float) -> None:
         give_up = time.monotonic() + seconds

@@ -105,6 +105,8 @@ class BulkPayee:
         is_of_payer = message.is_from_hub or body.payer_fsp == message.source
         if body.payee_fsp != self._config.dfsp or not is_of_payer:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "payerFsp or payeeFsp does not match the headers")
+        if len({item.transfer_id for item in body.individual_transfers}) < len(body.individual_transfers):
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "individualTransfers: a transferId is used twice")
         for item in body.individual_transfers:
             payee_terms.check_amount("transferAmount", item.transfer_amount)
         expires_at = fsptime.parse_datetime(body.expiration).timestamp()
@@ -120,14 +122,15 @@ class BulkPayee:
             if not await self._store.has_usable_terms(conditions, new.payer_fsp):
                 self._rejections.start(self._background, new.payer_fsp, lambda: self._send_rejection(new, body))
                 return 202
-        stored, _ = await self._bulks.add_counted(
+        stored, is_new = await self._bulks.add_counted(
             new,
             sender=new.payer_fsp,
             octets=len(new.body),
             most=self._config.stored_terms_bytes,
             also=None if is_on_us else partial(own_ids_closed_to_others.check_is_not_own, ids=[new.id]),
         )
-        self._carry_on(stored.id)
+        # A repeated request can arrive after a restart, before `resume` has continued the bulk.
+        self._carry_on(stored.id, is_repeated=not is_new)
         return 202
 
     async def _send_rejection(self, bulk: IncomingBulk, body: BulkTransferPost) -> None:
@@ -377,6 +380,10 @@ class BulkPayee:
         return bulk
 
     async def _end(self, bulk: IncomingBulk, committed: set[str], completed_at: str | None) -> None:
+        if bulk.state is BulkState.RECEIVED:
+            # The core may still be reserving the money, and the release must come after the reservation. After its
+            # answer, the connector requests the bulk's state from the hub, and the hub reports the end again.
+            return
         body = bodies.read(BulkTransferPost, bulk.body)
         for item in body.individual_transfers:
             incoming = await self._store.incoming(item.transfer_id)

@@ -91,6 +91,8 @@ class Config:
     # limit for each DFSP: the total octets of its stored bulks, requests for the terms of bulks and conversions, and
     # requests to pay
     stored_terms_bytes: int = 536_870_912
+    # limit for each DFSP: the total octets of its stored requests for the terms of single payments
+    stored_quotes_bytes: int = 8_589_934_592
     # the connector deletes an answered request to pay this long after the request's last change
     request_retention_s: float = 2_592_000.0
     # the time that the core has to confirm a payee or a password; the core can confirm terms until they expire
@@ -290,7 +292,7 @@ def _form_faults(config: Config) -> Iterator[str]:
             yield f"{name} must be a participant's name: 1 to 32 letters, digits, spaces and _.-, not {value!r}"
         elif name.endswith("_url") and (value or name == "hub_url") and not _is_url(value):
             yield f"{name} must be a URL such as https://host:port, not {value!r}"
-        elif name in ("connections", "stored_terms_bytes") and value < 1:
+        elif name in ("connections", "stored_terms_bytes", "stored_quotes_bytes") and value < 1:
             yield f"{name} must be 1 or more, not {value}"
         elif kind is float and not (math.isfinite(value) and (value > 0 or (name == "clock_margin_s" and value == 0))):
             yield f"{name} must be a number of seconds above 0, not {value}"

@@ -343,10 +343,13 @@ class Live(Shown, kw_only=True):
 
 
 class HealthShown(Shown, kw_only=True):
-    """GET /health. `status` is OK, or names the first fault. `hub` and `core` are OK or name a fault."""
+    """GET /health. `status` is OK, or names the first fault. `hub`, `core` and `state` are OK or name a fault. `state`
+    is the connector's database.
+    """
 
-    status: Literal["OK", "HUB_NOT_AVAILABLE", "CORE_NOT_AVAILABLE", "CLOCK_DIFFERS"]
+    status: Literal["OK", "STATE_NOT_AVAILABLE", "HUB_NOT_AVAILABLE", "CORE_NOT_AVAILABLE", "CLOCK_DIFFERS"]
     time: float
     hub: str
     core: str
+    state: str
     clock: dict[str, float | bool | None]

@@ -267,13 +267,14 @@ class Fxp:
             if problem is not None:
                 self._send_no(f"/fxTransfers/{new.id}", No(_REJECTED, problem), new.source)
                 return 202
-        found, _ = await self._conversions.add(
+        found, is_new = await self._conversions.add(
             new, None if is_on_us else partial(own_ids_closed_to_others.check_is_not_own, ids=[new.id])
         )
         if found.state in (ConversionState.RESERVED, ConversionState.ENDED) and found.answer:
             # a repeated request gets the stored answer
             self._background.start_once(f"answer {found.id}", lambda: self._send_answer(found))
-        self._carry_on(found.id)
+        # A repeated request can arrive after a restart, before `resume` has continued the conversion.
+        self._carry_on(found.id, is_repeated=not is_new)
         return 202
 
     def _carry_on(self, record_id: str, *, is_repeated: bool = False) -> None:

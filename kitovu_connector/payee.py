@@ -26,6 +26,7 @@ from kitovu_connector.backend import Backend
 from kitovu_connector.background import Background, Rounds
 from kitovu_connector.client import Answer, HubClient, Said, Wanted
 from kitovu_connector.config import Config
+from kitovu_connector.conflicts import Conflict
 from kitovu_connector.core_errors import NotUnderstood, Refused, Unavailable
 from kitovu_connector.customer_existence_checks import CustomerChecks
 from kitovu_connector.party_identifiers import Alias
@@ -73,7 +74,6 @@ class Payee:
         self._backend, self._transactions = backend, transactions
         self._background = Background()
         self._rounds = Rounds(self._background)
-        self._resumed: set[str] = set()  # the transfers that an earlier run of the connector left unfinished
         self._told: dict[str, asyncio.Event] = {}
         self._requests = RequestLinks(store)
         self._checks = CustomerChecks(parties, self._background)
@@ -90,8 +90,7 @@ class Payee:
         for incoming in await self._store.unfinished_incoming():
             if incoming.stage is Stage.IN_BULK or incoming.transfer_id in self._rounds:
                 continue  # an item of a bulk continues together with its bulk
-            self._resumed.add(incoming.transfer_id)
-            self.carry_on(incoming.transfer_id)
+            self.carry_on(incoming.transfer_id, is_repeated=True)
         self._background.start_once("delete old quotes", self._delete_old_quotes)
 
     def changed(self, transfer_id: str) -> None:
@@ -113,7 +112,8 @@ class Payee:
         Raises Conflict if this id is already stored with different content.
 
         If a request is about an unknown customer, the connector answers the request but never stores it. Raises
-        FspiopError 2005 if the lookup of the customer takes too long.
+        FspiopError 2005 if the lookup of the customer takes too long, or if the stored requests of the payer DFSP have
+        too many octets.
         """
         if await self._store.quote(quote.quote_id) is not None:
             await self._store_quote(quote)
@@ -130,7 +130,7 @@ class Payee:
         )
 
     async def _store_quote(self, quote: QuoteGiven) -> None:
-        stored, is_new = await self._store.add_quote(quote)
+        stored, is_new = await self._store.add_quote(quote, most=self._config.stored_quotes_bytes)
         if is_new or stored.is_taken:
             self._begin_answer(stored)
 
@@ -213,7 +213,7 @@ class Payee:
 
     async def take_transfer(self, incoming: Incoming, *, came_via_hub: bool) -> None:
         """Stores a transfer and processes it in the background. Raises Conflict if this id is already stored with
-        different content.
+        different content, or as an item of a bulk.
 
         Rejects a transfer without usable terms. Never stores a transfer without usable terms, because any DFSP can send
         many such transfers. Raises FspiopError 2005 if the connector still has to send too many rejections to the payer
@@ -233,9 +233,12 @@ class Payee:
                 )
                 return
         stored, is_new = await self._store.add_incoming(incoming, may_be_own=is_on_us)
+        if stored.bulk_id is not None:
+            raise Conflict  # the id belongs to an item of a bulk
         if not is_new and stored.answer and stored.stage in _ANSWERED:
             await self._send_answer(stored)  # a repeated request gets the stored answer
-        self.carry_on(stored.transfer_id)
+        # A repeated request can arrive after a restart, before `resume` has continued the transfer.
+        self.carry_on(stored.transfer_id, is_repeated=not is_new)
 
     async def _problem_of(self, incoming: Incoming) -> str | None:
         """Returns the reason why a new transfer must be rejected, or None."""
@@ -287,34 +290,36 @@ class Payee:
         """Notes that the hub has this transfer."""
         self._unknown.forget(transfer_id)
 
-    def carry_on(self, transfer_id: str) -> None:
-        """Processes a transfer of this instance until it is finished."""
-        self._rounds.begin(transfer_id, lambda _: self._work_on(transfer_id))
+    def carry_on(self, transfer_id: str, *, is_repeated: bool = False) -> None:
+        """Processes a transfer of this instance until it is finished. `is_repeated` is true if the core may already
+        have the transfer, from an earlier run of the connector.
+        """
+        self._rounds.begin(
+            transfer_id, lambda is_again: self._work_on(transfer_id, is_repeated=is_repeated or is_again)
+        )
 
-    async def _work_on(self, transfer_id: str) -> None:
+    async def _work_on(self, transfer_id: str, *, is_repeated: bool) -> None:
         """Takes the next steps of a transfer of this instance. Repeats each failed step until it succeeds."""
         pause = 1.0
-        try:
-            while True:
-                stage = None
-                try:
-                    incoming = await self._store.own_incoming(transfer_id)
-                    if incoming is None or incoming.stage in DONE:
-                        return
-                    stage = incoming.stage
-                    await self._take_step(incoming)
-                    pause = 1.0
-                except Exception as error:
-                    log.error("step_failed", transfer=transfer_id, stage=stage, error=logs.trace_of(error))
-                    await asyncio.sleep(pause)
-                    pause = min(pause * 2, _AGAIN_AT_MOST_EVERY_S)
-        finally:
-            self._resumed.discard(transfer_id)
+        while True:
+            stage = None
+            try:
+                incoming = await self._store.own_incoming(transfer_id)
+                if incoming is None or incoming.stage in DONE:
+                    return
+                stage = incoming.stage
+                await self._take_step(incoming, is_repeated=is_repeated)
+                pause = 1.0
+            except Exception as error:
+                is_repeated = True  # the core may have reserved the money before the error
+                log.error("step_failed", transfer=transfer_id, stage=stage, error=logs.trace_of(error))
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _AGAIN_AT_MOST_EVERY_S)
 
-    async def _take_step(self, incoming: Incoming) -> None:
+    async def _take_step(self, incoming: Incoming, *, is_repeated: bool) -> None:
         match incoming.stage:
             case Stage.RECEIVED:
-                await self._reserve(incoming)
+                await self._reserve(incoming, is_repeated=is_repeated)
             case Stage.FULFILLING | Stage.REJECTING:
                 await self._answer(incoming)
             case Stage.FULFILLED:
@@ -324,18 +329,15 @@ class Payee:
             case Stage.RELEASING:
                 await self._finish(incoming, Stage.ABORTED)
 
-    async def _reserve(self, incoming: Incoming) -> None:
+    async def _reserve(self, incoming: Incoming, *, is_repeated: bool) -> None:
         body = bodies.read(TransferPost, incoming.body)
         quote = await self._store.quote_of_condition(body.condition)
         margin_s = self._config.clock_margin_s
         problem = payee_terms.problem_of(
             body, incoming.payer_fsp, quote, now=self._hub.clock.at_hub(), margin_s=margin_s
         )
-        # A core can have the transfer already, either from an earlier run of the connector or from a call whose
-        # response was lost.
-        may_have_it = incoming.transfer_id in self._resumed
         if problem is not None or quote is None:
-            await self._reject(incoming, _rejected(problem or "unknown terms"), is_perhaps_reserved=may_have_it)
+            await self._reject(incoming, _rejected(problem or "unknown terms"), is_perhaps_reserved=is_repeated)
             return
         if not await self._store.claim_quote(incoming.transfer_id, quote.quote_id):
             await self._reject(incoming, _rejected("the terms belong to another transfer"))
@@ -343,7 +345,7 @@ class Payee:
         await self._transactions.add(quote, incoming.transfer_id)
         if (request_id := await self._requests.answered_by(quote)) is not None:
             await self._requests.add(request_id, incoming.transfer_id)
-        calls = itertools.count(int(may_have_it))
+        calls = itertools.count(int(is_repeated))
         dfsp = self._config.dfsp
         gives_up_at = incoming.expires_at + margin_s
 

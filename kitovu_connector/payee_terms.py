@@ -28,6 +28,7 @@ from kitovu_connector.payment_and_quote_records import Incoming, QuoteGiven
 from kitovu_connector.payment_order import extension_list, extensions_of, party_of, ref_of
 
 _LONGEST_VALIDITY_S = 8 * 86_400.0  # the hub allows seven days by default
+_LATEST = datetime(9999, 12, 31, tzinfo=UTC).timestamp()  # the API's DateTime has no later year
 
 
 def check(asked: QuotePost) -> None:
@@ -103,8 +104,8 @@ def offer(
         extension_list=wanted.asked.extension_list,
     )
     expires_at = now + config.quote_expiry_s if given.expires_at is None else given.expires_at
-    if expires_at <= now:
-        raise NotUnderstood("the terms have already expired")
+    if not now < expires_at <= _LATEST:
+        raise NotUnderstood("the terms have already expired, or expire after the year 9999")
     # Bulk transfers have only the plain form.
     make_packet = _plain_packet if is_in_bulk or not config.is_iso20022 else _iso20022_packet
     packet = make_packet(transaction, _address(wanted), money.minor_units(amount, wanted.currency), expires_at, config)

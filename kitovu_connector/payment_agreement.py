@@ -284,7 +284,9 @@ def _problem_of(quote: QuotePut, payment: Payment, no_later_than: float) -> tupl
         return ErrorCode.PAYER_ERROR, "the transfer amount of the terms is above the payer's limit"
     if order.amount_type == "RECEIVE" and receive is not None and receive < order.amount:
         return ErrorCode.PAYER_ERROR, "the payee would receive too little"
-    if order.fee_limit is not None and fee > order.fee_limit:
+    # The terms need not name the fee. If the payee receives a fixed amount, the rest of the transfer amount is a fee.
+    rest = transfer - order.amount if order.amount_type == "RECEIVE" else 0
+    if order.fee_limit is not None and max(fee, rest) > order.fee_limit:
         return ErrorCode.PAYER_ERROR, "the fee is above the payer's limit"
     # API Definition 5.1: transfer amount = amount that the payee receives + the payee DFSP's fee - its commission.
     if receive is not None and transfer != receive + fee - commission:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 import structlog
 
-from kitovu_connector import own_ids_closed_to_others
+from kitovu_connector import own_ids_closed_to_others, stored_octets
 from kitovu_connector.conflicts import Conflict
 from kitovu_connector.group_commit import Connection, Database, Duplicate, Row
 from kitovu_connector.payment_order import spelled
@@ -19,6 +19,7 @@ from kitovu_connector.sqlite_state import SqliteDatabase
 log = structlog.get_logger(__name__)
 
 _AT_ONCE = 200  # the largest number of values in one SQL statement
+_QUOTES = "/quotes"  # follows the DFSP's name in `stored_octets`, because quotes have their own limit
 
 
 class QuoteGiven(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -216,19 +217,28 @@ class Store:
 
     # ---- quotes given
 
-    async def add_quote(self, quote: QuoteGiven) -> tuple[QuoteGiven, bool]:
+    async def add_quote(self, quote: QuoteGiven, *, most: int | None = None) -> tuple[QuoteGiven, bool]:
         """Stores a request for terms. Returns the stored record, and whether this call has stored it as a new record.
 
-        Raises Conflict if the id belongs to a different request.
+        Raises Conflict if the id belongs to a different request. Raises FspiopError 2005 if the requests of the payer
+        DFSP would together have more than `most` octets. Each request counts until it is deleted. If `most` is None,
+        the request does not count.
         """
+        sender = quote.payer_fsp + _QUOTES
+        counted = (None, 0) if most is None else (sender, len(quote.request))
 
         def job(conn: Connection) -> tuple[QuoteGiven, bool]:
             added = conn.execute(
-                "INSERT INTO quote (quote_id, digest, is_open, record, changed_at, owner)"
-                " VALUES (?, ?, ?, ?, seconds_now(), ?) ON CONFLICT DO NOTHING",
-                (quote.quote_id, quote.digest, int(not quote.is_taken), _encode(quote), self._db.instance),
+                "INSERT INTO quote (quote_id, digest, is_open, record, changed_at, owner, sender, octets)"
+                " VALUES (?, ?, ?, ?, seconds_now(), ?, ?, ?) ON CONFLICT DO NOTHING",
+                (
+                    *(quote.quote_id, quote.digest, int(not quote.is_taken), _encode(quote), self._db.instance),
+                    *counted,
+                ),
             )
             if added.rowcount == 1:
+                if most is not None:
+                    stored_octets.check_room(conn, sender, most)
                 return quote, True
             row = conn.execute("SELECT digest, record FROM quote WHERE quote_id = ?", (quote.quote_id,)).fetchone()
             assert row is not None

@@ -88,7 +88,9 @@ class ReceivedMessages:
         if found is None:
             return
         subject: Subject = ("callbacks" if method == "PUT" else "requests", found)
-        shown = {name.lower(): value for name, value in headers.items() if name.lower() not in _SECRET_HEADERS}
+        shown = {
+            name.lower(): _in_json(value) for name, value in headers.items() if name.lower() not in _SECRET_HEADERS
+        }
         message = _Received(shown, body or b"{}")
         self._keep(subject, message)
         for watcher in self._watchers:
@@ -121,6 +123,11 @@ class ReceivedMessages:
         old = self._kept.pop(subject, None)
         if old is not None:
             self._octets -= old.octets
+
+
+def _in_json(text: str) -> str:
+    """Returns the value of a header without octets that are not UTF-8, because JSON cannot contain them."""
+    return text.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _id_in_body(resource: str, body: Any) -> str | None:

@@ -10,8 +10,7 @@ from typing import Generic, Protocol, TypeVar
 import msgspec
 import structlog
 
-from fspiop.errors import ErrorCode, FspiopError
-from kitovu_connector import logs
+from kitovu_connector import logs, stored_octets
 from kitovu_connector.conflicts import Conflict
 from kitovu_connector.group_commit import Connection, Database, Duplicate
 from kitovu_connector.payment_and_quote_records import readable
@@ -75,9 +74,7 @@ class Records(Generic[R]):
         """
 
         def check_room(conn: Connection) -> None:
-            row = conn.execute("SELECT octets FROM stored_octets WHERE sender = ?", (sender,)).fetchone()
-            if row is not None and row["octets"] > most:
-                raise FspiopError(ErrorCode.SERVER_BUSY, "too many requests are stored", http_status=503)
+            stored_octets.check_room(conn, sender, most)
             if also is not None:
                 also(conn)
 

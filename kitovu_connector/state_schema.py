@@ -100,6 +100,11 @@ CREATE TABLE IF NOT EXISTS stored_octets (
     octets      REAL NOT NULL               -- the sum of all its records
 ) STRICT, WITHOUT ROWID;
 """,
+    # 7: also the size of the stored requests for the terms of single payments; the sender is then "DFSP/quotes"
+    """
+ALTER TABLE quote ADD COLUMN sender TEXT;                           -- only in quotes whose size is counted
+ALTER TABLE quote ADD COLUMN octets INTEGER NOT NULL DEFAULT 0;
+""",
 )
 
 OPEN_TABLES = {"payment": "home_id", "quote": "quote_id", "incoming": "transfer_id", "exchange": "id"}
@@ -122,6 +127,14 @@ CREATE TRIGGER IF NOT EXISTS octets_are_added AFTER INSERT ON exchange WHEN NEW.
     UPDATE stored_octets SET octets = octets + NEW.octets WHERE sender = NEW.sender;
 END;
 CREATE TRIGGER IF NOT EXISTS octets_are_subtracted AFTER DELETE ON exchange WHEN OLD.sender IS NOT NULL BEGIN
+    UPDATE stored_octets SET octets = octets - OLD.octets WHERE sender = OLD.sender;
+END;
+CREATE TRIGGER IF NOT EXISTS octets_of_quotes_are_added AFTER INSERT ON quote WHEN NEW.sender IS NOT NULL BEGIN
+    INSERT INTO stored_octets SELECT NEW.sender, 0
+        WHERE NOT EXISTS (SELECT 1 FROM stored_octets WHERE sender = NEW.sender);
+    UPDATE stored_octets SET octets = octets + NEW.octets WHERE sender = NEW.sender;
+END;
+CREATE TRIGGER IF NOT EXISTS octets_of_quotes_are_subtracted AFTER DELETE ON quote WHEN OLD.sender IS NOT NULL BEGIN
     UPDATE stored_octets SET octets = octets - OLD.octets WHERE sender = OLD.sender;
 END;
 """
@@ -168,6 +181,10 @@ END';
 CREATE OR REPLACE TRIGGER octets_are_added AFTER INSERT ON exchange FOR EACH ROW
     WHEN (NEW.sender IS NOT NULL) EXECUTE FUNCTION add_octets();
 CREATE OR REPLACE TRIGGER octets_are_subtracted AFTER DELETE ON exchange FOR EACH ROW
+    WHEN (OLD.sender IS NOT NULL) EXECUTE FUNCTION subtract_octets();
+CREATE OR REPLACE TRIGGER octets_of_quotes_are_added AFTER INSERT ON quote FOR EACH ROW
+    WHEN (NEW.sender IS NOT NULL) EXECUTE FUNCTION add_octets();
+CREATE OR REPLACE TRIGGER octets_of_quotes_are_subtracted AFTER DELETE ON quote FOR EACH ROW
     WHEN (OLD.sender IS NOT NULL) EXECUTE FUNCTION subtract_octets();
 """
 

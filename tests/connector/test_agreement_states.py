@@ -333,6 +333,26 @@ def test_a_fee_above_the_limit_and_a_time_that_is_over_pay_nothing() -> None:
     assert step(late, Confirmed("terms"), NOW, POLICY).payment.error_code == "3300"
 
 
+@pytest.mark.parametrize(
+    ("amounts", "is_paid"),
+    [
+        ({"transfer_amount": "101"}, True),
+        ({"transfer_amount": "102"}, False),
+        ({"transfer_amount": "102", "payee_receive_amount": "102"}, False),
+        ({"transfer_amount": "102", "payee_receive_amount": "101", "payee_fsp_fee": "1"}, False),
+    ],
+)
+def test_terms_that_do_not_name_the_fee_cost_the_payer_no_more_than_the_fee_limit(
+    amounts: dict[str, str], is_paid: bool
+) -> None:
+    plain = {"may_convert": False, "needs_password": False, "needs_confirmation": False}
+    most = {"amount_type": "RECEIVE", "max_amount": 10**12, "fee_limit": 10_000}
+    given = {name: Money(currency="TZS", amount=amount) for name, amount in amounts.items()}
+    quote = QuotePut(**given, expiration=LATE, ilp_packet=PACKET, condition=CONDITION)  # type: ignore[arg-type]
+    after = step(upto(State.QUOTE, **plain, **most), QuoteGiven(quote), NOW, POLICY).payment
+    assert (after.state, after.error_code) == ((State.PREPARED, None) if is_paid else (State.ABORTED, "4000"))
+
+
 EVENTS = st.sampled_from(
     [
         Started(),

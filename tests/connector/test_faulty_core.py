@@ -21,9 +21,11 @@ from fspiop.bodies.fx_transfers import FxTransferPost
 from fspiop.bodies.transaction_requests import TransactionRequestPost, TransactionRequestPut
 from fspiop.time import format_datetime
 from kitovu_connector.backend import IncomingMoney, PartyDetails, Terms, TermsWanted
+from kitovu_connector.bulk_payee import BulkPayee
 from kitovu_connector.bulk_transactions import BulkTransaction
 from kitovu_connector.core_errors import Refused
-from kitovu_connector.fxp import ConversionEnd
+from kitovu_connector.fxp import ConversionEnd, Fxp
+from kitovu_connector.payee import Payee
 from kitovu_connector.payment_and_quote_records import Incoming
 from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_record import Payment
@@ -106,6 +108,8 @@ class Everything(Core):
     async def reserve_bulk(
         self, bulk: BulkTransferPost, incoming: Sequence[IncomingMoney], *, is_repeated: bool
     ) -> list[Refused | None]:
+        if is_repeated:
+            self.repeated.append("reserve_bulk")
         found = await self._fail("reserve_bulk")
         return [found for _ in incoming]
 
@@ -264,6 +268,28 @@ def test_the_other_side_gets_an_error_at_once_for_whatever_the_core_does(tmp_pat
     tell(tmp_path, core, story)
 
 
+@pytest.mark.parametrize("expires_at", [float("inf"), float("nan"), 1e15, 0.0])
+def test_terms_without_a_possible_expiration_are_refused_at_once(tmp_path: Path, expires_at: float) -> None:
+    """Before, such a quote got no answer, and the core was asked for its terms again after each restart."""
+
+    class Endless(Core):
+        async def give_terms(self, wanted: TermsWanted) -> Terms:
+            return Terms(receive_amount=wanted.amount, expires_at=expires_at)
+
+    async def story(world: Scheme) -> None:
+        asked, bulk = quote(), bulk_quote()
+        assert await world.hub_passes_on("POST", "/quotes", asked) == 202
+        assert await world.hub_passes_on("POST", "/bulkQuotes", bulk) == 202
+        await world.until("PUT", f"/quotes/{asked['quoteId']}/error")
+        await world.until("PUT", f"/bulkQuotes/{bulk['bulkQuoteId']}")
+        (told_of,) = world.bodies("PUT", f"/quotes/{asked['quoteId']}/error")
+        (results,) = world.bodies("PUT", f"/bulkQuotes/{bulk['bulkQuoteId']}")
+        for found in (told_of, results["individualQuoteResults"][0]):
+            assert found["errorInformation"]["errorCode"] == "2001"
+
+    tell(tmp_path, Endless(), story)
+
+
 # --- what must be done ------------------------------------------------------------------------------------------------
 
 
@@ -406,3 +432,61 @@ def test_what_an_earlier_run_may_have_reserved_is_released_if_it_is_too_late_to_
         assert world.count("PUT", f"/transfers/{body['transferId']}/error") == 1
 
     tell(tmp_path, Core(), story)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """One kind of request, the requests for its terms, and the part of the connector that continues it."""
+
+    terms: str
+    id: str
+    asks: Callable[[], dict[str, Any]]
+    path: str
+    sends: Callable[[dict[str, Any]], dict[str, Any]]
+    part: type
+    carry_on: str
+    call: str
+
+
+KINDS = {
+    "transfer": _Kind("/quotes", "quoteId", quote, "/transfers", transfer, Payee, "carry_on", "reserve"),
+    "bulk": _Kind(
+        *("/bulkQuotes", "bulkQuoteId", bulk_quote),
+        *("/bulkTransfers", bulk_transfer, BulkPayee, "_carry_on", "reserve_bulk"),
+    ),
+    "conversion": _Kind(
+        *("/fxQuotes", "conversionRequestId", conversion_quote),
+        *("/fxTransfers", conversion, Fxp, "_carry_on", "reserve_conversion"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_request_that_arrives_again_right_after_a_restart_is_a_repetition_for_the_core(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """It can arrive before the connector continues the request itself, and the core may already have reserved."""
+    core, kind = Everything("raises"), KINDS[name]
+    core.calls += ["give_terms", "give_bulk_terms", "give_conversion_terms", kind.call]  # these succeed
+
+    async def not_yet(_: object) -> None:
+        return
+
+    async def story(world: Scheme) -> None:
+        asked = kind.asks()
+        path = f"{kind.terms}/{asked[kind.id]}"
+        assert await world.hub_passes_on("POST", kind.terms, asked) == 202
+        await world.until("PUT", path)
+        wanted = kind.sends(world.bodies("PUT", path)[0])
+        with monkeypatch.context() as killed:
+            killed.setattr(kind.part, kind.carry_on, lambda *_, **__: None)
+            assert await world.hub_passes_on("POST", kind.path, wanted) == 202
+            await world.stop()
+        with monkeypatch.context() as early:
+            early.setattr(kind.part, "resume", not_yet)
+            await world.start()
+            assert await world.hub_passes_on("POST", kind.path, wanted) == 202
+        await world.until("PUT", kind.path)
+        assert core.repeated == [kind.call]
+
+    tell(tmp_path, core, story)

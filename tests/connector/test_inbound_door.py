@@ -196,7 +196,7 @@ def test_a_request_for_terms_is_not_acknowledged_before_it_is_stored(
 
 def test_a_request_for_terms_that_cannot_be_stored_is_not_acknowledged(tmp_path: Path) -> None:
     async def story(world: Scheme) -> None:
-        async def full(quote: QuoteGiven) -> Any:
+        async def full(quote: QuoteGiven, **_: Any) -> Any:
             raise OSError("disk full")
 
         world.connector._store.add_quote = full  # type: ignore[method-assign]

@@ -5,6 +5,7 @@ import json
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,123 @@ def test_an_item_whose_money_a_silent_core_may_have_reserved_is_released(
         await until(lambda: core.released == [ids[3]])
 
     tell(tmp_path, story, core, connections=2)
+
+
+class Waits(Core):
+    """A core that reserves nothing until it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_asked, self.may = asyncio.Event(), asyncio.Event()
+        self.order: list[str] = []
+
+    async def reserve(self, incoming: IncomingMoney) -> None:
+        self.is_asked.set()
+        await self.may.wait()
+        self.order.append("reserved")
+
+    async def release(self, transfer_id: str) -> None:
+        self.order.append("released")
+
+
+def test_the_money_of_a_bulk_that_ends_during_its_reservation_is_released_after_the_reservation(
+    tmp_path: Path,
+) -> None:
+    """Otherwise a core that gets the reservation after the release keeps the money reserved for ever."""
+    core = Waits()
+
+    async def story(world: Scheme) -> None:
+        asked = bulk_on(await terms_of(world, 1))
+        path = f"/bulkTransfers/{asked['bulkTransferId']}"
+        assert await world.hub_passes_on("POST", "/bulkTransfers", asked) == 202
+        await core.is_asked.wait()
+        rejected = {"bulkTransferState": "REJECTED"}
+        assert await world.hub_says("PUT", path + "/error", error("3303")) == 200
+        assert await world.hub_says("PUT", path, rejected) == 200
+        await asyncio.sleep(0.2)
+        assert core.order == []
+        core.may.set()
+        await world.until("GET", path)  # the connector asks the hub for the end again
+        assert await world.hub_says("PUT", path, rejected) == 200
+        await until(lambda: core.order == ["reserved", "released"])
+        await until(lambda: stored(world.connector._bulk_payee._bulks).unfinished() == [])
+
+    tell(tmp_path, story, core, callback_s=0.2)
+
+
+def test_a_bulk_with_one_id_twice_is_refused_and_reserves_nothing(tmp_path: Path) -> None:
+    """Before, the core kept the money of the first item reserved, and the connector rejected this item."""
+    core = Core()
+
+    async def story(world: Scheme) -> None:
+        asked = bulk_on(await terms_of(world, 2))
+        first, second = asked["individualTransfers"]
+        asked["individualTransfers"] = [first, second | {"transferId": first["transferId"]}]
+        assert await world.straight("POST", "/bulkTransfers", asked, "blue") == 400
+        assert (core.reserved, rows_of(world.connector, "SELECT * FROM incoming")) == ([], [])
+
+    tell(tmp_path, story, core)
+
+
+class Dearer(Core):
+    """A core that takes a fee from the second request on."""
+
+    async def give_terms(self, wanted: TermsWanted) -> Terms:
+        await super().give_terms(wanted)
+        fee = len(self.asked) - 1
+        return Terms(receive_amount=wanted.amount - fee, fee=Decimal(fee))
+
+
+def test_an_item_with_the_id_of_earlier_terms_gets_these_terms_or_is_refused(tmp_path: Path) -> None:
+    """Before, other content left the whole bulk without an answer, and equal content replaced the terms. So a transfer
+    under way on the earlier terms lost them.
+    """
+    core = Dearer()
+
+    async def story(world: Scheme) -> None:
+        first = bulk_quote(CUSTOMER)
+        (item,) = first["individualQuotes"]
+        other = item | {"amount": {"currency": "TZS", "amount": "99"}}
+        second = bulk_quote(CUSTOMER) | {"individualQuotes": [item]}
+        third = bulk_quote(CUSTOMER) | {"individualQuotes": [other, *bulk_quote(CUSTOMER)["individualQuotes"]]}
+        answers = []
+        for asked in (first, second, third):
+            path = f"/bulkQuotes/{asked['bulkQuoteId']}"
+            assert await world.hub_passes_on("POST", "/bulkQuotes", asked) == 202
+            await world.until("PUT", path)
+            answers += world.bodies("PUT", path)[0]["individualQuoteResults"]
+        given, again, _refused, new = answers
+        assert again == given
+        assert [error_of(each) for each in answers] == [None, None, "3106", None]
+        assert new["payeeFspFee"]["amount"] == "3"
+        known = stored(world.connector._store).quote_of_condition(given["condition"])
+        assert (known.quote_id, known.fee) == (item["quoteId"], 0)
+        await until(lambda: stored(world.connector._bulk_terms._quotes).unfinished() == [])
+
+    tell(tmp_path, story, core)
+
+
+def test_a_transfer_with_the_id_of_an_item_of_a_bulk_is_refused(tmp_path: Path) -> None:
+    """Before, the task of such a transfer read the item again and again, without a pause."""
+    core = Waits()
+
+    async def story(world: Scheme) -> None:
+        asked = bulk_on(await terms_of(world, 1))
+        path = f"/bulkTransfers/{asked['bulkTransferId']}"
+        assert await world.hub_passes_on("POST", "/bulkTransfers", asked) == 202
+        await core.is_asked.wait()
+        (item,) = asked["individualTransfers"]
+        same = {name: asked[name] for name in ("payerFsp", "payeeFsp", "expiration")}
+        same |= {name: item[name] for name in ("transferId", "ilpPacket", "condition")}
+        same |= {"amount": item["transferAmount"]}
+        assert await world.straight("POST", "/transfers", same, "blue") == 400
+        assert item["transferId"] not in world.connector._payee._rounds
+        core.may.set()
+        await world.until("PUT", path)
+        assert await world.straight("POST", "/transfers", same, "blue") == 400
+        assert world.count("PUT", "/transfers") == 0
+
+    tell(tmp_path, story, core)
 
 
 def test_a_bulk_that_the_hub_itself_writes_is_the_payers(tmp_path: Path) -> None:

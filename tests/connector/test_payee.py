@@ -75,7 +75,7 @@ def test_a_report_that_comes_while_the_task_of_a_transfer_ends_is_not_lost(
         payee = store.payee = Payee(config, store, cast(Any, None), Core(), cast(Any, None), cast(Any, None))
         steps: list[Stage] = []
 
-        async def take_step(incoming: Incoming) -> None:
+        async def take_step(incoming: Incoming, **_: Any) -> None:
             steps.append(incoming.stage)
             await store.save_incoming(incoming, msgspec.structs.replace(incoming, stage=Stage.COMMITTED))
 

@@ -3,15 +3,17 @@
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
+from fspiop.time import format_datetime
 from kitovu_connector.backend import IncomingMoney
 from kitovu_connector.core_errors import Refused
-from kitovu_connector.payment_and_quote_records import Incoming
+from kitovu_connector.payment_and_quote_records import Incoming, Stage
 from kitovu_connector.payment_states import Payment, State
 from tests.connector.hub_stub import Core, Scheme, logged, quote, scheme, stored, terms, told, transfer
 
@@ -130,6 +132,39 @@ def test_a_step_that_cannot_be_stored_is_taken_again(tmp_path: Path, monkeypatch
         assert sorted(failed) == ["incoming", "payment"]
 
     tell(tmp_path, story, ask_again_s=30.0)
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_core_that_has_reserved_gets_a_repetition_or_a_release_if_the_reservation_could_not_be_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_late: bool
+) -> None:
+    """A core that was written for Mojaloop's SDK could otherwise credit the customer twice."""
+
+    async def story(world: Scheme) -> None:
+        store = world.connector._store
+        save_incoming = store.save_incoming
+        failed: list[Stage] = []
+
+        async def once(before: Incoming, after: Incoming) -> bool:
+            if not failed:
+                failed.append(after.stage)
+                raise sqlite3.OperationalError("database or disk is full")
+            return await save_incoming(before, after)
+
+        monkeypatch.setattr(store, "save_incoming", once)
+        asked = quote()
+        assert await world.hub_passes_on("POST", "/quotes", asked) == 202
+        await world.until("PUT", f"/quotes/{asked['quoteId']}")
+        end = format_datetime(datetime.now(UTC) + timedelta(seconds=0.6 if is_late else 20))
+        body = transfer(world.bodies("PUT", f"/quotes/{asked['quoteId']}")[0], expiration=end)
+        assert await world.hub_passes_on("POST", "/transfers", body) == 202
+        await world.until("PUT", f"/transfers/{body['transferId']}")
+        assert failed == [Stage.FULFILLING]
+        if is_late:
+            await until(lambda: world.core.released == [body["transferId"]])
+        assert [incoming.is_repeated for incoming in world.core.reserved] == ([False] if is_late else [False, True])
+
+    tell(tmp_path, story, clock_margin_s=0.0)
 
 
 def test_a_late_refusal_of_a_repeated_request_for_terms_does_not_end_the_transfer(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import time
 import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from kitovu_connector.backend import PartyDetails
 from kitovu_connector.sender_shares import Places
-from tests.connector.hub_stub import Scheme, quote, rows_of, scheme, terms, transfer
+from tests.connector.hub_stub import Scheme, quote, rows_of, scheme, stored, terms, transfer
 from tests.connector.test_faulty_core import conversion_quote, request_to_pay
 from tests.connector.test_hostile_dfsp import Fxp, until
 
@@ -115,6 +116,27 @@ def test_the_requests_for_terms_of_one_dfsp_leave_disk_space_for_those_of_anothe
         assert (count(world, "bulk_quote_received"), count(world, "conversion_offer")) == (4, 1)
 
     tell(tmp_path, story, stored_terms_bytes=3 * len(json.dumps(asked[0])))
+
+
+def test_the_quotes_of_one_dfsp_leave_disk_space_for_those_of_another(tmp_path: Path) -> None:
+    asked = [quote() for _ in range(4)]
+    octets = "SELECT octets FROM stored_octets WHERE sender = 'red/quotes'"
+
+    async def story(world: Scheme) -> None:
+        of_red = [body | {"payer": {"partyIdInfo": body["payer"]["partyIdInfo"] | {"fspId": "red"}}} for body in asked]
+        statuses = [await world.straight("POST", "/quotes", body, "red") for body in of_red]
+        assert statuses == [202] * 3 + [503]
+        assert await world.straight("POST", "/quotes", of_red[0], "red") == 202  # it is stored already
+        assert await world.straight("POST", "/quotes", quote(), "blue") == 202
+        in_bulk = bulk_quote("255712001001")
+        assert await world.straight("POST", "/bulkQuotes", in_bulk, "red") == 202
+        await world.until("PUT", f"/bulkQuotes/{in_bulk['bulkQuoteId']}")
+        await until(lambda: stored(world.connector._store).unfinished_quotes() == [])
+        assert await world.connector._store.delete_old_quotes(time.time() + 60, 100) == 5
+        assert rows_of(world.connector, octets) == [(0,)]
+        assert await world.straight("POST", "/quotes", of_red[3], "red") == 202
+
+    tell(tmp_path, story, stored_quotes_bytes=3 * (len(json.dumps(asked[0])) - 1))
 
 
 def test_deleted_requests_for_terms_leave_room_for_new_ones(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ from kitovu_connector.bulk_transactions import BulkTransaction, Progress
 from kitovu_connector.config import Config, ConfigError, load
 from kitovu_connector.conflicts import Conflict
 from kitovu_connector.connector import Connector
+from kitovu_connector.core_messages import HealthShown
 from kitovu_connector.doctor import Verdict, _state
 from kitovu_connector.event_records import EventRecord
 from kitovu_connector.front_end_conversion_and_bulk_states import Submission
@@ -201,6 +202,31 @@ def test_the_octets_of_one_senders_records_are_limited_until_the_records_are_del
             await asyncio.sleep(0.01)
         deleting.cancel()
         assert await add("fourth", "red", 100)
+
+    run(tmp_path, url, kind, story)
+
+
+@both
+def test_the_octets_of_one_senders_quotes_are_limited_until_the_quotes_are_deleted(
+    tmp_path: Path, url: str, kind: str
+) -> None:
+    async def story(store: Store) -> None:
+        async def add(name: str, sender: str, octets: int) -> bool:
+            request = b"x" * octets
+            new = QuoteGiven(quote_id=name, digest=b"d", request=request, payer_fsp=sender, is_taken=True)
+            return (await store.add_quote(new, most=100))[1]
+
+        assert await add("first", "red", 60)
+        with pytest.raises(FspiopError, match="2005"):
+            await add("second", "red", 41)
+        assert await store.quote("second") is None
+        assert not await add("first", "red", 60)  # a repetition
+        assert await add("second", "red", 40)
+        assert await add("third", "blue", 100)
+        of_a_bulk = QuoteGiven(quote_id="fourth", digest=b"d", request=b"x", payer_fsp="red", is_taken=True)
+        assert (await store.add_quote(of_a_bulk))[1]  # the bulk's own octets count
+        assert await store.delete_old_quotes(time.time() + 60, 10) == 4
+        assert await add("fifth", "red", 100)
 
     run(tmp_path, url, kind, story)
 
@@ -1027,7 +1053,10 @@ def test_the_health_of_a_connector_whose_database_is_away_is_bad(tmp_path: Path,
             link.drop()
         address = f"http://127.0.0.1:{world.config.outbound_port}/health"
         async with aiohttp.ClientSession() as session, session.get(address) as answer:
-            assert (answer.status, (await answer.json())["status"]) == (503, "STATE_NOT_AVAILABLE")
+            shown = await answer.json()
+            assert (answer.status, shown["status"]) == (503, "STATE_NOT_AVAILABLE")
+            # as the OpenAPI document describes it
+            assert msgspec.to_builtins(msgspec.convert(shown, HealthShown)) == shown
 
     tell(tmp_path, url, story)
 

@@ -220,6 +220,16 @@ def test_the_oldest_messages_make_room_for_new_ones() -> None:
     assert kept(by_octets, "5") == ["5"]
 
 
+def test_a_header_with_octets_that_are_not_utf8_is_shown_to_everybody_who_watches() -> None:
+    received = ReceivedMessages()
+    with received.watch(lambda _: True) as watcher:
+        add(received, "1", X="a\udcff")
+        assert watcher._waiting.qsize() == 1
+    found = received.of(("callbacks", "1"))
+    assert found is not None
+    assert json.loads(found)["headers"] == {"x": "a\ufffd"}
+
+
 def test_the_last_message_of_an_id_is_kept_without_secrets_and_a_broken_one_is_not() -> None:
     received = ReceivedMessages()
     add(received, "1", b'{"first": 1}')

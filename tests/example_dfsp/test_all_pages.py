@@ -153,6 +153,20 @@ def test_a_header_that_cannot_be_read_is_refused(case: tuple[str, str, dict[str,
     tell(tmp_path, story)
 
 
+def test_a_cookie_with_odd_octets_belongs_to_nobody(tmp_path: Path) -> None:
+    async def story(found: People) -> None:
+        port = int(found.origin.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /wallet HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n")
+        writer.write(b"Cookie: session_%s=\xff; language=\xff\r\n\r\n" % found.bank.name.encode())
+        answer = await reader.read()
+        writer.close()
+        assert answer.startswith(b"HTTP/1.1 303 ")
+        assert b"Content-Security-Policy" in answer
+
+    tell(tmp_path, story)
+
+
 _PART = b'--x\r\nContent-Disposition: form-data; name="number"\r\n'
 
 
