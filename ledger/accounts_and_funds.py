@@ -494,8 +494,10 @@ def tell_state(*, transfer_id: str, requester: Recipient) -> None:
 def _state_answer(transfer_id: str, requester: Recipient) -> Outgoing:
     hub = HubMessages(settings.HUB_NAME, datetime.now(UTC))
     transfer = store.transfer_by_id(transfer_id)
-    knows = () if transfer is None else (transfer.payer_id, None if transfer.is_held else transfer.payee_id)
-    if transfer is not None and requester.id in knows:
+    if transfer is not None and transfer.is_held and requester.id == transfer.payee_id:
+        # The payee DFSP often knows the id from the quote. The answer must not show that the hub holds the transfer.
+        transfer = None
+    if transfer is not None and requester.id in (transfer.payer_id, transfer.payee_id):
         return state_answer(hub, transfer, requester)
     movement = FundsMovement.objects.select_related("account").filter(pk=transfer_id).first()
     if movement is not None and movement.account.participant_id == requester.id:

@@ -67,11 +67,11 @@ def refused(quote_ids: Mapping[bytes, tuple[str, str]]) -> Mapping[bytes, Quoted
     """
     if not quote_ids:
         return {}
-    found = sql_for_payments.refused_quotes(sorted({quote_id for _, quote_id in quote_ids.values()}))
+    found = sql_for_payments.refused_quotes(sorted(set(quote_ids.values())))
     kept = {}
-    for digest, (payer, quote_id) in quote_ids.items():
-        if quote_id in found and found[quote_id][0] == payer:
-            _, code, stored = found[quote_id]
+    for digest, named in quote_ids.items():
+        if named in found:
+            code, stored = found[named]
             facts = replace(facts_of_payments.from_bytes(stored), counters={})
             kept[digest] = QuotedFacts(facts, Kept(facts, 0, refusal=(code, text_of(code))), None)
     return kept

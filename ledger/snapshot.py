@@ -65,7 +65,7 @@ class TransferState:
     # reserved
     payer_conversion_id: str | None = None
     payee_conversion_id: str | None = None
-    is_held: bool = False  # the hub has not yet sent the transfer to the payee
+    is_held: bool = False  # the hub has held the transfer, and has never sent the transfer to the payee
     hold: Hold | None = None  # set if this batch puts the transfer on hold
 
 

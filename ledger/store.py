@@ -128,7 +128,7 @@ _TRANSFER_COLUMNS = """
     t.expires_at, t.digest, t.version, t.payer_account_id, t.payee_account_id, t.reason, t.error_code,
     t.error_description, t.fulfilment, t.fulfil_digest, t.fulfil_version, t.wants_patch, t.completed_at,
     t.bulk_id, t.payer_conversion_id, t.payee_conversion_id,
-    EXISTS (SELECT FROM ledger_heldtransfer h WHERE h.transfer_id = t.transfer_id AND h.state = 'HELD')
+    EXISTS (SELECT FROM ledger_heldtransfer h WHERE h.transfer_id = t.transfer_id AND h.state <> 'RELEASED')
 """
 _TRANSFERS = f"""
     SELECT {_TRANSFER_COLUMNS}

@@ -26,6 +26,10 @@ def _or_all_others() -> list[tuple[str, Any]]:
     return [("", gettext_lazy("all other currencies")), *scheme_currencies.choices()]
 
 
+def _none_preselected() -> list[tuple[str, str]]:
+    return [("", "–"), *scheme_currencies.choices()]
+
+
 class NewHubAccount(AskForm):
     type = forms.ChoiceField(
         label=gettext_lazy("Type"),
@@ -97,8 +101,8 @@ class NewModel(AskForm):
 
 class NewPair(AskForm):
     participant = forms.ChoiceField(label=gettext_lazy("Participant"))
-    source = forms.ChoiceField(label=gettext_lazy("From currency"), choices=scheme_currencies.choices)
-    target = forms.ChoiceField(label=gettext_lazy("To currency"), choices=scheme_currencies.choices)
+    source = forms.ChoiceField(label=gettext_lazy("From currency"), choices=_none_preselected)
+    target = forms.ChoiceField(label=gettext_lazy("To currency"), choices=_none_preselected)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -28,10 +28,13 @@ from ledger import rules_gate
 from ledger import store as ledger
 from ledger.dfsp_api import statement
 from ledger.models import Account
+from ledger.rule_history import stored_payments
 from quotes import kept_facts_and_verdicts
 from quotes import store as quotes
 from quotes.models import Quote
+from rules.profiles import folding
 from rules.profiles import store as profiles
+from rules.rulesets import sql_for_payments
 from tests.world import World
 
 ORDERED_STEPS = {"Nested Loop", "Index Scan", "Index Only Scan", "Function Scan", "CTE Scan"}
@@ -294,6 +297,26 @@ def test_a_lock_reads_no_table_of_profiles_as_a_whole_also_where_it_was_planned_
 
     with ThreadPoolExecutor(max_workers=1, initializer=work_by_keys) as thread:
         assert thread.submit(read_whole).result() == (2, [])
+
+
+def test_a_fold_reads_no_table_of_profiles_as_a_whole_also_where_it_was_planned_for_empty_ones(
+    committed_world: World,
+) -> None:
+    execute("ANALYZE rules_profiles_profile, rules_profiles_countedtransfer, rules_profiles_unfoldedcount")
+    with transaction.atomic():
+        folding.fold_profiles([1, 2])
+        assert execute(_READ_WHOLE).fetchall() == []
+
+
+def test_a_decision_is_found_among_any_number_of_decisions_with_the_same_id(committed_world: World) -> None:
+    execute("ANALYZE rules_rulesets_decision, ledger_transfer, ledger_transferevent")
+    refused = plan_of(sql_for_payments._REFUSED, [["green"], ["q"]])
+    assert {step["Node Type"] for step in refused} <= ORDERED_STEPS | AROUND_THEM
+    assert indexes_for("d", refused) == {"decision_refused_quote"}
+    of_transfers = plan_of(stored_payments._OF_TRANSFERS, [["t"]])
+    assert {step["Index Name"] for step in of_transfers if step.get("Relation Name") == "rules_rulesets_decision"} == {
+        "decision_by_subject_and_gate"
+    }
 
 
 def test_the_latest_payments_of_profiles_and_the_originals_of_refunds_are_found_by_their_keys(

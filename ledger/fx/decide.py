@@ -88,7 +88,8 @@ def decide_fx_prepare(p: FxPrepare, s: Snapshot) -> FxOutcome:
     if p.commit_request_id in s.transfers:
         return _refuse(p, c, s, Refusal.ID_IS_OF_BOTH)
     if transfer is not None:
-        if transfer.state is not State.RESERVED or transfer.payee_id != initiator.id or transfer.bulk_id is not None:
+        is_open = transfer.state is State.RESERVED and transfer.payee_id == initiator.id
+        if not is_open or transfer.is_held or transfer.bulk_id is not None:
             return _refuse(p, c, s, Refusal.TRANSFER_IS_NOT_OPEN)
         if (transfer.currency, transfer.amount) != c.bridge:
             return _refuse(p, c, s, Refusal.TRANSFER_IS_OF_OTHER_MONEY)

@@ -1,6 +1,7 @@
 """Reads the history of one transfer."""
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -8,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import Q, QuerySet, Subquery
+from django.db.models.expressions import RawSQL
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -27,6 +29,7 @@ from settlement.models import Inclusion, Settlement
 
 _LOOKUP_BEFORE = timedelta(hours=1)
 _MOST_QUOTES = 1000
+_MOST_DELIVERED = 200
 
 
 @dataclass(slots=True)
@@ -77,7 +80,7 @@ def story_of(transfer: Transfer, *, dfsp_id: int | None) -> Story:
     subjects = [transfer.transfer_id, *(conversion.commit_request_id for conversion in converted)]
     parties = {transfer.payer_id, transfer.payee_id, *(side for c in converted for side in (c.initiator_id, c.fxp_id))}
     lookup = lookup_of(quote) if quote is not None else None
-    deliveries = _delivered(subjects)
+    deliveries = _delivered(subjects, parties)
     moments = [
         *looked_up(quote, lookup),
         *quoted(quote),
@@ -267,23 +270,39 @@ def _moved(event: TransferEvent, transfer: Transfer) -> Moment:
 
 
 def told(subjects: Sequence[str], parties: Collection[int | None]) -> Iterator[Moment]:
-    """Yields the delivered callbacks about these subjects.
-
-    Also yields two kinds of callbacks to `parties`: callbacks that still wait for delivery, and callbacks that the hub
-    no longer tries to send.
+    """Yields the callbacks to `parties` about these subjects: the delivered callbacks, the callbacks that still wait
+    for delivery, and the callbacks that the hub no longer tries to send.
     """
-    yield from _accepted(_delivered(subjects))
+    yield from _accepted(_delivered(subjects, parties))
     yield from _waiting(subjects, parties)
 
 
-def _delivered(subjects: Sequence[str]) -> list[Delivery]:
-    return list(Delivery.objects.filter(subject__in=subjects).select_related("destination"))
+_DELIVERED = """
+    SELECT d.message_id FROM unnest(%s::text[]) AS n (subject)
+    CROSS JOIN LATERAL (
+        SELECT d.message_id FROM outbox_delivery d
+        WHERE d.subject = n.subject AND d.destination_id = ANY(%s::bigint[]) LIMIT %s
+    ) d
+"""
+
+
+def _delivered(subjects: Sequence[str], parties: Collection[int | None]) -> list[Delivery]:
+    """Returns the delivered callbacks to these participants about these subjects, at most `_MOST_DELIVERED` for each
+    subject. A DFSP can request the state of a payment without an end, and a stranger can use the payment's id."""
+    known = [participant_id for participant_id in parties if participant_id is not None]
+    found = RawSQL(_DELIVERED, [list(subjects), known, _MOST_DELIVERED])  # noqa: S611 (a constant)
+    return list(Delivery.objects.filter(pk__in=found).select_related("destination").order_by("message_id"))
 
 
 def _accepted(deliveries: Sequence[Delivery]) -> Iterator[Moment]:
+    numbers = Counter(done.subject for done in deliveries)
+    latest = {done.subject: done for done in deliveries}
     for done in deliveries:
-        title = _("%(name)s was notified") % {"name": done.destination.name}
-        yield Moment(done.delivered_at, title, "", _delivery(done))
+        title, detail = _("%(name)s was notified") % {"name": done.destination.name}, _delivery(done)
+        if done is latest[done.subject] and numbers[done.subject] == _MOST_DELIVERED:
+            cut = _("Only the first %(most)s are shown.") % {"most": _MOST_DELIVERED}
+            detail = f"{detail}. {cut}"
+        yield Moment(done.delivered_at, title, "", detail)
 
 
 def _waiting(subjects: Sequence[str], parties: Collection[int | None]) -> Iterator[Moment]:

@@ -91,9 +91,12 @@ class Decided:
         return bool(self.judgements or self.not_stored)
 
 
-def of_payment(*, quote: Quote | None, transfer: Transfer | None = None, bulk_quote_id: str | None = None) -> Decided:
+def of_payment(
+    *, payer: str, quote: Quote | None, transfer: Transfer | None = None, bulk_quote_id: str | None = None
+) -> Decided:
     """Returns the stored decisions about the quote and the transfer, with the earliest first. Also returns which of the
     two have no stored decision. If the quote is a payment of a bulk quote, includes the decisions about the bulk quote.
+    `payer` is the name of the payment's payer DFSP.
     """
     steps: list[tuple[Gate, str, datetime]] = []
     if quote is not None:
@@ -101,7 +104,7 @@ def of_payment(*, quote: Quote | None, transfer: Transfer | None = None, bulk_qu
     if transfer is not None:
         steps.append(("transfer", transfer.pk, transfer.received_at))
     subjects = [subject for _, subject, _ in steps] + ([] if bulk_quote_id is None else [bulk_quote_id])
-    decisions = queries.decisions_about(subjects).select_related("version")
+    decisions = queries.decisions_about([(subject, payer) for subject in subjects]).select_related("version")
     stored = {(decision.gate, decision.subject) for decision in decisions}
     missing = [(gate, at) for gate, subject, at in steps if (gate, subject) not in stored]
     return Decided([_judgement(decision) for decision in decisions], _not_stored(missing))

@@ -31,13 +31,16 @@ def with_rules(holds: Sequence[HeldTransfer]) -> list[Held]:
 
 def _rules_by_transfer(holds: Sequence[HeldTransfer]) -> dict[str, set[str]]:
     """Returns the rules that hold each transfer. These rules have judged either the transfer or its quote."""
-    subjects = {hold.pk: [each for each in (hold.pk, hold.quote_id) if each is not None] for hold in holds}
-    by_subject: dict[str, set[str]] = {}
-    for decision in queries.decisions_about({each for named in subjects.values() for each in named}):
+    named = {
+        hold.pk: [(each, hold.transfer.payer.name) for each in (hold.pk, hold.quote_id) if each is not None]
+        for hold in holds
+    }
+    rules: dict[tuple[str, str], set[str]] = {}
+    for decision in queries.decisions_about({each for of_hold in named.values() for each in of_hold}):
         for hit in decision.hits:
             if hit["action"] == "hold" and not hit.get("shadow") and not hit.get("excused"):
-                by_subject.setdefault(decision.subject, set()).add(hit["rule"])
-    return {pk: set().union(*(by_subject.get(each, ()) for each in named)) for pk, named in subjects.items()}
+                rules.setdefault((decision.subject, decision.payer_dfsp), set()).add(hit["rule"])
+    return {pk: set().union(*(rules.get(each, ()) for each in of_hold)) for pk, of_hold in named.items()}
 
 
 def _open_requests(transfer_ids: Collection[str]) -> list[Approval]:

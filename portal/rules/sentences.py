@@ -211,7 +211,8 @@ def value_text(unit: str, value: Any, *, currency: str = "") -> str:
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if isinstance(value, frozenset | set | list | tuple) and unit != "time":
-        return ", ".join(sorted(map(_text_value, value))) or "–"
+        texts = map(_name_in_set, value) if unit == "set" else map(str, value)
+        return ", ".join(sorted(texts)) or "–"
     if unit == "time":
         return "–".join(map(_clock, value)) if isinstance(value, list | tuple) else _clock(value)
     if unit == "amount":
@@ -223,8 +224,9 @@ def value_text(unit: str, value: Any, *, currency: str = "") -> str:
     return formats.number_format(value, use_l10n=True, force_grouping=True) if isinstance(value, int) else str(value)
 
 
-def _text_value(value: Any) -> str:
-    return kinds.word_of(value) if value in MARKERS else str(value)
+def _name_in_set(name: str) -> str:
+    """Returns a kind of marker in words. The names of lists and elements keep their form."""
+    return kinds.word_of(name) if name in MARKERS else name
 
 
 def _clock(minutes: int) -> str:

@@ -95,9 +95,13 @@ def recorded(value: Any, name: str) -> SafeString | str:
         return recorded_values.yes_or_no(value)
     if name in recorded_values.AMOUNTS and isinstance(value, int):
         return money(value)
+    if name == "approval" and isinstance(value, int):
+        return format_html('<a href="{}">{}</a>', reverse("approval", args=[value]), value)
     if isinstance(value, list):
         return format_html_join(", ", "{}", ((recorded(part, name),) for part in value))
     text = str(value)
+    if name in recorded_values.WRITTEN:
+        return text
     if name == "kind":
         return _kind_in_words(text)
     if text in set(Role):

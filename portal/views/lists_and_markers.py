@@ -91,6 +91,12 @@ def _list(name: str) -> PartyList:
 class EntrySearch(PartySearch):
     sub_id = party_fields.sub_id_field()
 
+    def clean(self) -> dict[str, Any]:
+        said: dict[str, Any] = super().clean() or {}
+        if said.get("sub_id") and not said.get("identifier") and "identifier" not in self.errors:
+            self.add_error("identifier", self.fields["identifier"].error_messages["required"])
+        return said
+
 
 def show(request: HttpRequest, name: str) -> HttpResponse:
     party_list, search = _list(name), EntrySearch(request.GET)

@@ -34,7 +34,8 @@ def show_quote(request: HttpRequest, quote_id: str) -> HttpResponse:
         "transaction_id": quote.transaction_id,
     }
     if visitor.may(Right.SEE_RULES):
-        context["decided"] = decided.of_payment(quote=quote, bulk_quote_id=None if subject == quote.pk else subject)
+        bulk_quote_id = None if subject == quote.pk else subject
+        context["decided"] = decided.of_payment(payer=quote.payer.name, quote=quote, bulk_quote_id=bulk_quote_id)
     return render(request, "portal/attempt.html", context)
 
 

@@ -21,7 +21,7 @@ from portal.posted_text import posted
 from portal.rules import fault_texts, sentences, versions
 from portal.rules.template_forms import NewRule
 from portal.rules.versions import Document
-from portal.search_forms import DayField
+from portal.search_forms import DayField, MomentField
 from portal.views.request_change import AskForm, asking
 from portal.visitor import visitor_of
 from rules.language import checks_of_well_formed_rules
@@ -268,14 +268,6 @@ def _save(request: HttpRequest, number: int, content: Document) -> HttpResponse:
         return redirect("rules_version", number)
     messages.success(request, _made(made))
     return redirect("rules_version", made.pk)
-
-
-class MomentField(forms.DateTimeField):
-    """Reads a date and time in the visitor's time zone."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
-        super().__init__(required=False, widget=widget, **kwargs)
 
 
 class Period(AskForm):

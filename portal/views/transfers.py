@@ -174,7 +174,8 @@ def show(request: HttpRequest, transfer_id: str) -> HttpResponse:
         "for_the_bank": signed_payment_documents.text_for_the_bank(transfer, found.verdict),
     }
     if visitor.may(Right.SEE_RULES):
-        context["decided"] = decided.of_payment(quote=found.story.quote, transfer=transfer)
+        payer = transfer.payer.name
+        context["decided"] = decided.of_payment(payer=payer, quote=found.story.quote, transfer=transfer)
     return render(request, "portal/transfer.html", context)
 
 

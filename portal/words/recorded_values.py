@@ -163,6 +163,26 @@ LABELS = {
 # The names of the amounts that the hub records in ten-thousandths of the currency unit.
 AMOUNTS = frozenset({"amount", "ndc", "ndc_before", "remaining", "limit", "owed", "owes"})
 
+# The names of the values that people write. Such a text can look like a role or a state, so the pages show it as it is
+# recorded.
+WRITTEN = frozenset(
+    {
+        "description",
+        "dfsp",
+        "externalReference",
+        "fsp",
+        "label",
+        "name",
+        "participant",
+        "payee_dfsp",
+        "payer_dfsp",
+        "reason",
+        "reference",
+        "text",
+        "username",
+    }
+)
+
 _WORDS = re.compile(r"[_\s]+|(?<=[a-z0-9])(?=[A-Z])")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?(Z|[+-]\d\d:?\d\d)?\Z")
 

@@ -5,6 +5,7 @@ The batch adds the payments that no gate has added to a profile.
 
 from django.db import transaction
 
+from hub import sql_execution
 from hub.sweeps import isolating_batches
 from rules.profiles import store
 
@@ -33,6 +34,9 @@ def _fold(keys: list[str]) -> int:
 def fold_profiles(keys: list[int]) -> int:
     """Changes these profiles inside the caller's database transaction. Returns how many of these profiles had waiting
     rows."""
+    # On each connection, PostgreSQL keeps the plans of the SQL function that locks the profiles. A plan from a time
+    # when the tables were nearly empty would later read whole tables, and payments would wait for the locks.
+    sql_execution.use_keys()
     profiles, rows = store.lock(keys)
     for row in rows:
         row.apply_to(profiles[row.key])

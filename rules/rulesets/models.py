@@ -130,7 +130,14 @@ class Decision(models.Model):
     class Meta:
         ordering = ["-id"]
         indexes = [
-            models.Index(fields=["subject"], name="decision_by_subject"),
+            # A DFSP can send any number of requests with one id, such as an FX quote that the rules refuse again and
+            # again. So the hub finds the decision about a transfer by the gate too, and a refused quote by its payer.
+            models.Index(fields=["subject", "gate"], name="decision_by_subject_and_gate"),
+            models.Index(
+                fields=["subject", "payer_dfsp", "-id"],
+                condition=Q(gate="quote", outcome="REFUSE", facts__isnull=False),
+                name="decision_refused_quote",
+            ),
             models.Index(fields=["at"], name="decision_by_time"),
         ]
         constraints = [

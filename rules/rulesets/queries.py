@@ -4,6 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from django.db.models import Q, QuerySet
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
 
 from rules.language.checks_of_well_formed_rules import accept
@@ -87,16 +88,32 @@ def exceptions() -> list[Variance]:
     return list(Variance.objects.filter(pk__in=latest, until__gt=Now()).order_by("rule", "dfsp"))
 
 
-def decisions_about(subjects: Collection[str]) -> "QuerySet[Decision]":
-    """Returns the stored decisions about these quotes, transfers and lookups, with the earliest first.
+MOST_ABOUT_ONE = 100
+"""The largest number of decisions that the pages show about one id. A usual payment has at most a few decisions, but a
+DFSP can send any number of requests with one id."""
+_ABOUT = """
+    SELECT d.id FROM unnest(%s::text[], %s::text[]) AS n (subject, payer_dfsp)
+    CROSS JOIN LATERAL (
+        SELECT d.id FROM rules_rulesets_decision d
+        WHERE d.subject = n.subject AND d.payer_dfsp = n.payer_dfsp LIMIT %s
+    ) d
+"""
+
+
+def decisions_about(named: Collection[tuple[str, str]]) -> "QuerySet[Decision]":
+    """Returns the stored decisions about these quotes and transfers, with the earliest first. Each quote or transfer is
+    named by its id and its payer DFSP, because another DFSP can use the same id.
 
     Each decision lists every rule that fired. For each such rule, the decision contains the conditions, the values in
     the payment, and the thresholds.
     """
-    return Decision.objects.filter(subject__in=list(subjects)).order_by("id")
+    columns = [[subject for subject, _ in named], [payer for _, payer in named]]
+    return Decision.objects.filter(pk__in=RawSQL(_ABOUT, [*columns, MOST_ABOUT_ONE])).order_by("id")  # noqa: S611 (a constant)
 
 
 def refusals_of_lookups(subjects: Collection[str], *, since: datetime, until: datetime) -> list[Decision]:
     """Returns the stored refusals of these lookups between the two times."""
-    refusals = decisions_about(subjects).filter(gate="lookup", outcome=Decision.Outcome.REFUSE)
-    return list(refusals.filter(at__range=(since, until)).defer("facts"))
+    refusals = Decision.objects.filter(
+        subject__in=list(subjects), gate="lookup", outcome=Decision.Outcome.REFUSE, at__range=(since, until)
+    )
+    return list(refusals.order_by("id").defer("facts"))

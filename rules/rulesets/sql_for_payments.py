@@ -1,7 +1,7 @@
 """The SQL statements that the hub runs for payments, on the tables of versions and decisions."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -88,16 +88,24 @@ def variances(revision: int) -> dict[str, dict[str, datetime]]:
     return found
 
 
+# Any DFSP can send any number of requests with one id. So the statement reads only one row, of the payer DFSP, by an
+# index that has only refused quotes.
 _REFUSED = """
-    SELECT DISTINCT ON (subject) subject, payer_dfsp, code, facts FROM rules_rulesets_decision
-    WHERE subject = ANY(%s::text[]) AND gate = 'quote' AND outcome = 'REFUSE' AND facts IS NOT NULL
-    ORDER BY subject, id DESC
+    SELECT n.payer_dfsp, n.quote_id, d.code, d.facts
+    FROM unnest(%s::text[], %s::text[]) AS n (payer_dfsp, quote_id)
+    CROSS JOIN LATERAL (
+        SELECT d.code, d.facts FROM rules_rulesets_decision d
+        WHERE d.subject = n.quote_id AND d.payer_dfsp = n.payer_dfsp
+          AND d.gate = 'quote' AND d.outcome = 'REFUSE' AND d.facts IS NOT NULL
+        ORDER BY d.id DESC LIMIT 1
+    ) d
 """
 
 
-def refused_quotes(quote_ids: Sequence[str]) -> dict[str, tuple[str, str, bytes]]:
-    """For each of these quotes that the rules refused, returns the payer DFSP, the error code and the facts."""
-    return {row[0]: (row[1], row[2], bytes(row[3])) for row in execute(_REFUSED, [list(quote_ids)])}
+def refused_quotes(named: Collection[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, bytes]]:
+    """For each payer DFSP and quote id whose quote the rules refused, returns the error code and the facts."""
+    columns = [[payer for payer, _ in named], [quote_id for _, quote_id in named]]
+    return {(payer, quote_id): (code, bytes(facts)) for payer, quote_id, code, facts in execute(_REFUSED, columns)}
 
 
 @dataclass(frozen=True, slots=True)

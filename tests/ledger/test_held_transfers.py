@@ -15,7 +15,18 @@ from hub.audit.models import Entry
 from hub.outbox.models import Message
 from hub.sql_execution import execute
 from ledger import engine, invariants, store
-from ledger.commands_and_outcomes import Aborted, Expire, Ignored, Refused, RefuseHeld, Repeated, Reserved, Unknown
+from ledger.commands_and_outcomes import (
+    Aborted,
+    Expire,
+    Ignored,
+    Outcome,
+    Refused,
+    RefuseHeld,
+    Repeated,
+    Reserved,
+    Unknown,
+)
+from ledger.fx.commands_and_outcomes import FxOutcome, FxRefused, FxReserved
 from ledger.held_transfers import queries, services
 from ledger.models import HeldTransfer, Transfer, TransferEvent
 from ledger.tasks import expire_transfers, release_held_transfers
@@ -32,6 +43,8 @@ from tests.api.caller import dfsp
 from tests.bulks import bulk_prepare, run_bulk
 from tests.concurrency.together import together
 from tests.directory.requests import counted_statements
+from tests.fx_world import fx_prepare, open_scheme
+from tests.fx_world import run as run_fx
 from tests.portal.people import person
 from tests.rules.rule_sets import activate, hold, rule
 from tests.rules.two_people import decide
@@ -108,15 +121,38 @@ def test_a_payee_knows_nothing_of_a_held_transfer(world: World) -> None:
     transfer_id = held(world)
     for answer in (fulfil(world, "blue", transfer_id), reject(world, "blue", transfer_id)):
         assert isinstance(run(answer), Unknown)
-    for source, code in (("blue", "3000"), ("green", None)):
+
+    def told(source: str, asked: str = transfer_id) -> dict[str, Any]:
         Message.objects.all().delete()
-        dfsp("GET", f"/transfers/{transfer_id}", source=source)
-        body = json.loads(bytes(Message.objects.get().body))
-        if code is None:
-            assert body == {"transferState": "RESERVED"}
-        else:
-            assert body["errorInformation"]["errorCode"] == code
+        dfsp("GET", f"/transfers/{asked}", source=source)
+        body: dict[str, Any] = json.loads(bytes(Message.objects.get().body))
+        return body
+
+    unknown = told("blue", str(uuid.uuid4()))
+    assert unknown["errorInformation"]["errorCode"] == "3208"
+    assert (told("blue"), told("green")) == (unknown, {"transferState": "RESERVED"})
     assert state_of(transfer_id) == "RESERVED"
+    time_passes(transfer_id, DAY + 1)
+    assert expire_transfers() == 1
+    assert told("blue") == unknown  # the payee never received the transfer
+    for answer in (fulfil(world, "blue", transfer_id), reject(world, "blue", transfer_id)):
+        assert isinstance(run(answer), Unknown)
+    assert told("green")["transferState"] == "ABORTED"
+
+
+def test_a_payee_can_convert_the_money_of_a_held_transfer_only_after_the_release(world: World) -> None:
+    open_scheme(world)
+    transfer_id = held(world)
+
+    def converted() -> FxOutcome | Outcome:
+        return run_fx(fx_prepare(world, transfer_id, initiator="blue", source=("TZS", 20), target=("KES", 5)))
+
+    outcome = converted()
+    assert isinstance(outcome, FxRefused)
+    assert outcome.conversion.reason == "TRANSFER_IS_NOT_OPEN"
+    assert world.position("fxp", "KES") == 0
+    services.release(transfer_id, reason="called", actor="asha, approved by ben")
+    assert isinstance(converted(), FxReserved)
 
 
 def test_a_repeated_prepare_changes_nothing(world: World) -> None:

@@ -33,6 +33,15 @@ def test_an_entry_says_who_when_from_where_before_and_after(world: World) -> Non
     assert list(trail.broken_links()) == []
 
 
+def test_an_entry_leads_to_its_request_and_shows_what_people_wrote_as_they_wrote_it(world: World) -> None:
+    written = {"reason": "risk", "participant": "operator", "reference": "2026-11-29 10:00", "text": "OPEN"}
+    record("approval_asked", subject="green", actor="asha", after={"approval": 7, **written, "role": "risk"})
+    page = browser(Role.AUDITOR).get("/portal/audit/?subject=green&actor=asha").content.decode()
+    assert '<a href="/portal/approvals/7/">7</a>' in page
+    assert [text for text in written.values() if f"<dd>{text}</dd>" not in page] == []
+    assert "<dd>Risk officer</dd>" in page
+
+
 def test_what_a_browser_does_is_recorded_with_its_address(world: World) -> None:
     client = browser(Role.VIEWER)
     client.post("/portal/sign-out/", REMOTE_ADDR="198.51.100.9")

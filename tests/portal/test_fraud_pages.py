@@ -261,6 +261,9 @@ def test_a_list_is_made_and_filled_by_a_file_or_refused_whole(rita: Client, ron:
     found = rita.get("/portal/lists/of/watched/", {"type": "MSISDN", "identifier": NUMBER}).context["page"].rows
     assert [(each.key, each.reference) for each in found] == [(ADA, "17")]
     assert rita.get("/portal/lists/of/another/").status_code == 404
+    for path in ("lists/of/watched", "markers"):
+        shown = rita.get(f"/portal/{path}/", {"sub_id": "PASSPORT"}).context
+        assert (shown["page"].rows, list(shown["search"].errors)) == ([], ["identifier"]), path
 
     loaded_names.latest()
     screening.see([Named(ADA, "blue", "Joseph Kony")])

@@ -61,6 +61,8 @@ def test_a_settlement_model_is_made_and_paused_by_two(world: World) -> None:
 def test_a_currency_pair_is_added_and_removed_by_two(world: World) -> None:
     operator, checker = browser(Role.OPERATOR), browser(Role.RISK)
     asked = {"participant": "green", "source": "TZS", "target": "KES", "reason": "an FXP"}
+    fields = operator.get("/portal/hub/pairs/new/").context["form"].fields
+    assert [next(iter(fields[name].choices))[0] for name in ("source", "target")] == ["", ""], "nothing is preselected"
     assert operator.post("/portal/hub/pairs/new/", asked | {"target": "TZS"}).status_code == 400
     assert operator.post("/portal/hub/pairs/new/", asked).status_code == 302
     assert not CurrencyPair.objects.exists()

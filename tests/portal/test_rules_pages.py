@@ -29,7 +29,7 @@ from portal.rules import fault_texts, sentences
 from portal.tasks import replay_rules
 from portal.views import held_transfers
 from portal.visitor import visitor_for
-from rules.decide import judge, verdict_of
+from rules.decide import Hit, Verdict, judge, verdict_of
 from rules.facts import Facts
 from rules.language import faults
 from rules.language.fact_catalogue import FACTS
@@ -39,6 +39,7 @@ from rules.language.schema import schema
 from rules.language.templates import TEMPLATES, make_rules
 from rules.lists import services as lists
 from rules.rulesets import active_rules, decisions, queries
+from rules.rulesets.decisions import Judged
 from rules.rulesets.models import RuleSetVersion
 from tests.concurrency.together import together
 from tests.portal.people import browser_of, person
@@ -424,6 +425,30 @@ def test_the_page_of_a_payment_shows_every_rule_that_was_judged(rita: Client, wo
     assert b"Held until" not in shown.content
 
 
+def test_the_page_of_a_payment_shows_no_decision_about_another_payment_with_the_same_id(
+    rita: Client, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "MOST_ABOUT_ONE", 3)
+    version = activate(hold("PT1H", gate="transfer"))
+    command = prepare(world, "green", "blue", 20, expires_in=86_400)
+    run(command)
+    held = Hit(rule="hold-of-red", kind="scheme", action="hold")
+    theirs = Judged(command.transfer_id, facts(payer_dfsp="red"), Verdict(outcome="HOLD", hold_for_s=1, hits=(held,)))
+    decisions.save(version, [theirs] * 5)
+    (judged,) = rita.get(f"/portal/transfers/{command.transfer_id}/").context["decided"].judgements
+    assert [each.id for each in judged.fired] == ["hold-10"]
+    (waiting,) = rita.get("/portal/held/").context["waiting"]
+    assert waiting.rules == ["hold-10"]
+    # A DFSP can repeat a request that the hub refuses without an end. The page stays short.
+    decisions.save(version, [Judged(command.transfer_id, facts(), theirs.verdict)] * 5)
+    assert len(rita.get(f"/portal/transfers/{command.transfer_id}/").context["decided"].judgements) == 3
+
+
+def test_markers_have_words_and_texts_of_messages_keep_their_form() -> None:
+    assert sentences.value_text("set", ["OTHER", "CONFIRMED"]) == "Confirmed, Other"
+    assert sentences.value_text("text", ["OTHER", "CONFIRMED"]) == "CONFIRMED, OTHER"
+
+
 def test_the_page_of_a_payment_without_a_hit_says_that_no_rule_fired(
     rita: Client, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -550,6 +575,17 @@ def test_the_activation_page_says_that_items_of_bulks_are_never_held(world: Worl
     assert text not in page(rita, f"rules/{create(cap('10')).pk}/activate/")
     for mode in ("shadow", "draft"):
         assert text not in page(rita, f"rules/{create(hold('PT1H', mode=mode)).pk}/activate/")
+
+
+def test_an_activation_has_no_time_that_the_pages_of_another_time_zone_cannot_show(world: World, rita: Client) -> None:
+    path = f"/portal/rules/{create(cap('10')).pk}/activate/"
+    for name in ("valid_from", "valid_until"):
+        answer = rita.post(path, {name: "9999-12-31T23:59", "reason": "for ever"})
+        assert (answer.status_code, list(answer.context["form"].errors)) == (400, [name])
+    assert rita.post(path, {"valid_until": "9998-12-31T23:59", "reason": "for ever"}).status_code == 302
+    checker = person(Role.RISK, name="ron")
+    Profile.objects.filter(user=checker).update(time_zone="Africa/Dar_es_Salaam")
+    assert "9999-01-01 02:59" in page(browser_of(checker), "approvals/")
 
 
 def test_an_activation_names_the_added_rules_by_title_and_id(world: World, rita: Client) -> None:

@@ -11,12 +11,12 @@ from django.test.utils import CaptureQueriesContext
 from directory import builtin_oracle
 from directory.aliases import Alias
 from hub.outbox import store
-from hub.outbox.models import Message
+from hub.outbox.models import Delivery, Message
 from hub.participants.models import Participant
 from ledger.decide import PREPARE_IS_REFUSED_BY
 from ledger.models import SettlementWindow, Transfer
 from portal.permissions import Role
-from portal.queries import transfer_prepare_checks
+from portal.queries import transfer_history, transfer_prepare_checks
 from portal.queries.transfer_history import lookup_of
 from quotes.models import Quote
 from settlement import services
@@ -105,6 +105,21 @@ def test_a_signature_is_said_to_be_checked_only_where_the_hub_checks(paid: str) 
     assert ">signed<" in page
     with override_settings(SIGNATURES="required"):
         assert "signature checked" in page_of(viewer, paid)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_payments_page_stays_short_and_shows_no_message_to_a_stranger(
+    paid: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer_history, "_MOST_DELIVERED", 5)
+    for source in ("red", *["green"] * 6):
+        assert dfsp("GET", f"/transfers/{paid}", source=source).status_code == 202
+        deliver()
+    assert Delivery.objects.filter(subject=paid).count() == 9
+    page = page_of(browser(Role.VIEWER), paid)
+    assert "red was notified" not in page
+    assert page.count("was notified</strong>") == 5
+    assert "Only the first 5 are shown." in page
 
 
 def test_each_rule_by_which_a_prepare_is_refused_is_shown_as_one_check() -> None:

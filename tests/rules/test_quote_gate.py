@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from fspiop import bodies, iso20022
+from fspiop import base64url, bodies, ilp, iso20022
 from fspiop.bodies.quotes import QuotePost
 from fspiop.time import parse_datetime
 from hub import agreement_engine
 from hub.outbox.models import Message
+from ledger.commands_and_outcomes import Refused
 from quotes.commands_and_facts import AskTerms
 from quotes.models import BulkQuote, FxQuote, Quote
 from rules import kept_verdicts, refreshed_name_sets
@@ -230,6 +231,27 @@ def test_a_bulk_goes_on_with_the_payments_that_are_allowed(world: World) -> None
         each["amount"] = tzs("11")
     dfsp("POST", "/bulkQuotes", body, destination="blue")
     assert refusal()[1:3] == (f"/bulkQuotes/{body['bulkQuoteId']}/error", "3140")
+
+
+def test_a_refused_quote_is_refused_at_its_transfer_whatever_another_dfsp_sends_under_its_id(world: World) -> None:
+    """A payee that gives terms for a refused quote gains nothing by a refused quote of its own with the same id."""
+    open_kes(world, "blue", "red")
+    activate(cap("10", code="3145"))
+    quote_id = ask(amount=tzs("11"))
+
+    def paid() -> str | None:
+        command = prepare(world, "green", "blue", 1)
+        data = base64url.encode(json.dumps({"quoteId": quote_id}).encode()).encode()
+        command.ilp_packet = ilp.encode_payment(ilp.IlpPayment(100, "g.blue.msisdn.1", data))
+        outcome = run(command)
+        return outcome.transfer.error_code if isinstance(outcome, Refused) else None
+
+    assert paid() == "3145"
+    asked = fx_messages.fx_quote(initiatingFsp="red", counterPartyFsp="blue") | {"conversionRequestId": quote_id}
+    for _ in range(2):  # the hub stores no refused FX quote, so each of them is judged
+        assert fx("POST", "/fxQuotes", asked, source="red", destination="blue").status_code == 202
+    assert Decision.objects.filter(subject=quote_id, payer_dfsp="red", outcome="REFUSE").count() == 2
+    assert paid() == "3145"
 
 
 def test_a_conversion_is_judged_at_its_quote(world: World) -> None:
