@@ -229,6 +229,7 @@ def test_what_is_no_wait_for_a_lock_is_not_tried_again() -> None:
     assert tries == [1]
 
 
+@pytest.mark.thorough
 @pytest.mark.live
 def test_all_migrations_since_the_release_pass_on_a_hub_at_work(
     transactional_db: None, monkeypatch: pytest.MonkeyPatch

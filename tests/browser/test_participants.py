@@ -78,6 +78,7 @@ def test_a_technician_has_a_certificate_signed_and_fetches_it(
     assert text == Credential.objects.get(participant__name=BANK).pem
 
 
+@pytest.mark.thorough
 def test_a_participant_is_onboarded_step_by_step(two: tuple[Window, Window]) -> None:
     maker, checker = two
     page = maker.page

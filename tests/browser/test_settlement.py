@@ -45,6 +45,7 @@ def two(open_window: Open) -> tuple[Window, Window]:
     return open_window(user), open_window(person(Role.RISK, name="juma"))
 
 
+@pytest.mark.thorough
 def test_a_day_is_closed_settled_and_agreed_with_the_bank(two: tuple[Window, Window], tmp_path: Path) -> None:
     maker, checker = two
     page = maker.page

@@ -92,6 +92,7 @@ def test_signing_in_takes_a_password_and_a_code(open_window: Open) -> None:
     page.get_by_role("heading", name="Sign in").wait_for()
 
 
+@pytest.mark.thorough
 def test_one_person_asks_for_a_cap_and_another_approves_it(open_window: Open) -> None:
     maker, checker = open_window(person(Role.RISK, name="asha")), open_window(person(Role.RISK, name="juma"))
     maker.go("/portal/participants/")

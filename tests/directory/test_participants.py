@@ -183,6 +183,7 @@ def test_a_batch_of_which_nothing_came_is_one_error() -> None:
     assert "Oracle type:ACCOUNT_ID not found" in body["errorInformation"]["errorDescription"]
 
 
+@pytest.mark.thorough
 def test_ten_thousand_parties_take_three_statements_for_each_part() -> None:
     owner("MSISDN/0", asker="blue")  # the process knows blue from now on
     counts = {}
