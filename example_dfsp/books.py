@@ -360,11 +360,11 @@ class Books:
             self._depth += 1
             try:
                 yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            else:
                 self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:  # after some errors, SQLite has rolled back already
+                    self._db.execute("ROLLBACK")
+                raise
             finally:
                 self._depth -= 1
 

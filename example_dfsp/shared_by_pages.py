@@ -166,9 +166,14 @@ class Site:
     async def posted(self, request: web.Request) -> Mapping[str, Any]:
         """Returns the fields of a form, also files. Refuses a form that no browser sends."""
         try:
-            return await request.post()
+            found = await request.post()
+            for value in found.values():
+                text = value.filename if isinstance(value, web.FileField) else value
+                if isinstance(text, str):
+                    text.encode()  # neither a page nor the database can hold half of a surrogate pair
         except _UNREADABLE:
             raise web.HTTPBadRequest from None
+        return found
 
     async def form(self, request: web.Request) -> Entries:
         """Returns the texts in a form's fields, without leading and trailing spaces."""

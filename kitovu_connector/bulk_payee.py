@@ -273,14 +273,19 @@ class BulkPayee:
         """Reserves the money of each item, several items at a time. Repeats the call for an item until the core
         answers.
 
-        If the core does not answer about one item in time, does not ask about the items that still wait.
+        If the core does not answer about one item in time, or if the bulk has expired, does not ask about the items
+        that still wait.
         """
+        expired = No(_REJECTED, "the transfer has expired")
+        gives_up_at = bulk.expires_at + self._config.clock_margin_s
         unanswered: list[No] = []
 
         async def decide(item: _Item) -> _Refusal | None:
             async with self._places.of(bulk.payer_fsp):
                 if unanswered:
                     return _Refusal(unanswered[0], is_perhaps_reserved=is_repeated)
+                if self._hub.clock.at_hub() >= gives_up_at:
+                    return _Refusal(expired, is_perhaps_reserved=is_repeated)
                 given = await self._reserve_one(item, self._time_for(bulk), is_repeated=is_repeated)
             if not isinstance(given, No):
                 return _refusal_of(given)

@@ -4,6 +4,7 @@ database.
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography import x509
@@ -48,7 +49,8 @@ class Metrics:
     def _others(self) -> Iterator[Metric]:
         """Yields the metrics about the hub and the certificates.
 
-        If the hub does not answer, leaves out the metrics about the hub.
+        If the hub does not answer, leaves out the metrics about the hub. Leaves out a certificate whose file cannot be
+        read, for example while another program replaces the file.
         """
         measured = self._hub.clock.measured
         if measured is not None:
@@ -64,8 +66,9 @@ class Metrics:
         for name in ("client_cert", "inbound_cert", "outbound_cert"):
             file = getattr(self._config, name)
             if file:
-                certificate = x509.load_pem_x509_certificate(Path(file).read_bytes())
-                ends.add_metric([name], certificate.not_valid_after_utc.timestamp())
+                with suppress(OSError, ValueError):
+                    certificate = x509.load_pem_x509_certificate(Path(file).read_bytes())
+                    ends.add_metric([name], certificate.not_valid_after_utc.timestamp())
         yield ends
 
 

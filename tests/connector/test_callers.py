@@ -169,6 +169,36 @@ def test_with_tls_the_core_proves_itself_by_its_certificate(tmp_path: Path) -> N
     tell(tmp_path, story, **settings)
 
 
+@pytest.mark.parametrize("written", [None, "", "-----BEGIN CERTIFICATE-----\nMIIB"], ids=["missing", "empty", "a part"])
+def test_the_other_metrics_stay_while_the_file_of_a_certificate_is_replaced(
+    tmp_path: Path, written: str | None
+) -> None:
+    ends = 'kitovu_connector_certificate_ends_timestamp_seconds{setting="outbound_cert"}'
+    settings = server_files(tmp_path)
+    file = Path(settings["outbound_cert"])
+
+    async def story(world: Scheme) -> None:
+        url = f"https://localhost:{world.config.outbound_port}/metrics"
+
+        async def metrics() -> str:
+            async with aiohttp.ClientSession() as session, session.get(url, ssl=trusting_bank()) as answer:
+                assert answer.status == 200
+                return await answer.text()
+
+        whole = file.read_text()
+        assert ends in await metrics()
+        file.unlink()
+        if written is not None:
+            file.write_text(written)
+        found = await metrics()
+        assert "kitovu_connector_events_waiting 0.0" in found
+        assert ends not in found
+        file.write_text(whole)
+        assert ends in await metrics()
+
+    tell(tmp_path, story, **settings)
+
+
 def test_a_core_with_a_certificate_needs_the_token_too_if_both_are_set(tmp_path: Path) -> None:
     (tmp_path / "bank.pem").write_text(proofs.pem_of(BANK.certificate))
     (tmp_path / "core.token").write_text(OLD)

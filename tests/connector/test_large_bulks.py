@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -14,6 +15,7 @@ import pytest
 from kitovu_connector.backend import IncomingMoney, Terms, TermsWanted
 from kitovu_connector.bulk_payee import BulkPayee
 from kitovu_connector.core_errors import Unavailable
+from kitovu_connector.hub_clock import HubClock
 from tests.connector.hub_stub import Core, Scheme, error, rows_of, scheme, stored
 from tests.connector.test_hostile_dfsp import bulk, later, until
 from tests.connector.test_sender_shares import bulk_quote
@@ -191,6 +193,48 @@ def test_an_item_whose_money_a_silent_core_may_have_reserved_is_released(
         await until(lambda: core.released == [ids[3]])
 
     tell(tmp_path, story, core, connections=2)
+
+
+def test_a_bulk_that_expires_during_its_reservation_reserves_no_further_item(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Late(Core):
+        async def reserve(self, incoming: IncomingMoney) -> None:
+            await super().reserve(incoming)
+            monkeypatch.setattr(HubClock, "at_hub", lambda _: time.time() + 60)
+
+    core = Late()
+
+    async def story(world: Scheme) -> None:
+        sent = bulk_on(await terms_of(world, 3))
+        path = f"/bulkTransfers/{sent['bulkTransferId']}"
+        assert await world.hub_passes_on("POST", "/bulkTransfers", sent) == 202
+        await world.until("PUT", path)
+        results = world.bodies("PUT", path)[0]["individualTransferResults"]
+        assert [error_of(result) for result in results] == [None, "5105", "5105"]
+        assert await world.hub_says("PUT", path, {"bulkTransferState": "REJECTED"}) == 200
+        first = sent["individualTransfers"][0]["transferId"]
+        await until(lambda: core.released == [first])
+        assert [incoming.transfer_id for incoming in core.reserved] == [first]
+
+    tell(tmp_path, story, core, connections=1)
+
+
+def test_a_bulk_that_has_expired_already_reserves_nothing(tmp_path: Path) -> None:
+    core = Core()
+
+    async def story(world: Scheme) -> None:
+        sent = bulk_on(await terms_of(world, 2), expiration=later(seconds=-60))
+        path = f"/bulkTransfers/{sent['bulkTransferId']}"
+        assert await world.hub_passes_on("POST", "/bulkTransfers", sent) == 202
+        await world.until("PUT", path)
+        (answer,) = world.bodies("PUT", path)
+        assert answer["bulkTransferState"] == "REJECTED"
+        assert [error_of(result) for result in answer["individualTransferResults"]] == ["5105", "5105"]
+        assert (core.reserved, core.released) == ([], [])
+        assert rows_of(world.connector, "SELECT count(*) FROM incoming") == [(0,)]
+
+    tell(tmp_path, story, core)
 
 
 class Waits(Core):

@@ -175,6 +175,17 @@ _PART = b'--x\r\nContent-Disposition: form-data; name="number"\r\n'
     {
         "bytes that are not UTF-8": ("application/x-www-form-urlencoded", b"number=\xff"),
         "an unknown character set": ("application/x-www-form-urlencoded; charset=nonsense", b"number=1"),
+        "half a character": ("application/x-www-form-urlencoded; charset=unicode_escape", b"number=\\ud800&amount=1"),
+        "half a character in UTF-7": ("application/x-www-form-urlencoded; charset=utf-7", b"number=+2AA-&amount=1"),
+        "a part with half a character": (
+            "multipart/form-data; boundary=x",
+            _PART + b"Content-Type: text/plain; charset=utf-7\r\n\r\n+2AA-\r\n--x--\r\n",
+        ),
+        "a file whose name is not UTF-8": (
+            "multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="file"; filename="\xff.csv"\r\n\r\n'
+            b"number,amount\r\n255655001001,1\r\n--x--\r\n",
+        ),
         "no boundary": ("multipart/form-data", b"--x--"),
         "another boundary": ("multipart/form-data; boundary=x", b"number=1"),
         "a boundary that is too long": ("multipart/form-data; boundary=" + "x" * 80, b"--x--"),

@@ -43,6 +43,40 @@ def sold(books: Books, amount: int = 100) -> str:
     return "SALE"
 
 
+# --- what fails as a whole --------------------------------------------------------------------------------------------
+
+
+@each(
+    "statements",
+    {
+        # SQLite checks a deferred foreign key only at the end, so the commit fails and the transaction stays open.
+        "the commit fails": (
+            "PRAGMA defer_foreign_keys = ON",
+            f"INSERT INTO posting VALUES (99, 'x', 'y', '{ASHA}', 'nobody', 1)",
+        ),
+        # As with a full disk, SQLite can end the whole transaction itself.
+        "the database has rolled back": (
+            f"UPDATE account SET balance = 1 WHERE name = '{ASHA}'",
+            f"INSERT OR ROLLBACK INTO account (name) VALUES ('{SHOP}')",
+        ),
+    },
+)
+def test_after_a_transaction_that_failed_nothing_is_posted_and_the_books_stay_open(
+    statements: tuple[str, str], books: Books
+) -> None:
+    def fail() -> None:
+        with books.transaction():
+            for statement in statements:
+                books.run(statement)
+
+    with pytest.raises(sqlite3.IntegrityError):
+        fail()
+    assert books.balance_of(ASHA) == 1000 * UNIT
+    books.pay_in("C", ASHA, UNIT)
+    assert books.balance_of(ASHA) == 1001 * UNIT
+    assert books.faults() == []
+
+
 # --- what the database refuses ----------------------------------------------------------------------------------------
 
 
@@ -274,3 +308,7 @@ class _Counting:
         if statement.split()[0] in ("INSERT", "UPDATE", "COMMIT"):
             self._count(statement)
         return self._real.execute(statement, *values)  # type: ignore[arg-type]
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._real.in_transaction
