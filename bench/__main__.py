@@ -175,7 +175,8 @@ def main(arguments: list[str] | None = None) -> int:
     with ExitStack() as stack:
         state = options.state or str(stack.enter_context(temporary_state("bench")))
         if options.pages:
-            return _end_pages(pages.run(str(Path(state) / "pages"), Crowd(options.pages, options.hours)), console)
+            crowd = Crowd(options.pages, options.hours)
+            return pages.run(str(Path(state) / "pages"), crowd, lambda found: _end_pages(found, console))
         if options.replay:
             return replayed.run(str(Path(state) / "replay"), options.replay, options.rules or replayed.RULES, console)
         if options.bad:
